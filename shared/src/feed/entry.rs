@@ -1,0 +1,494 @@
+//! What a feed can say: one entry, its kinds and their bytes.
+//!
+//! | kind | name | payload | join |
+//! | --- | --- | --- | --- |
+//! | 1 | revoked | varint n, n × (varint gap, varint length − 1): ascending ranges, each at least 2 past the last | union |
+//! | 2 | not_before | subject, varint seconds | max |
+//! | 3 | not_after | varint index, varint seconds | min |
+//! | 4 | ceiling | subject, varint version, varint scopes | highest version |
+//! | 5 | key | key reference, purpose u8, `VerifyingKey`, option(64 bytes root signature) | set; removal wins |
+//! | 6 | key_removed | key reference | set |
+//! | 7 | block | varint start, varint length, varint signing key | set |
+//! | 8 | policy | varint version, bytes(JSON) | highest version |
+//!
+//! A gap is counted from the end of the previous range (from 0 for the first). Subject: `1 org | 2 workspace | 3 org,user |
+//! 4 client text | 5 session text | 6 issuer text | 7 index | 8 org,user,workspace`. Key reference: `0, varint number` for
+//! ours, `1, text issuer, text kid` for another issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's.
+
+use crate::crypto::{Ed25519Signature, VerifyingKey};
+use crate::feed::FeedId;
+use crate::id::{LIMIT, OrgId, SigningKeyId, StatusIndex, UserId, WorkspaceId};
+use crate::scope::ScopeSet;
+use crate::time::UnixSeconds;
+use crate::wire::{Malformed, Reader, Writer};
+
+/// The numbers of the entry kinds that this release understands.
+pub mod kinds {
+    /// Revoked status indexes.
+    pub const REVOKED: u8 = 1;
+    /// Not-before times.
+    pub const NOT_BEFORE: u8 = 2;
+    /// Not-after times.
+    pub const NOT_AFTER: u8 = 3;
+    /// Ceilings.
+    pub const CEILING: u8 = 4;
+    /// Public keys.
+    pub const KEY: u8 = 5;
+    /// Removed keys.
+    pub const KEY_REMOVED: u8 = 6;
+    /// Index blocks.
+    pub const BLOCK: u8 = 7;
+    /// The route policy.
+    pub const POLICY: u8 = 8;
+    /// All of them, ascending.
+    pub const SUPPORTED: [u8; 8] = [
+        REVOKED,
+        NOT_BEFORE,
+        NOT_AFTER,
+        CEILING,
+        KEY,
+        KEY_REMOVED,
+        BLOCK,
+        POLICY,
+    ];
+}
+
+const MAX_TEXT: usize = 2048;
+const CRITICAL: u8 = 1;
+
+/// Whom a not-before or a ceiling is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// Everyone in an organisation.
+    Org(OrgId),
+    /// Everyone in a workspace.
+    Workspace(WorkspaceId),
+    /// One person in one organisation.
+    Member(OrgId, UserId),
+    /// An OAuth client.
+    Client(String),
+    /// A sign-in session (`sid`).
+    Session(String),
+    /// An issuer.
+    Issuer(String),
+    /// One credential.
+    Index(StatusIndex),
+    /// One person in one workspace.
+    WorkspaceMember(OrgId, UserId, WorkspaceId),
+}
+
+/// Which public key: ours by number, or another issuer's by its `kid`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyRef {
+    /// One of our own.
+    Ours(SigningKeyId),
+    /// Another issuer's.
+    Issuer {
+        /// The issuer identifier.
+        issuer: String,
+        /// The key's `kid` there.
+        kid: String,
+    },
+}
+
+/// What a key may sign. One key, one purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IssuingPurpose {
+    /// Our API keys.
+    ApiKey,
+    /// Our access tokens.
+    AccessToken,
+    /// Another issuer's tokens.
+    ForeignToken,
+}
+
+/// Whose key an entry holds, and what vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// Ours: only with the root's signature.
+    Ours(Ed25519Signature),
+    /// Another issuer's: the feed key's signature on the frame is enough.
+    Issuer,
+}
+
+/// A public key with its name and purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuingKey {
+    /// Its name.
+    pub reference: KeyRef,
+    /// What it may sign.
+    pub purpose: IssuingPurpose,
+    /// The key.
+    pub key: VerifyingKey,
+    /// What vouches for it.
+    pub owner: KeyOwner,
+}
+
+impl IssuingKey {
+    /// What the root signs for one of our own keys: "portcullis/issuing-key/v1" ‖ feed ‖ number ‖ purpose ‖ key.
+    pub fn root_message(
+        feed: FeedId,
+        number: SigningKeyId,
+        purpose: IssuingPurpose,
+        key: &VerifyingKey,
+    ) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer
+            .raw(b"portcullis/issuing-key/v1")
+            .raw(&feed.0)
+            .varint(number.get())
+            .u8(purpose.code());
+        key.write(&mut writer);
+        writer.finish()
+    }
+}
+
+impl IssuingPurpose {
+    fn code(self) -> u8 {
+        match self {
+            Self::ApiKey => 1,
+            Self::AccessToken => 2,
+            Self::ForeignToken => 3,
+        }
+    }
+}
+
+/// A range of status indexes and the key that owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// First index.
+    pub start: StatusIndex,
+    /// How many, at least 1.
+    pub length: u64,
+    /// The only key whose signatures count for these indexes.
+    pub signing_key: SigningKeyId,
+}
+
+/// The early end of one credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Whose.
+    pub index: StatusIndex,
+    /// From this second on it is dead.
+    pub time: UnixSeconds,
+}
+
+/// One thing that the feed says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// These credentials are dead: inclusive ranges, ascending, neither touching nor overlapping.
+    Revoked(Vec<(StatusIndex, StatusIndex)>),
+    /// Credentials of the subject with `iat` at or before the time are dead.
+    NotBefore(Subject, UnixSeconds),
+    /// This credential ends at the time.
+    NotAfter(Expiry),
+    /// The subject's credentials can do no more than this.
+    Ceiling {
+        /// Who is limited.
+        subject: Subject,
+        /// The higher one counts.
+        version: u64,
+        /// The most they can do.
+        scopes: ScopeSet,
+    },
+    /// A public key.
+    Key(Box<IssuingKey>),
+    /// That key is not trusted any more, and never will be again.
+    KeyRemoved(KeyRef),
+    /// A range of indexes has an owner.
+    Block(Block),
+    /// The route policy.
+    Policy {
+        /// The higher one counts.
+        version: u64,
+        /// The document.
+        json: Vec<u8>,
+    },
+    /// A kind that this release does not know, kept as it is so that digests agree.
+    Unknown {
+        /// Its number.
+        kind: u8,
+        /// Whether a consumer that does not know it must stop.
+        critical: bool,
+        /// Its bytes.
+        payload: Vec<u8>,
+    },
+}
+
+impl Entry {
+    /// The revocation of one credential.
+    pub fn revoked(index: StatusIndex) -> Self {
+        Self::Revoked(vec![(index, index)])
+    }
+
+    /// The number of the kind.
+    pub fn kind(&self) -> u8 {
+        match self {
+            Self::Revoked(_) => kinds::REVOKED,
+            Self::NotBefore(..) => kinds::NOT_BEFORE,
+            Self::NotAfter(_) => kinds::NOT_AFTER,
+            Self::Ceiling { .. } => kinds::CEILING,
+            Self::Key(_) => kinds::KEY,
+            Self::KeyRemoved(_) => kinds::KEY_REMOVED,
+            Self::Block(_) => kinds::BLOCK,
+            Self::Policy { .. } => kinds::POLICY,
+            Self::Unknown { kind, .. } => *kind,
+        }
+    }
+
+    /// The entry's bytes. All kinds that this release writes are critical.
+    pub fn encode(&self) -> Vec<u8> {
+        let flags = match self {
+            Self::Unknown { critical: false, .. } => 0,
+            _ => CRITICAL,
+        };
+        Writer::new()
+            .u8(self.kind())
+            .u8(flags)
+            .bytes(&self.payload())
+            .finish()
+    }
+
+    /// One entry from the front of a reader, in its canonical form only.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (kind, flags) = (reader.u8()?, reader.u8()?);
+        let payload = reader.bytes(super::MAX_STATE)?;
+        if flags > CRITICAL {
+            return Err(Malformed);
+        }
+        if !kinds::SUPPORTED.contains(&kind) {
+            return Ok(Self::Unknown {
+                kind,
+                critical: flags == CRITICAL,
+                payload: payload.to_vec(),
+            });
+        }
+        let mut fields = Reader::new(payload);
+        let entry = Self::read_payload(kind, &mut fields)?;
+        fields.end()?;
+        if flags == CRITICAL {
+            Ok(entry)
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Self::Revoked(ranges) => write_ranges(&mut w, ranges),
+            Self::NotBefore(subject, time) => {
+                subject.write(&mut w);
+                w.varint(time.0);
+            }
+            Self::NotAfter(expiry) => {
+                w.varint(expiry.index.get()).varint(expiry.time.0);
+            }
+            Self::Ceiling {
+                subject,
+                version,
+                scopes,
+            } => {
+                subject.write(&mut w);
+                w.varint(*version).varint(scopes.0);
+            }
+            Self::Key(key) => {
+                key.reference.write(&mut w);
+                w.u8(key.purpose.code());
+                key.key.write(&mut w);
+                let signature = match &key.owner {
+                    KeyOwner::Ours(signature) => Some(signature),
+                    KeyOwner::Issuer => None,
+                };
+                w.option(signature, |w, signature| {
+                    w.raw(signature);
+                });
+            }
+            Self::KeyRemoved(reference) => reference.write(&mut w),
+            Self::Block(block) => {
+                w.varint(block.start.get())
+                    .varint(block.length)
+                    .varint(block.signing_key.get());
+            }
+            Self::Policy { version, json } => {
+                w.varint(*version).bytes(json);
+            }
+            Self::Unknown { payload, .. } => {
+                w.raw(payload);
+            }
+        }
+        w.finish()
+    }
+
+    fn read_payload(kind: u8, r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match kind {
+            kinds::REVOKED => Self::Revoked(read_ranges(r)?),
+            kinds::NOT_BEFORE => Self::NotBefore(Subject::read(r)?, UnixSeconds(r.varint()?)),
+            kinds::NOT_AFTER => Self::NotAfter(Expiry {
+                index: read_index(r)?,
+                time: UnixSeconds(r.varint()?),
+            }),
+            kinds::CEILING => Self::Ceiling {
+                subject: Subject::read(r)?,
+                version: r.varint()?,
+                scopes: ScopeSet(r.varint()?),
+            },
+            kinds::KEY => Self::Key(Box::new(read_key(r)?)),
+            kinds::KEY_REMOVED => Self::KeyRemoved(KeyRef::read(r)?),
+            kinds::BLOCK => Self::Block(read_block(r)?),
+            kinds::POLICY => Self::Policy {
+                version: r.varint()?,
+                json: r.bytes(crate::policy::MAX_BYTES)?.to_vec(),
+            },
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+fn read_index(r: &mut Reader<'_>) -> Result<StatusIndex, Malformed> {
+    StatusIndex::from_u64(r.varint()?).ok_or(Malformed)
+}
+
+fn read_block(r: &mut Reader<'_>) -> Result<Block, Malformed> {
+    let (start, length) = (read_index(r)?, r.varint()?);
+    let signing_key = SigningKeyId::from_u64(r.varint()?).ok_or(Malformed)?;
+    let fits = length >= 1 && start.get().checked_add(length).is_some_and(|end| end <= LIMIT);
+    if fits {
+        Ok(Block {
+            start,
+            length,
+            signing_key,
+        })
+    } else {
+        Err(Malformed)
+    }
+}
+
+fn read_key(r: &mut Reader<'_>) -> Result<IssuingKey, Malformed> {
+    let reference = KeyRef::read(r)?;
+    let purpose = match r.u8()? {
+        1 => IssuingPurpose::ApiKey,
+        2 => IssuingPurpose::AccessToken,
+        3 => IssuingPurpose::ForeignToken,
+        _ => return Err(Malformed),
+    };
+    let key = VerifyingKey::read(r)?;
+    let owner = match (&reference, purpose, r.option(Reader::array)?) {
+        (KeyRef::Ours(_), IssuingPurpose::ApiKey | IssuingPurpose::AccessToken, Some(root)) => {
+            KeyOwner::Ours(root)
+        }
+        (KeyRef::Issuer { .. }, IssuingPurpose::ForeignToken, None) => KeyOwner::Issuer,
+        _ => return Err(Malformed),
+    };
+    Ok(IssuingKey {
+        reference,
+        purpose,
+        key,
+        owner,
+    })
+}
+
+fn write_ranges(w: &mut Writer, ranges: &[(StatusIndex, StatusIndex)]) {
+    w.varint(ranges.len() as u64);
+    let mut end = 0u64;
+    for (first, last) in ranges {
+        w.varint(first.get().saturating_sub(end))
+            .varint(last.get().saturating_sub(first.get()));
+        end = last.get().saturating_add(1);
+    }
+}
+
+/// How many indexes ranges hold together.
+pub(super) fn covered(ranges: &[(StatusIndex, StatusIndex)]) -> u64 {
+    let length =
+        |(first, last): &(StatusIndex, StatusIndex)| last.get().saturating_sub(first.get()).saturating_add(1);
+    ranges.iter().map(length).fold(0, u64::saturating_add)
+}
+
+fn read_ranges(r: &mut Reader<'_>) -> Result<Vec<(StatusIndex, StatusIndex)>, Malformed> {
+    let count = r.varint()?;
+    let mut ranges = Vec::new();
+    let mut end = 0u64;
+    for number in 0..count {
+        let gap = r.varint()?;
+        // Ranges that touch would have been one.
+        if gap == 0 && number > 0 {
+            return Err(Malformed);
+        }
+        let first = end
+            .checked_add(gap)
+            .and_then(StatusIndex::from_u64)
+            .ok_or(Malformed)?;
+        let last = first
+            .get()
+            .checked_add(r.varint()?)
+            .and_then(StatusIndex::from_u64)
+            .ok_or(Malformed)?;
+        end = last.get().saturating_add(1);
+        ranges.push((first, last));
+    }
+    if ranges.is_empty() || covered(&ranges) > super::MAX_REVOKED {
+        Err(Malformed)
+    } else {
+        Ok(ranges)
+    }
+}
+
+impl KeyRef {
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Self::Ours(number) => w.u8(0).varint(number.get()),
+            Self::Issuer { issuer, kid } => w.u8(1).bytes(issuer.as_bytes()).bytes(kid.as_bytes()),
+        };
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match r.u8()? {
+            0 => SigningKeyId::from_u64(r.varint()?)
+                .map(Self::Ours)
+                .ok_or(Malformed),
+            1 => Ok(Self::Issuer {
+                issuer: r.text(MAX_TEXT)?.to_owned(),
+                kid: r.text(MAX_TEXT)?.to_owned(),
+            }),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+impl Subject {
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Self::Org(org) => w.u8(1).varint(org.get()),
+            Self::Workspace(workspace) => w.u8(2).varint(workspace.get()),
+            Self::Member(org, user) => w.u8(3).varint(org.get()).varint(user.get()),
+            Self::Client(text) => w.u8(4).bytes(text.as_bytes()),
+            Self::Session(text) => w.u8(5).bytes(text.as_bytes()),
+            Self::Issuer(text) => w.u8(6).bytes(text.as_bytes()),
+            Self::Index(index) => w.u8(7).varint(index.get()),
+            Self::WorkspaceMember(org, user, workspace) => w
+                .u8(8)
+                .varint(org.get())
+                .varint(user.get())
+                .varint(workspace.get()),
+        };
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let org = |r: &mut Reader<'_>| OrgId::from_u64(r.varint()?).ok_or(Malformed);
+        let user = |r: &mut Reader<'_>| UserId::from_u64(r.varint()?).ok_or(Malformed);
+        let workspace = |r: &mut Reader<'_>| WorkspaceId::from_u64(r.varint()?).ok_or(Malformed);
+        let text = |r: &mut Reader<'_>| r.text(MAX_TEXT).map(str::to_owned);
+        Ok(match r.u8()? {
+            1 => Self::Org(org(r)?),
+            2 => Self::Workspace(workspace(r)?),
+            3 => Self::Member(org(r)?, user(r)?),
+            4 => Self::Client(text(r)?),
+            5 => Self::Session(text(r)?),
+            6 => Self::Issuer(text(r)?),
+            7 => Self::Index(read_index(r)?),
+            8 => Self::WorkspaceMember(org(r)?, user(r)?, workspace(r)?),
+            _ => return Err(Malformed),
+        })
+    }
+}

@@ -1,0 +1,301 @@
+//! The joined state: what all entries so far add up to.
+//!
+//! Canonical order of a state's entries: one `revoked` with all ranges, then not_before, not_after, ceilings, keys,
+//! removed keys, blocks, policy, unknown entries, each group ascending. The digest of a state is SHA-256 of that form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roaring::RoaringTreemap;
+
+use super::MAX_REVOKED;
+use super::entry::{Block, Entry, Expiry, IssuingKey, KeyRef, Subject, covered};
+use super::frame::read_entries;
+use crate::crypto::{Digest, sha256};
+use crate::id::{SigningKeyId, StatusIndex};
+use crate::scope::ScopeSet;
+use crate::time::UnixSeconds;
+use crate::wire::{Malformed, Reader, Writer};
+
+/// Everything that the feed has said, joined.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    revoked: RoaringTreemap,
+    not_before: BTreeMap<Subject, UnixSeconds>,
+    not_after: BTreeMap<StatusIndex, UnixSeconds>,
+    ceilings: BTreeMap<Subject, (u64, ScopeSet)>,
+    keys: BTreeMap<KeyRef, IssuingKey>,
+    removed_keys: BTreeSet<KeyRef>,
+    blocks: BTreeMap<StatusIndex, Block>,
+    policy: Option<(u64, Vec<u8>)>,
+    unknown: BTreeSet<Vec<u8>>,
+}
+
+impl State {
+    /// Whether an entry can be joined: a key keeps its material, blocks do not overlap, and revocations stay below
+    /// [`MAX_REVOKED`].
+    pub fn admits(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Revoked(ranges) => self.revoked.len().saturating_add(covered(ranges)) <= MAX_REVOKED,
+            Entry::Key(key) => self
+                .keys
+                .get(&key.reference)
+                .is_none_or(|known| known == key.as_ref()),
+            Entry::Block(block) => {
+                let end = block.start.get().saturating_add(block.length);
+                let before = self.blocks.range(..=block.start).next_back().map(|(_, b)| b);
+                let after = self.blocks.range(block.start..).next().map(|(_, b)| b);
+                let clear = |other: &&Block| {
+                    *other == block
+                        || other.start.get().saturating_add(other.length) <= block.start.get()
+                        || other.start.get() >= end
+                };
+                before.iter().chain(after.iter()).all(clear)
+            }
+            _ => true,
+        }
+    }
+
+    /// Joins one entry in.
+    pub fn join(&mut self, entry: Entry) {
+        match entry {
+            Entry::Revoked(ranges) => {
+                for (first, last) in ranges {
+                    self.revoked.insert_range(first.get()..=last.get());
+                }
+            }
+            Entry::NotBefore(subject, time) => {
+                let known = self.not_before.entry(subject).or_insert(time);
+                *known = (*known).max(time);
+            }
+            Entry::NotAfter(Expiry { index, time }) => {
+                let known = self.not_after.entry(index).or_insert(time);
+                *known = (*known).min(time);
+            }
+            Entry::Ceiling {
+                subject,
+                version,
+                scopes,
+            } => {
+                let known = self.ceilings.entry(subject).or_insert((version, scopes));
+                match version.cmp(&known.0) {
+                    std::cmp::Ordering::Greater => *known = (version, scopes),
+                    // Two of one version: what both allow, so that the order cannot matter.
+                    std::cmp::Ordering::Equal => known.1 = known.1.intersection(scopes),
+                    std::cmp::Ordering::Less => {}
+                }
+            }
+            Entry::Key(key) => {
+                if !self.removed_keys.contains(&key.reference) {
+                    self.keys.insert(key.reference.clone(), *key);
+                }
+            }
+            Entry::KeyRemoved(reference) => {
+                self.keys.remove(&reference);
+                self.removed_keys.insert(reference);
+            }
+            Entry::Block(block) => {
+                self.blocks.insert(block.start, block);
+            }
+            Entry::Policy { version, json } => {
+                let newer = self
+                    .policy
+                    .as_ref()
+                    .is_none_or(|known| (version, &json) > (known.0, &known.1));
+                if newer {
+                    self.policy = Some((version, json));
+                }
+            }
+            unknown @ Entry::Unknown { .. } => {
+                self.unknown.insert(unknown.encode());
+            }
+        }
+    }
+
+    /// Whether the status bit of a credential is set.
+    pub fn is_revoked(&self, index: StatusIndex) -> bool {
+        self.revoked.contains(index.get())
+    }
+
+    /// How many credentials are revoked.
+    pub fn revoked_count(&self) -> u64 {
+        self.revoked.len()
+    }
+
+    /// The revoked indexes as inclusive ranges, ascending.
+    pub fn revoked_ranges(&self) -> Vec<(StatusIndex, StatusIndex)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for index in &self.revoked {
+            match ranges.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(index) => *last = index,
+                _ => ranges.push((index, index)),
+            }
+        }
+        let index = StatusIndex::from_u64;
+        ranges
+            .into_iter()
+            .filter_map(|(first, last)| index(first).zip(index(last)))
+            .collect()
+    }
+
+    /// The time up to which credentials of a subject are dead.
+    pub fn not_before(&self, subject: &Subject) -> Option<UnixSeconds> {
+        self.not_before.get(subject).copied()
+    }
+
+    /// Whether there is any not-before or ceiling at all: the usual answer is no, and then nobody needs to be looked up.
+    pub fn has_subjects(&self) -> bool {
+        !(self.not_before.is_empty() && self.ceilings.is_empty())
+    }
+
+    /// All not-before times.
+    pub fn all_not_before(&self) -> impl Iterator<Item = (&Subject, UnixSeconds)> {
+        self.not_before.iter().map(|(subject, time)| (subject, *time))
+    }
+
+    /// When a credential ends early.
+    pub fn not_after(&self, index: StatusIndex) -> Option<UnixSeconds> {
+        self.not_after.get(&index).copied()
+    }
+
+    /// All early ends.
+    pub fn all_not_after(&self) -> impl Iterator<Item = Expiry> {
+        self.not_after.iter().map(|(index, time)| Expiry {
+            index: *index,
+            time: *time,
+        })
+    }
+
+    /// The most that a subject's credentials can do.
+    pub fn ceiling(&self, subject: &Subject) -> Option<ScopeSet> {
+        self.ceilings.get(subject).map(|(_, scopes)| *scopes)
+    }
+
+    /// A key that is trusted now.
+    pub fn key(&self, reference: &KeyRef) -> Option<&IssuingKey> {
+        self.keys.get(reference)
+    }
+
+    /// All keys that are trusted now.
+    pub fn keys(&self) -> impl Iterator<Item = &IssuingKey> {
+        self.keys.values()
+    }
+
+    /// Whether a key was removed.
+    pub fn is_removed(&self, reference: &KeyRef) -> bool {
+        self.removed_keys.contains(reference)
+    }
+
+    /// The key that owns the block which an index lies in.
+    pub fn owner(&self, index: StatusIndex) -> Option<SigningKeyId> {
+        let (start, block) = self.blocks.range(..=index).next_back()?;
+        (index.get().checked_sub(start.get())? < block.length).then_some(block.signing_key)
+    }
+
+    /// All blocks, ascending.
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.values()
+    }
+
+    /// The policy's version and document.
+    pub fn policy(&self) -> Option<(u64, &[u8])> {
+        self.policy
+            .as_ref()
+            .map(|(version, json)| (*version, json.as_slice()))
+    }
+
+    /// Whether every restriction of `other` still holds here: what a consumer asks before it lets a snapshot replace its
+    /// state (I3). Ceilings and policy may have been loosened since, by a higher version only.
+    pub fn keeps_restrictions_of(&self, other: &Self) -> bool {
+        other.revoked.is_subset(&self.revoked)
+            && other
+                .not_before
+                .iter()
+                .all(|(s, t)| self.not_before.get(s).is_some_and(|mine| mine >= t))
+            && other
+                .not_after
+                .iter()
+                .all(|(i, t)| self.not_after.get(i).is_some_and(|mine| mine <= t))
+            && other.ceilings.iter().all(|(s, (v, c))| {
+                self.ceilings
+                    .get(s)
+                    .is_some_and(|(mine, scopes)| mine > v || (mine == v && c.contains(*scopes)))
+            })
+            && other.removed_keys.is_subset(&self.removed_keys)
+            && other
+                .policy
+                .as_ref()
+                .is_none_or(|(v, _)| self.policy.as_ref().is_some_and(|(mine, _)| mine >= v))
+            && other.unknown.is_subset(&self.unknown)
+    }
+
+    /// The state as entries in canonical order.
+    pub fn entries(&self) -> Vec<Entry> {
+        let ranges = self.revoked_ranges();
+        let mut entries = Vec::new();
+        if !ranges.is_empty() {
+            entries.push(Entry::Revoked(ranges));
+        }
+        entries.extend(
+            self.not_before
+                .iter()
+                .map(|(s, t)| Entry::NotBefore(s.clone(), *t)),
+        );
+        entries.extend(self.all_not_after().map(Entry::NotAfter));
+        entries.extend(
+            self.ceilings
+                .iter()
+                .map(|(subject, (version, scopes))| Entry::Ceiling {
+                    subject: subject.clone(),
+                    version: *version,
+                    scopes: *scopes,
+                }),
+        );
+        entries.extend(self.keys.values().cloned().map(|key| Entry::Key(Box::new(key))));
+        entries.extend(self.removed_keys.iter().cloned().map(Entry::KeyRemoved));
+        entries.extend(self.blocks.values().copied().map(Entry::Block));
+        entries.extend(self.policy.iter().map(|(version, json)| Entry::Policy {
+            version: *version,
+            json: json.clone(),
+        }));
+        entries.extend(
+            self.unknown
+                .iter()
+                .filter_map(|bytes| Entry::read(&mut Reader::new(bytes)).ok()),
+        );
+        entries
+    }
+
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let entries = self.entries();
+        let mut w = Writer::new();
+        w.varint(entries.len() as u64);
+        for entry in entries {
+            w.raw(&entry.encode());
+        }
+        w.finish()
+    }
+
+    /// The state behind canonical bytes; any other form is malformed.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let mut state = Self::default();
+        for entry in read_entries(&mut reader)? {
+            if !state.admits(&entry) {
+                return Err(Malformed);
+            }
+            state.join(entry);
+        }
+        reader.end()?;
+        if state.encode() == bytes {
+            Ok(state)
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    /// SHA-256 of the canonical bytes.
+    pub fn digest(&self) -> Digest {
+        sha256(&self.encode())
+    }
+}

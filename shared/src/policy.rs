@@ -1,0 +1,409 @@
+//! The route policy: which request needs what. One JSON document, version 1, written by the operator and carried by the
+//! feed; [`CompiledPolicy`] is its checked form, in which look-ups cannot fail.
+//!
+//! ```json
+//! {
+//!   "version": 1,
+//!   "resource": "https://api.example.com",
+//!   "scopes": ["memory:read", "admin"],
+//!   "presets": { "read": ["memory:read"] },
+//!   "routes": [
+//!     { "path": "/public/**", "public": true },
+//!     { "path": "/v1/memory/**", "methods": ["GET"], "scopes": ["memory:read"] },
+//!     { "path": "/admin/**", "scopes": ["admin"], "strict": true }
+//!   ]
+//! }
+//! ```
+//!
+//! The first route that matches path and method decides; no match is a refusal. In a path, `*` is one segment, `**` (only
+//! at the end) is the rest, nothing included, and `{org}` / `{workspace}` is one segment that must be the credential's. HEAD
+//! is matched as GET. Unknown members are errors.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::path;
+use crate::scope::{Catalogue, ScopeSet};
+
+#[path = "policy_match.rs"]
+mod matching;
+use matching::Pattern;
+
+/// The schema version in a document.
+pub const VERSION: u32 = 1;
+/// DESIGN §9: how stale a state may be on a route that says nothing.
+pub const DEFAULT_MAX_STALENESS_MS: u64 = 2000;
+/// DESIGN §9: after how long an isolate refreshes in the background.
+pub const DEFAULT_REFRESH_MS: u64 = 1000;
+/// The longest `allow_for_seconds`: 24 h.
+pub const MAX_ALLOW_STALE_SECONDS: u64 = 24 * 3600;
+/// The largest document, in bytes.
+pub const MAX_BYTES: usize = 512 * 1024;
+
+/// A policy document as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The resource identifier (RFC 8707) that tokens must name as audience, unless a route names another.
+    pub resource: String,
+    /// The scope catalogue in the order of bits: append only.
+    pub scopes: Catalogue,
+    /// Names for sets of scopes, expanded when a key is issued.
+    #[serde(default)]
+    pub presets: BTreeMap<String, Vec<String>>,
+    /// After how many milliseconds an isolate asks for news.
+    #[serde(default = "default_refresh")]
+    pub refresh_ms: u64,
+    /// The rules, first match wins.
+    pub routes: Vec<Route>,
+}
+
+/// One rule as written.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the document"
+)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// The pattern.
+    pub path: String,
+    /// Methods; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// No credential needed, none looked at.
+    #[serde(skip_serializing_if = "is_false")]
+    pub public: bool,
+    /// All of these scopes are needed; empty on a route that is not public: any valid credential.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// At least one of these is needed, if any is given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub any_scope: Vec<String>,
+    /// Another audience than the policy's resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// How old the state may be, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_staleness_ms: Option<u64>,
+    /// Every request reads the hub first.
+    #[serde(skip_serializing_if = "is_false")]
+    pub strict: bool,
+    /// What happens beyond the bound.
+    #[serde(skip_serializing_if = "OnStale::is_deny")]
+    pub on_stale: OnStale,
+    /// Browser origins that may call (CORS), exact; `"*"` only on public routes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub browser_origins: Vec<String>,
+    /// Whether API keys are accepted from a browser origin.
+    #[serde(skip_serializing_if = "is_false")]
+    pub browser_api_keys: bool,
+    /// Where the request goes: absent = the deployment's `ORIGIN`, `"control-plane"`, or a base URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Whether the origin gets the credential.
+    #[serde(skip_serializing_if = "is_false")]
+    pub forward_credential: bool,
+    /// A name for limits and usage; absent: `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+}
+
+/// What a route does when the state is older than its bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum OnStale {
+    /// 503 until the state is fresh again.
+    #[default]
+    Deny,
+    /// Goes on with the old state for so long.
+    AllowForSeconds(u64),
+}
+
+impl OnStale {
+    fn is_deny(&self) -> bool {
+        *self == Self::Deny
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn default_refresh() -> u64 {
+    DEFAULT_REFRESH_MS
+}
+
+/// Why a document is not a policy: one sentence that names the place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct PolicyError {
+    /// For example `routes[3].path`.
+    pub place: String,
+    /// What is wrong and what is expected.
+    pub problem: String,
+}
+
+/// What a matched route asks for, with names resolved to bits.
+#[derive(Clone, Debug)]
+pub struct CompiledRoute {
+    pattern: Pattern,
+    methods: Vec<String>,
+    /// As written.
+    pub route: Route,
+    /// All of these.
+    pub all: ScopeSet,
+    /// At least one of these, unless empty.
+    pub any: ScopeSet,
+    /// The audience that a token must name.
+    pub audience: String,
+    /// The bound on the age of the state.
+    pub max_staleness_ms: u64,
+    /// Its number in the document, used as the class in usage batches.
+    pub number: u64,
+}
+
+/// A policy that was checked.
+#[derive(Clone, Debug)]
+pub struct CompiledPolicy {
+    /// The document it was made of.
+    pub policy: Policy,
+    routes: Vec<CompiledRoute>,
+}
+
+/// What `{org}` and `{workspace}` captured from the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Captures<'p> {
+    /// The segment at `{org}`.
+    pub org: Option<&'p str>,
+    /// The segment at `{workspace}`.
+    pub workspace: Option<&'p str>,
+}
+
+impl Policy {
+    /// Reads a document; unknown and duplicate members are errors.
+    pub fn from_json(json: &[u8]) -> Result<Self, PolicyError> {
+        if json.len() > MAX_BYTES {
+            return Err(error("document", format!("at most {MAX_BYTES} bytes")));
+        }
+        crate::strict_json::from_slice(json).map_err(|e| error("document", e.to_string()))
+    }
+
+    /// The policy of the demo: what `make dev` and the users' guide show.
+    pub fn demo(resource: &str, control_plane_audience: &str) -> Self {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let memory = |methods: &[&str], scope: &str| Route {
+            path: "/v1/memory/**".into(),
+            methods: names(methods),
+            scopes: names(&[scope]),
+            ..Route::default()
+        };
+        let catalogue = [
+            "memory:read",
+            "memory:write",
+            "memory:delete",
+            "vault:manage",
+            "workspace:manage",
+            "admin",
+        ];
+        Self {
+            version: VERSION,
+            resource: resource.to_owned(),
+            // A constant list of valid names.
+            scopes: Catalogue::try_from(names(&catalogue)).unwrap_or_else(|_| Catalogue::empty()),
+            presets: BTreeMap::from([
+                ("read".to_owned(), names(&["memory:read"])),
+                (
+                    "read-write".to_owned(),
+                    names(&["memory:read", "memory:write", "memory:delete"]),
+                ),
+                ("admin".to_owned(), names(&["admin"])),
+            ]),
+            refresh_ms: DEFAULT_REFRESH_MS,
+            routes: vec![
+                Route {
+                    path: "/public/**".into(),
+                    public: true,
+                    ..Route::default()
+                },
+                memory(&["GET"], "memory:read"),
+                memory(&["POST", "PUT"], "memory:write"),
+                memory(&["DELETE"], "memory:delete"),
+                Route {
+                    path: "/admin/**".into(),
+                    scopes: names(&["admin"]),
+                    strict: true,
+                    ..Route::default()
+                },
+                Route {
+                    path: "/v1/auth/**".into(),
+                    audience: Some(control_plane_audience.to_owned()),
+                    origin: Some("control-plane".into()),
+                    forward_credential: true,
+                    ..Route::default()
+                },
+            ],
+        }
+    }
+
+    /// The canonical bytes that travel in the feed.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Checks everything and resolves names.
+    pub fn compile(self) -> Result<CompiledPolicy, PolicyError> {
+        if self.version != VERSION {
+            return Err(error("version", format!("this release reads version {VERSION}")));
+        }
+        if self.resource.is_empty() {
+            return Err(error("resource", "the resource identifier must not be empty"));
+        }
+        if !(100..=60_000).contains(&self.refresh_ms) {
+            return Err(error("refresh_ms", "from 100 to 60000"));
+        }
+        for (name, scopes) in &self.presets {
+            self.scopes
+                .parse(scopes)
+                .map_err(|e| error(&format!("presets.{name}"), e.to_string()))?;
+        }
+        let routes = self
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(number, route)| self.compile_route(number, route));
+        let routes = routes.collect::<Result<_, _>>()?;
+        Ok(CompiledPolicy { policy: self, routes })
+    }
+
+    fn compile_route(&self, number: usize, route: &Route) -> Result<CompiledRoute, PolicyError> {
+        let at = |member: &str, problem: &str| error(&format!("routes[{number}].{member}"), problem);
+        let scopes = |member: &str, names: &[String]| {
+            self.scopes
+                .parse(names)
+                .map_err(|e| at(member, &format!("{e}; add it to `scopes` or correct it")))
+        };
+        if route
+            .methods
+            .iter()
+            .any(|m| m.is_empty() || !m.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'))
+        {
+            return Err(at("methods", "methods are upper-case words, for example GET"));
+        }
+        if route.methods.iter().any(|m| m == "HEAD") {
+            return Err(at("methods", "HEAD is matched as GET: list GET"));
+        }
+        if route.public && !(route.scopes.is_empty() && route.any_scope.is_empty() && !route.strict) {
+            return Err(at("public", "a public route cannot ask for scopes or be strict"));
+        }
+        if route.forward_credential && route.public {
+            return Err(at(
+                "forward_credential",
+                "on a public route no credential is forwarded",
+            ));
+        }
+        if let OnStale::AllowForSeconds(seconds) = route.on_stale
+            && (seconds > MAX_ALLOW_STALE_SECONDS || route.strict)
+        {
+            return Err(at("on_stale", "at most 86400 seconds, and not on a strict route"));
+        }
+        if route
+            .max_staleness_ms
+            .is_some_and(|ms| !(500..=3_600_000).contains(&ms))
+        {
+            return Err(at("max_staleness_ms", "from 500 to 3600000"));
+        }
+        for origin in &route.browser_origins {
+            let wildcard = origin == "*" && route.public;
+            let shape = origin.starts_with("https://") || origin.starts_with("http://");
+            let tail = origin.split_once("://").map_or("", |(_, tail)| tail);
+            if !wildcard && (!shape || tail.is_empty() || tail.contains(['/', '*', ' '])) {
+                return Err(at(
+                    "browser_origins",
+                    "origins are exact, like https://app.example.com; * only if public",
+                ));
+            }
+        }
+        if let Some(origin) = &route.origin
+            && origin != "control-plane"
+            && !origin.starts_with("https://")
+            && !origin.starts_with("http://")
+        {
+            return Err(at("origin", "`control-plane` or a base URL"));
+        }
+        Ok(CompiledRoute {
+            pattern: Pattern::parse(&route.path).map_err(|problem| at("path", problem))?,
+            methods: route.methods.clone(),
+            all: scopes("scopes", &route.scopes)?,
+            any: scopes("any_scope", &route.any_scope)?,
+            audience: route.audience.clone().unwrap_or_else(|| self.resource.clone()),
+            max_staleness_ms: route.max_staleness_ms.unwrap_or(DEFAULT_MAX_STALENESS_MS),
+            number: number as u64,
+            route: route.clone(),
+        })
+    }
+}
+
+impl CompiledPolicy {
+    /// The first route for a method and a canonical path.
+    pub fn route<'p>(&self, method: &str, canonical_path: &'p str) -> Option<(&CompiledRoute, Captures<'p>)> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        self.routes.iter().find_map(|route| {
+            let method_fits = route.methods.is_empty() || route.methods.iter().any(|m| m == method);
+            method_fits
+                .then(|| route.pattern.captures(canonical_path))
+                .flatten()
+                .map(|captures| (route, captures))
+        })
+    }
+
+    /// All routes in order.
+    pub fn routes(&self) -> &[CompiledRoute] {
+        &self.routes
+    }
+
+    /// The scope catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.policy.scopes
+    }
+
+    /// The longest time, in milliseconds, that a route which denies on staleness may go on with an old state: the bound
+    /// that a revocation receipt quotes.
+    pub fn bound_ms(&self) -> u64 {
+        let deny = self
+            .routes
+            .iter()
+            .filter(|r| !r.route.public && !r.route.strict && r.route.on_stale.is_deny());
+        deny.map(|route| route.max_staleness_ms).max().unwrap_or(0)
+    }
+}
+
+fn error(place: &str, problem: impl Into<String>) -> PolicyError {
+    PolicyError {
+        place: place.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+/// Whether two resource identifiers name the same resource: byte for byte, but a bare origin's trailing slash is optional
+/// (clients that parse and print the URL add it).
+pub fn same_resource(a: &str, b: &str) -> bool {
+    fn bare(resource: &str) -> &str {
+        match resource.strip_suffix('/') {
+            Some(cut) if cut.split_once("://").is_some_and(|(_, host)| !host.contains('/')) => cut,
+            _ => resource,
+        }
+    }
+    bare(a) == bare(b)
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

@@ -1,0 +1,71 @@
+//! Path patterns: literal segments, `*`, `{org}`, `{workspace}`, and `**` at the end.
+
+use super::{Captures, path};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Segment {
+    Literal(String),
+    Any,
+    Org,
+    Workspace,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    segments: Vec<Segment>,
+    /// Ends in `**`.
+    open: bool,
+}
+
+impl Pattern {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut segments = Vec::new();
+        let mut rest = text
+            .strip_prefix('/')
+            .ok_or("a pattern starts with a slash")?
+            .split('/')
+            .peekable();
+        while let Some(segment) = rest.next() {
+            segments.push(match segment {
+                "**" if rest.peek().is_none() => return Ok(Self { segments, open: true }),
+                "*" => Segment::Any,
+                "{org}" => Segment::Org,
+                "{workspace}" => Segment::Workspace,
+                literal if literal.contains(['*', '{', '}']) => {
+                    return Err("use * or {org} or {workspace} as a whole segment, and ** only at the end");
+                }
+                literal => Segment::Literal(canonical_segment(literal)?),
+            });
+        }
+        Ok(Self {
+            segments,
+            open: false,
+        })
+    }
+
+    pub(super) fn captures<'p>(&self, path: &'p str) -> Option<Captures<'p>> {
+        let mut captures = Captures::default();
+        let mut rest = path.strip_prefix('/')?.split('/');
+        for segment in &self.segments {
+            let actual = rest.next()?;
+            match segment {
+                Segment::Literal(literal) if literal == actual => {}
+                Segment::Any if !actual.is_empty() => {}
+                Segment::Org if !actual.is_empty() => captures.org = Some(actual),
+                Segment::Workspace if !actual.is_empty() => captures.workspace = Some(actual),
+                _ => return None,
+            }
+        }
+        (self.open || rest.next().is_none()).then_some(captures)
+    }
+}
+
+/// A literal must be written as it will be matched; the last one may be empty (`/a/`).
+fn canonical_segment(literal: &str) -> Result<String, &'static str> {
+    match path::canonical(&format!("/{literal}")) {
+        Ok(form) if form.strip_prefix('/') == Some(literal) => Ok(literal.to_owned()),
+        _ => Err(
+            "write the path in canonical form: no dot segments, unreserved characters plain, %XX in upper case",
+        ),
+    }
+}

@@ -1,0 +1,132 @@
+use super::*;
+
+fn demo() -> CompiledPolicy {
+    Policy::demo("http://edge", "http://issuer")
+        .compile()
+        .expect("the demo compiles")
+}
+
+fn number(policy: &CompiledPolicy, method: &str, path: &str) -> Option<u64> {
+    policy.route(method, path).map(|(route, _)| route.number)
+}
+
+fn with(route: &str) -> Result<CompiledPolicy, PolicyError> {
+    let json = format!(r#"{{"version":1,"resource":"r","scopes":["a","admin"],"routes":[{route}]}}"#);
+    Policy::from_json(json.as_bytes())?.compile()
+}
+
+#[test]
+fn the_demo_policy_decides_as_its_table_says() {
+    let policy = demo();
+    for (method, path, expected) in [
+        ("GET", "/public", Some(0)),
+        ("GET", "/public/a/b", Some(0)),
+        ("GET", "/publicity", None),
+        ("GET", "/v1/memory/retrieve", Some(1)),
+        ("HEAD", "/v1/memory/retrieve", Some(1)),
+        ("POST", "/v1/memory/x", Some(2)),
+        ("PUT", "/v1/memory/x", Some(2)),
+        ("DELETE", "/v1/memory/x", Some(3)),
+        ("PATCH", "/v1/memory/x", None),
+        ("get", "/v1/memory/x", None),
+        ("GET", "/Admin/x", None),
+        ("GET", "/admin/", Some(4)),
+        ("DELETE", "/v1/auth/keys/key_1", Some(5)),
+        ("GET", "/", None),
+    ] {
+        assert_eq!(number(&policy, method, path), expected, "{method} {path}");
+    }
+    assert_eq!(policy.bound_ms(), DEFAULT_MAX_STALENESS_MS);
+}
+
+#[test]
+fn a_document_survives_the_feed() {
+    let policy = Policy::demo("http://edge", "http://issuer");
+    assert_eq!(Policy::from_json(&policy.to_json()), Ok(policy));
+}
+
+#[test]
+fn patterns_match_whole_segments() {
+    let policy = with(r#"{"path":"/o/{org}/w/{workspace}/*","scopes":["a"]}"#).expect("compiles");
+    let (_, captures) = policy.route("GET", "/o/org_1/w/ws_2/x").expect("matches");
+    assert_eq!(
+        captures,
+        Captures {
+            org: Some("org_1"),
+            workspace: Some("ws_2")
+        }
+    );
+    for path in [
+        "/o/org_1/w/ws_2",
+        "/o/org_1/w/ws_2/",
+        "/o//w/ws_2/x",
+        "/o/org_1/w/ws_2/x/y",
+    ] {
+        assert!(policy.route("GET", path).is_none(), "{path}");
+    }
+    let exact = with(r#"{"path":"/a","public":true}"#).expect("compiles");
+    assert!(exact.route("GET", "/a").is_some() && exact.route("GET", "/a/").is_none());
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (route, place) in [
+        (r#"{"path":"a"}"#, "routes[0].path"),
+        (r#"{"path":"/a/**/b"}"#, "routes[0].path"),
+        (r#"{"path":"/a*"}"#, "routes[0].path"),
+        (r#"{"path":"/a/../b"}"#, "routes[0].path"),
+        (r#"{"path":"/%61"}"#, "routes[0].path"),
+        (r#"{"path":"/a","scopes":["b"]}"#, "routes[0].scopes"),
+        (r#"{"path":"/a","methods":["get"]}"#, "routes[0].methods"),
+        (r#"{"path":"/a","methods":["HEAD"]}"#, "routes[0].methods"),
+        (
+            r#"{"path":"/a","public":true,"scopes":["a"]}"#,
+            "routes[0].public",
+        ),
+        (
+            r#"{"path":"/a","public":true,"forward_credential":true}"#,
+            "routes[0].forward_credential",
+        ),
+        (
+            r#"{"path":"/a","strict":true,"on_stale":{"allow_for_seconds":5}}"#,
+            "routes[0].on_stale",
+        ),
+        (
+            r#"{"path":"/a","on_stale":{"allow_for_seconds":86401}}"#,
+            "routes[0].on_stale",
+        ),
+        (
+            r#"{"path":"/a","max_staleness_ms":10}"#,
+            "routes[0].max_staleness_ms",
+        ),
+        (
+            r#"{"path":"/a","browser_origins":["*"]}"#,
+            "routes[0].browser_origins",
+        ),
+        (
+            r#"{"path":"/a","browser_origins":["https://a/"]}"#,
+            "routes[0].browser_origins",
+        ),
+        (r#"{"path":"/a","origin":"ftp://x"}"#, "routes[0].origin"),
+        (r#"{"path":"/a","pubic":true}"#, "document"),
+        (r#"{"path":"/a","path":"/b"}"#, "document"),
+    ] {
+        let found = with(route).expect_err(route);
+        assert_eq!(found.place, place, "{route}: {found}");
+    }
+}
+
+#[test]
+fn the_bound_is_that_of_the_slowest_deny_route() {
+    let routes = r#"{"path":"/a","max_staleness_ms":5000},{"path":"/b","strict":true,"max_staleness_ms":9000},
+        {"path":"/c","max_staleness_ms":60000,"on_stale":{"allow_for_seconds":60}}"#;
+    assert_eq!(with(routes).expect("compiles").bound_ms(), 5000);
+}
+
+#[test]
+fn a_bare_origin_may_end_in_a_slash() {
+    assert!(same_resource("https://a", "https://a/"));
+    assert!(!same_resource("https://a/x", "https://a/x/"));
+    assert!(!same_resource("https://a", "https://A"));
+    assert!(!same_resource("https://a", "https://a//"));
+}

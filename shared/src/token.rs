@@ -1,0 +1,251 @@
+//! Access tokens as RFC 9068 JWTs, read strictly.
+//!
+//! The text must be compact JWS with strict base64url, the header and claims JSON objects without duplicate members, and
+//! the header free of anything that changes how the token is to be read: `crit`, `b64`, embedded or linked keys
+//! (`jwk jku x5c x5u`). Here nothing is trusted yet: whether the key, the issuer, the audience and the times are right is
+//! decided by the validator, with the state at hand. Signing is the control plane's (`jsonwebtoken::encode`).
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::crypto::{Algorithm, from_base64url};
+use crate::id::{OrgId, StatusIndex, WorkspaceId};
+use crate::strict_json;
+use crate::time::UnixSeconds;
+
+/// The longest credential that is looked at, in bytes.
+pub const MAX_LENGTH: usize = 8 * 1024;
+
+/// Why a text is not a readable token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not three parts of strict base64url, or too long.
+    #[error("not a compact JWS")]
+    Shape,
+    /// The header is not a JSON object as expected.
+    #[error("the header is malformed")]
+    Header,
+    /// `none`, a MAC, or an algorithm we do not know.
+    #[error("the algorithm is refused")]
+    Algorithm,
+    /// The header carries a member that must not be there (`crit`, `b64`, `jwk`, `jku`, `x5c`, `x5u`).
+    #[error("the header has a member that is refused")]
+    HeaderMember,
+    /// `typ` is not `at+jwt` (RFC 9068 §4).
+    #[error("not an access token")]
+    Type,
+    /// The claims are not a JSON object as expected.
+    #[error("the claims are malformed")]
+    Claims,
+}
+
+/// A token that could be read. Nothing about it has been verified.
+#[derive(Clone, Debug)]
+pub struct ParsedToken<'a> {
+    /// What the header names; the key must agree.
+    pub algorithm: Algorithm,
+    /// Which key signed.
+    pub kid: String,
+    /// What the token claims.
+    pub claims: Claims,
+    /// What the signature covers: header, dot, claims, as sent.
+    pub message: &'a str,
+    /// The signature, checked to be strict base64url.
+    pub signature: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    typ: Option<String>,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The claims of an access token (RFC 9068 §2.2), with ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer, compared byte by byte.
+    pub iss: String,
+    /// Subject: `usr_…`, or the client itself for `client_credentials`.
+    pub sub: String,
+    /// Audience: one string or several.
+    #[serde(deserialize_with = "one_or_many", serialize_with = "one_if_single")]
+    pub aud: Vec<String>,
+    /// The client that the token was issued to (RFC 8693 §4.3).
+    pub client_id: String,
+    /// Space-separated scopes.
+    #[serde(default)]
+    pub scope: String,
+    /// Expiry.
+    #[serde(deserialize_with = "numeric_date")]
+    pub exp: UnixSeconds,
+    /// Time of issue.
+    #[serde(deserialize_with = "numeric_date")]
+    pub iat: UnixSeconds,
+    /// Not valid before.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_numeric_date"
+    )]
+    pub nbf: Option<UnixSeconds>,
+    /// Unique per token.
+    pub jti: String,
+    /// The session in which a person signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// The organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<OrgId>,
+    /// One workspace; absent: all of the organisation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceId>,
+    /// Position in a status list (Token Status List).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// A proof-of-possession binding (RFC 7800). Its mere presence matters: such a token is not a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<serde_json::Value>,
+}
+
+/// The `status` claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The reference into a list.
+    pub status_list: StatusReference,
+}
+
+/// `status_list`: the list's URI and the position in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReference {
+    /// Position in the list, below 2^20.
+    pub idx: u64,
+    /// `<issuer>/status-lists/<n>`.
+    pub uri: String,
+}
+
+impl StatusReference {
+    /// The reference to an index of ours.
+    pub fn new(issuer: &str, index: StatusIndex) -> Self {
+        Self {
+            idx: index.get() % StatusIndex::LIST_LENGTH,
+            uri: format!("{issuer}/status-lists/{}", index.list()),
+        }
+    }
+
+    /// The index behind a reference, if the list is one of this issuer's and written in its one form.
+    pub fn index(&self, issuer: &str) -> Option<StatusIndex> {
+        let list = self.uri.strip_prefix(issuer)?.strip_prefix("/status-lists/")?;
+        let number: u64 = list.parse().ok()?;
+        if number.to_string() != list || self.idx >= StatusIndex::LIST_LENGTH {
+            return None;
+        }
+        StatusIndex::from_u64(
+            number
+                .checked_mul(StatusIndex::LIST_LENGTH)?
+                .checked_add(self.idx)?,
+        )
+    }
+}
+
+/// Whether a text has the shape of a compact JWS, so that it is judged as a token and not as an API key.
+pub fn has_token_shape(text: &str) -> bool {
+    text.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+/// Reads a token. See the module for what is refused.
+pub fn parse(text: &str) -> Result<ParsedToken<'_>, ParseError> {
+    if text.len() > MAX_LENGTH {
+        return Err(ParseError::Shape);
+    }
+    let (message, signature) = text.rsplit_once('.').ok_or(ParseError::Shape)?;
+    let (header, claims) = message.split_once('.').ok_or(ParseError::Shape)?;
+    // `from_base64url` refuses dots, so three parts it is.
+    let decoded = |part| from_base64url(part).ok_or(ParseError::Shape);
+    let (header, claims) = (decoded(header)?, decoded(claims)?);
+    if decoded(signature)?.is_empty() {
+        return Err(ParseError::Shape);
+    }
+    let header: Header = strict_json::from_slice(&header).map_err(|_| ParseError::Header)?;
+    let algorithm = Algorithm::from_jose(&header.alg).ok_or(ParseError::Algorithm)?;
+    if ["crit", "b64", "jwk", "jku", "x5c", "x5u"]
+        .iter()
+        .any(|name| header.rest.contains_key(*name))
+    {
+        return Err(ParseError::HeaderMember);
+    }
+    // Media types compare without case, and `application/` may be left out (RFC 7515 §4.1.9).
+    let typ = header.typ.unwrap_or_default().to_ascii_lowercase();
+    if typ.strip_prefix("application/").unwrap_or(&typ) != "at+jwt" {
+        return Err(ParseError::Type);
+    }
+    Ok(ParsedToken {
+        algorithm,
+        kid: header
+            .kid
+            .filter(|kid| (1..=256).contains(&kid.len()))
+            .ok_or(ParseError::Header)?,
+        claims: strict_json::from_slice(&claims).map_err(|_| ParseError::Claims)?,
+        message,
+        signature,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
+}
+
+fn one_if_single<S: Serializer>(audiences: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match audiences {
+        [one] => one.serialize(serializer),
+        many => many.serialize(serializer),
+    }
+}
+
+/// A NumericDate below 2^53; a fraction is allowed (RFC 7519 §2) and dropped.
+fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixSeconds, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let out_of_range = || serde::de::Error::custom("a NumericDate is a number from 0 to 2^53");
+    if let Some(whole) = number.as_u64() {
+        return if whole < crate::id::LIMIT {
+            Ok(UnixSeconds(whole))
+        } else {
+            Err(out_of_range())
+        };
+    }
+    let fraction = number
+        .as_f64()
+        .filter(|date| (0.0..9_007_199_254_740_992.0).contains(date));
+    // In range and not negative, so the cast keeps the whole part.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked just above"
+    )]
+    fraction
+        .map(|date| UnixSeconds(date as u64))
+        .ok_or_else(out_of_range)
+}
+
+fn optional_numeric_date<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<UnixSeconds>, D::Error> {
+    numeric_date(deserializer).map(Some)
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;
