@@ -1,0 +1,159 @@
+//! What a true statement is worth now, for this route: list, times, audience, tenant, scopes.
+
+use shared::feed::{KeyRef, Subject};
+use shared::policy::{Captures, CompiledRoute, same_resource};
+use shared::scope::ScopeSet;
+use shared::time::UnixSeconds;
+use shared::verdict::Reason;
+
+use super::{CLOCK_SKEW_SECONDS, Kind, Statement, Validator};
+
+impl Validator<'_> {
+    /// The effective scopes, or why not.
+    pub(super) fn judge(
+        &self,
+        statement: &Statement,
+        route: &CompiledRoute,
+        captures: Captures<'_>,
+        origin: Option<&str>,
+        now: UnixSeconds,
+    ) -> Result<ScopeSet, Reason> {
+        self.check_standing(statement)?;
+        check_times(statement, now)?;
+        if self
+            .state
+            .not_after(statement.index)
+            .is_some_and(|end| now >= end)
+        {
+            return Err(Reason::Ended);
+        }
+        self.check_audience(statement, route)?;
+        check_browser(statement, route, origin)?;
+        check_tenant(statement, captures)?;
+        let effective = self.effective(statement);
+        let any = route.any.is_empty() || !effective.intersection(route.any).is_empty();
+        if effective.contains(route.all) && any {
+            Ok(effective)
+        } else {
+            Err(Reason::ScopeInsufficient)
+        }
+    }
+
+    /// The signing key still counts and owns the index; the credential is on no list.
+    fn check_standing(&self, statement: &Statement) -> Result<(), Reason> {
+        if self.state.key(&KeyRef::Ours(statement.signing_key)).is_none() {
+            return Err(Reason::SigningKeyUnknown);
+        }
+        if self.state.owner(statement.index) != Some(statement.signing_key) {
+            return Err(Reason::IndexUnowned);
+        }
+        if self.state.is_revoked(statement.index) {
+            return Err(Reason::Revoked);
+        }
+        let superseded = |subject: &Subject| {
+            self.state
+                .not_before(subject)
+                .is_some_and(|t| statement.issued_at <= t)
+        };
+        if self.subjects(statement).iter().any(superseded) {
+            Err(Reason::Superseded)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_audience(&self, statement: &Statement, route: &CompiledRoute) -> Result<(), Reason> {
+        match &statement.kind {
+            Kind::ApiKey { environment } if self.deployment.environments.contains(environment) => Ok(()),
+            Kind::ApiKey { .. } => Err(Reason::EnvironmentRefused),
+            Kind::AccessToken { audience, .. } => {
+                let meant = audience.iter().any(|aud| same_resource(aud, &route.audience));
+                if meant {
+                    Ok(())
+                } else {
+                    Err(Reason::AudienceRefused)
+                }
+            }
+        }
+    }
+
+    /// Stated scopes, with everything they imply, under every ceiling that applies (DESIGN §3).
+    fn effective(&self, statement: &Statement) -> ScopeSet {
+        let catalogue = self.policy.catalogue();
+        let stated = catalogue.expand(statement.scopes);
+        self.subjects(statement)
+            .iter()
+            .filter_map(|subject| self.state.ceiling(subject))
+            .fold(stated, |scopes, ceiling| {
+                scopes.intersection(catalogue.expand(ceiling))
+            })
+    }
+
+    /// Everyone whose not-before or ceiling reaches this statement.
+    fn subjects(&self, statement: &Statement) -> Vec<Subject> {
+        if !self.state.has_subjects() {
+            return Vec::new();
+        }
+        let mut subjects = vec![
+            Subject::Org(statement.org),
+            Subject::Index(statement.index),
+            Subject::Issuer(self.deployment.issuer.clone()),
+        ];
+        if let Some(user) = statement.user {
+            subjects.push(Subject::Member(statement.org, user));
+        }
+        if let Some(workspace) = statement.workspace {
+            subjects.push(Subject::Workspace(workspace));
+        }
+        if let (Some(user), Some(workspace)) = (statement.user, statement.workspace) {
+            subjects.push(Subject::WorkspaceMember(statement.org, user, workspace));
+        }
+        if let Kind::AccessToken { client, session, .. } = &statement.kind {
+            subjects.push(Subject::Client(client.clone()));
+            subjects.extend(session.clone().map(Subject::Session));
+        }
+        subjects
+    }
+}
+
+/// The skew helps where our clock may be behind the issuer's; it never lengthens a life.
+fn check_times(statement: &Statement, now: UnixSeconds) -> Result<(), Reason> {
+    if statement.expires_at.is_some_and(|end| now >= end) {
+        return Err(Reason::Expired);
+    }
+    let soon = now.saturating_add(CLOCK_SKEW_SECONDS);
+    if statement.issued_at > soon || statement.not_before.is_some_and(|start| start > soon) {
+        return Err(Reason::NotYetValid);
+    }
+    Ok(())
+}
+
+fn check_browser(statement: &Statement, route: &CompiledRoute, origin: Option<&str>) -> Result<(), Reason> {
+    let Some(origin) = origin else {
+        return Ok(());
+    };
+    if matches!(statement.kind, Kind::ApiKey { .. }) && !route.route.browser_api_keys {
+        return Err(Reason::BrowserKeyRefused);
+    }
+    // A route that lists origins means it; one that lists none leaves the matter to its origin server, and gets no CORS.
+    let listed = &route.route.browser_origins;
+    if listed.is_empty() || listed.iter().any(|known| known == origin) {
+        Ok(())
+    } else {
+        Err(Reason::OriginRefused)
+    }
+}
+
+/// A captured `{org}` or `{workspace}` must be the credential's own; one that covers all workspaces fits any.
+fn check_tenant(statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
+    let org_fits = captures.org.is_none_or(|org| org == statement.org.to_string());
+    let workspace_fits = match (captures.workspace, statement.workspace) {
+        (Some(named), Some(own)) => named == own.to_string(),
+        _ => true,
+    };
+    if org_fits && workspace_fits {
+        Ok(())
+    } else {
+        Err(Reason::TenantMismatch)
+    }
+}

@@ -1,0 +1,252 @@
+//! The validator: a pure, synchronous function of (state, policy, request facts, now).
+//!
+//! What it decides: whether a request may pass, as whom, and if not, why. What it does not do: read a clock, a header map
+//! or the network, or choose status codes and texts; the adapter does. When a decision needs a fresher state than the
+//! adapter has, it says so ([`Decision::Refresh`]), and is asked again.
+//!
+//! The order of the steps is part of the contract: what costs nothing comes first, and a request reaches the restriction
+//! list only with a signature that holds.
+//!
+//! 1. the canonical path
+//! 2. the route
+//! 3. is it public?
+//! 4. the one credential of the Authorization header
+//! 5. the statement that it makes: form and signature, remembered per credential
+//! 6. signing key, block, list, times
+//! 7. audience and tenant
+//! 8. scopes under their ceilings
+//! 9. freshness of the state
+
+mod cache;
+pub mod cors;
+mod credential;
+mod judge;
+mod statement;
+pub mod vectors;
+
+use std::rc::Rc;
+
+use shared::feed::State;
+use shared::key::Environment;
+use shared::path;
+use shared::policy::{CompiledPolicy, CompiledRoute, DEFAULT_MAX_STALENESS_MS, OnStale};
+use shared::scope::ScopeSet;
+use shared::time::UnixSeconds;
+use shared::verdict::Reason;
+
+pub use cache::StatementCache;
+pub use credential::Credential;
+pub use statement::{Kind, Statement};
+
+/// DESIGN §9: how far another clock may be ahead of ours. Never extends an expiry.
+pub const CLOCK_SKEW_SECONDS: u64 = 60;
+
+/// What this deployment accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// The brand of its API keys.
+    pub brand: String,
+    /// The environments of keys that it admits.
+    pub environments: Vec<Environment>,
+    /// Our own issuer, byte for byte.
+    pub issuer: String,
+}
+
+/// What the adapter saw of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestFacts<'a> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The path, as sent, without the query.
+    pub path: &'a str,
+    /// All Authorization headers, joined with commas as the Fetch standard does.
+    pub authorization: Option<&'a str>,
+    /// The Origin header.
+    pub origin: Option<&'a str>,
+}
+
+/// How old the state is, and what the adapter has already tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Freshness {
+    /// Milliseconds since the hub was last heard.
+    pub contact_age_ms: u64,
+    /// The state was read by a read that started after this request arrived.
+    pub read_after_arrival: bool,
+    /// No further read is to be had for this request: decide with what there is.
+    pub exhausted: bool,
+}
+
+/// Why a fresher state is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The route is strict: a read that starts after the request arrived.
+    Strict,
+    /// The state is older than the route allows.
+    Stale,
+}
+
+/// Who was let in, and to what.
+#[derive(Clone, Debug)]
+pub struct Grant<'p> {
+    /// The route that matched.
+    pub route: &'p CompiledRoute,
+    /// The canonical path, which is the one to forward.
+    pub path: String,
+    /// The credential's statement; `None` on a public route.
+    pub statement: Option<Rc<Statement>>,
+    /// Its scopes with everything they imply, under every ceiling.
+    pub effective: ScopeSet,
+}
+
+/// Who was refused, and why.
+#[derive(Clone, Debug)]
+pub struct Refusal<'p> {
+    /// The exact reason.
+    pub reason: Reason,
+    /// The route, where one matched: for the challenge's scopes and CORS.
+    pub route: Option<&'p CompiledRoute>,
+    /// The credential's status index, where its signature held: for usage.
+    pub statement: Option<Rc<Statement>>,
+}
+
+/// What comes out.
+#[derive(Clone, Debug)]
+pub enum Decision<'p> {
+    /// Let it in.
+    Allow(Grant<'p>),
+    /// Keep it out.
+    Refuse(Refusal<'p>),
+    /// Ask again with a fresher state.
+    Refresh(Need),
+}
+
+/// State, policy and deployment: everything that a decision depends on, except the request and the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Validator<'p> {
+    /// What this deployment accepts.
+    pub deployment: &'p Deployment,
+    /// The joined restriction list.
+    pub state: &'p State,
+    /// The compiled policy of that state.
+    pub policy: &'p CompiledPolicy,
+}
+
+impl<'p> Validator<'p> {
+    /// Decides about one request.
+    pub fn check(
+        &self,
+        facts: &RequestFacts<'_>,
+        freshness: Freshness,
+        now: UnixSeconds,
+        cache: &mut StatementCache,
+    ) -> Decision<'p> {
+        // 1. One form of the path, for matching and for forwarding.
+        let Ok(path) = path::canonical(facts.path) else {
+            return refuse(Reason::PathMalformed, None, None);
+        };
+        // 2. Deny by default.
+        let Some((route, captures)) = self.policy.route(facts.method, &path) else {
+            return stale(None, freshness).unwrap_or_else(|| refuse(Reason::RouteDenied, None, None));
+        };
+        // 3. A public route looks at no credential.
+        if route.route.public {
+            return stale(Some(route), freshness).unwrap_or_else(|| {
+                Decision::Allow(Grant {
+                    route,
+                    path: path.clone(),
+                    statement: None,
+                    effective: ScopeSet::EMPTY,
+                })
+            });
+        }
+        // 4. and 5. Who says so?
+        let statement = match self.statement(facts, cache) {
+            Ok(statement) => statement,
+            Err(reason) => return refuse_unless_stale(reason, route, None, freshness),
+        };
+        // 6. to 8. May they?
+        let effective = match self.judge(&statement, route, captures, facts.origin, now) {
+            Ok(effective) => effective,
+            Err(reason) => return refuse_unless_stale(reason, route, Some(statement), freshness),
+        };
+        // 9. Only now may a request cost a read.
+        stale(Some(route), freshness).unwrap_or_else(|| {
+            Decision::Allow(Grant {
+                route,
+                path: path.clone(),
+                statement: Some(statement.clone()),
+                effective,
+            })
+        })
+    }
+
+    fn statement(
+        &self,
+        facts: &RequestFacts<'_>,
+        cache: &mut StatementCache,
+    ) -> Result<Rc<Statement>, Reason> {
+        let credential = Credential::from_authorization(facts.authorization)?;
+        let digest = shared::crypto::sha256(credential.text().as_bytes());
+        if let Some(known) = cache.find(&digest) {
+            return Ok(known);
+        }
+        let statement = Rc::new(self.verify(&credential)?);
+        cache.insert(digest, Rc::clone(&statement));
+        Ok(statement)
+    }
+}
+
+/// A refusal that a newer state could lift is only given if the state is fresh enough to be believed.
+fn refuse_unless_stale(
+    reason: Reason,
+    route: &CompiledRoute,
+    statement: Option<Rc<Statement>>,
+    freshness: Freshness,
+) -> Decision<'_> {
+    let could_change = matches!(
+        reason,
+        Reason::SigningKeyUnknown | Reason::IndexUnowned | Reason::ScopeInsufficient
+    );
+    if !could_change || freshness.contact_age_ms <= route.max_staleness_ms {
+        return refuse(reason, Some(route), statement);
+    }
+    if freshness.exhausted {
+        return refuse(Reason::StateStale, Some(route), statement);
+    }
+    Decision::Refresh(Need::Stale)
+}
+
+fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Rc<Statement>>) -> Decision<'_> {
+    Decision::Refuse(Refusal {
+        reason,
+        route,
+        statement,
+    })
+}
+
+/// What to do instead of letting a request in, if the state is not fresh enough for its route.
+fn stale(route: Option<&CompiledRoute>, freshness: Freshness) -> Option<Decision<'_>> {
+    let (strict, bound, on_stale) = match route {
+        Some(route) => (route.route.strict, route.max_staleness_ms, route.route.on_stale),
+        None => (false, DEFAULT_MAX_STALENESS_MS, OnStale::Deny),
+    };
+    let need = match strict {
+        true if !freshness.read_after_arrival => Need::Strict,
+        false if freshness.contact_age_ms > bound => Need::Stale,
+        _ => return None,
+    };
+    if !freshness.exhausted {
+        return Some(Decision::Refresh(need));
+    }
+    match on_stale {
+        OnStale::AllowForSeconds(seconds)
+            if need == Need::Stale && freshness.contact_age_ms <= seconds.saturating_mul(1000) =>
+        {
+            None
+        }
+        _ => Some(refuse(Reason::StateStale, route, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

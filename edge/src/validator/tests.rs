@@ -1,0 +1,178 @@
+//! The verdict vectors, and what they are made of. `UPDATE_VECTORS=1 cargo test -p edge` writes the file anew: look at
+//! the difference, it is a change of the contract.
+
+mod fixture;
+
+use std::rc::Rc;
+
+use fixture::{Fixture, NOW, index};
+use shared::feed::{Entry, Expiry, KeyRef, Subject};
+use shared::id::{OrgId, SigningKeyId, StatusIndex, UserId};
+use shared::scope::ScopeSet;
+use shared::time::UnixSeconds;
+
+use super::vectors::{self, Case};
+use super::*;
+
+fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
+    fixture.reason(&Case {
+        name: String::new(),
+        method: "GET".into(),
+        path: path.into(),
+        authorization: Some(authorization.into()),
+        origin: None,
+        now: NOW,
+        contact_age_ms: 0,
+        exhausted: false,
+        expected: String::new(),
+    })
+}
+
+#[test]
+fn the_golden_vectors_hold() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/vectors/verdicts.json");
+    let fresh = fixture::golden();
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        let text = serde_json::to_string_pretty(&fresh).expect("serialises") + "\n";
+        std::fs::write(file, text).expect("writes");
+    }
+    let stored = std::fs::read(file).expect("the vector file");
+    let stored_file: vectors::Vectors = serde_json::from_slice(&stored).expect("a vector file");
+    let again = serde_json::to_value(&fresh).expect("serialises");
+    assert_eq!(
+        serde_json::to_value(&stored_file).expect("serialises"),
+        again,
+        "the generator has moved on"
+    );
+    let outcomes = vectors::run(&stored).expect("runs");
+    assert!(outcomes.len() >= 60, "{}", outcomes.len());
+    for (case, outcome) in stored_file.cases.iter().zip(&outcomes) {
+        assert_eq!(case.expected, outcome.reason, "{}", case.name);
+    }
+}
+
+#[test]
+fn every_reason_of_the_validator_has_a_vector() {
+    let seen: Vec<String> = fixture::golden()
+        .cases
+        .into_iter()
+        .map(|case| case.expected)
+        .collect();
+    for reason in shared::verdict::Reason::ALL {
+        // The adapter's own: it has no state at all yet.
+        if *reason != shared::verdict::Reason::StateMissing {
+            assert!(seen.iter().any(|code| code == reason.code()), "{}", reason.code());
+        }
+    }
+}
+
+#[test]
+fn a_remembered_statement_is_judged_anew() {
+    let mut fixture = Fixture::new();
+    let key = format!("Bearer {}", fixture.key().expose());
+    assert_eq!(check(&fixture, "/v1/memory/x", &key), "allowed");
+    fixture.say(Entry::revoked(index(7)));
+    assert_eq!(check(&fixture, "/v1/memory/x", &key), "revoked");
+}
+
+#[test]
+fn removing_the_signing_key_ends_what_it_signed_at_once() {
+    let mut fixture = Fixture::new();
+    let key = format!("Bearer {}", fixture.key().expose());
+    assert_eq!(check(&fixture, "/v1/memory/x", &key), "allowed");
+    fixture.say(Entry::KeyRemoved(KeyRef::Ours(
+        SigningKeyId::from_u64(3).expect("in range"),
+    )));
+    assert_eq!(check(&fixture, "/v1/memory/x", &key), "signing_key_unknown");
+}
+
+#[test]
+fn every_subject_of_a_not_before_counts() {
+    let (org, user) = (
+        OrgId::from_u64(11).expect("small"),
+        UserId::from_u64(22).expect("small"),
+    );
+    for subject in [
+        Subject::Org(org),
+        Subject::Member(org, user),
+        Subject::Issuer(fixture::ISSUER.into()),
+    ] {
+        let mut fixture = Fixture::new();
+        let key = format!("Bearer {}", fixture.key().expose());
+        fixture.say(Entry::NotBefore(subject.clone(), UnixSeconds(NOW - 101)));
+        assert_eq!(
+            check(&fixture, "/v1/memory/x", &key),
+            "allowed",
+            "issued after {subject:?}"
+        );
+        fixture.say(Entry::NotBefore(subject.clone(), UnixSeconds(NOW - 100)));
+        assert_eq!(check(&fixture, "/v1/memory/x", &key), "superseded", "{subject:?}");
+    }
+    let mut fixture = Fixture::new();
+    let token = format!("Bearer {}", fixture.token(|_| {}));
+    fixture.say(Entry::NotBefore(
+        Subject::Client("cli_000000001".into()),
+        UnixSeconds(NOW - 100),
+    ));
+    assert_eq!(check(&fixture, "/v1/memory/x", &token), "superseded");
+}
+
+#[test]
+fn a_ceiling_limits_and_its_highest_version_wins() {
+    let mut fixture = Fixture::new();
+    let key = format!("Bearer {}", fixture.key().expose());
+    let subject = Subject::Member(
+        OrgId::from_u64(11).expect("small"),
+        UserId::from_u64(22).expect("small"),
+    );
+    let ceiling = |version, scopes| Entry::Ceiling {
+        subject: subject.clone(),
+        version,
+        scopes: ScopeSet(scopes),
+    };
+    fixture.say(ceiling(2, 0));
+    assert_eq!(check(&fixture, "/v1/memory/x", &key), "scope_insufficient");
+    fixture.say(ceiling(1, 1));
+    assert_eq!(
+        check(&fixture, "/v1/memory/x", &key),
+        "scope_insufficient",
+        "an older version changes nothing"
+    );
+    fixture.say(ceiling(3, 1 << 5));
+    assert_eq!(
+        check(&fixture, "/v1/memory/x", &key),
+        "allowed",
+        "admin as a ceiling implies all"
+    );
+}
+
+#[test]
+fn an_early_end_counts_to_the_second() {
+    let mut fixture = Fixture::new();
+    let key = format!("Bearer {}", fixture.key().expose());
+    let end = |time| {
+        Entry::NotAfter(Expiry {
+            index: StatusIndex::from_u64(7).expect("small"),
+            time: UnixSeconds(time),
+        })
+    };
+    fixture.say(end(NOW + 1));
+    assert_eq!(check(&fixture, "/v1/memory/x", &key), "allowed");
+    fixture.say(end(NOW));
+    assert_eq!(check(&fixture, "/v1/memory/x", &key), "ended");
+}
+
+#[test]
+fn forged_credentials_are_not_remembered_and_good_ones_survive_pressure() {
+    let fixture = Fixture::new();
+    let statement = Rc::new(fixture.statement());
+    let mut cache = StatementCache::with_budget(40 * (statement.weight() + 96));
+    cache.insert([0; 32], Rc::clone(&statement));
+    for number in 1..=200u8 {
+        assert!(cache.find(&[0; 32]).is_some(), "in use, so it stays");
+        cache.insert([number; 32], Rc::clone(&statement));
+        assert!(cache.len() <= 40, "{}", cache.len());
+    }
+    assert!(cache.find(&[1; 32]).is_none(), "not used for long");
+}

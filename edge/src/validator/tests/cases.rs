@@ -1,0 +1,190 @@
+/// The golden file, from scratch.
+pub(super) fn golden() -> Vectors {
+    let mut fixture = Fixture::new();
+    fixture.say_all(vec![
+        Entry::revoked(index(100)),
+        Entry::NotAfter(Expiry { index: index(101), time: UnixSeconds(NOW) }),
+        Entry::NotBefore(Subject::Member(OrgId::from_u64(11).expect("small"), UserId::from_u64(23).expect("small")), UnixSeconds(NOW)),
+        Entry::Ceiling {
+            subject: Subject::Index(index(102)),
+            version: 1,
+            scopes: ScopeSet::EMPTY,
+        },
+    ]);
+    let cases = [routes(&fixture), keys(&fixture), tokens(&fixture), browsers(&fixture), freshness(&fixture)].concat();
+    fixture.vectors(cases)
+}
+
+fn case(name: &str, path: &str, authorization: Option<String>, expected: &str) -> Case {
+    Case {
+        name: name.into(),
+        method: "GET".into(),
+        path: path.into(),
+        authorization,
+        origin: None,
+        now: NOW,
+        contact_age_ms: 0,
+        exhausted: false,
+        expected: expected.into(),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a case may come without a header")]
+fn bearer(text: &str) -> Option<String> {
+    Some(format!("Bearer {text}"))
+}
+
+const READ: &str = "/v1/memory/x";
+
+fn routes(f: &Fixture) -> Vec<Case> {
+    let key = || bearer(f.key().expose());
+    let admin = bearer(f.key_with(|s| s.scopes = ScopeSet(1 << 5)).expose());
+    let write = Case { method: "POST".into(), ..case("read key on a write route", READ, key(), "scope_insufficient") };
+    let head = Case { method: "HEAD".into(), ..case("HEAD counts as GET", READ, key(), "allowed") };
+    let lower = Case { method: "get".into(), ..case("a method in lower case", READ, key(), "route_denied") };
+    vec![
+        case("public without credential", "/public/a", None, "public"),
+        case("public ignores a bad credential", "/public/a", bearer("nonsense"), "public"),
+        case("no credential", READ, None, "credential_missing"),
+        case("another scheme", READ, Some("Basic YTpi".into()), "credential_missing"),
+        case("two credentials", READ, Some("Bearer a.b.c, Bearer a.b.c".into()), "credential_ambiguous"),
+        case("unknown path", "/nowhere", key(), "route_denied"),
+        case("encoded slash", "/public/..%2fadmin", key(), "path_malformed"),
+        case("dot segment", "/public/../admin", key(), "path_malformed"),
+        case("unreserved characters may be encoded", "/v1/%6demory/x", key(), "allowed"),
+        case("case matters", "/V1/memory/x", key(), "route_denied"),
+        case("admin implies the rest", READ, admin, "allowed"),
+        case("any of two scopes", "/either/x", key(), "allowed"),
+        case("own tenant", &format!("/tenants/{}/{}/x", OrgId::from_u64(11).expect("small"), WorkspaceId::from_u64(33).expect("small")), key(), "allowed"),
+        case("another organisation", "/tenants/org_000000001/ws_00000000X/x", key(), "tenant_mismatch"),
+        case("another workspace", &format!("/tenants/{}/ws_000000001/x", OrgId::from_u64(11).expect("small")), key(), "tenant_mismatch"),
+        write,
+        head,
+        lower,
+    ]
+}
+
+fn keys(f: &Fixture) -> Vec<Case> {
+    let good = f.key();
+    let text = good.expose();
+    let expect = |name: &str, key: &PlainKey, reason: &str| case(name, READ, bearer(key.expose()), reason);
+    let tampered = {
+        // Another last digit of the checksum.
+        let last = if text.ends_with('A') { 'B' } else { 'A' };
+        format!("{}{last}", &text[..text.len() - 1])
+    };
+    vec![
+        expect("a good key", &good, "allowed"),
+        expect("a key without expiry", &f.key_with(|s| s.expires_at = None), "allowed"),
+        expect("a key for all workspaces", &f.key_with(|s| s.workspace = None), "allowed"),
+        expect("issued within the skew", &f.key_with(|s| s.issued_at = UnixSeconds(NOW + 60)), "allowed"),
+        expect("issued in the future", &f.key_with(|s| s.issued_at = UnixSeconds(NOW + 61)), "not_yet_valid"),
+        expect("expires now", &f.key_with(|s| s.expires_at = Some(UnixSeconds(NOW))), "expired"),
+        expect("expires in a second", &f.key_with(|s| s.expires_at = Some(UnixSeconds(NOW + 1))), "allowed"),
+        expect("revoked", &f.key_with(|s| s.index = index(100)), "revoked"),
+        expect("ended by rotation", &f.key_with(|s| s.index = index(101)), "ended"),
+        expect("quarantined to nothing", &f.key_with(|s| s.index = index(102)), "scope_insufficient"),
+        expect("before its user's not-before", &f.key_with(|s| s.user = UserId::from_u64(23).expect("small")), "superseded"),
+        expect("an index of another key's block", &f.key_with(|s| s.index = index(LIST)), "index_unowned"),
+        expect("an index beyond all blocks", &f.key_with(|s| s.index = index(2 * LIST)), "index_unowned"),
+        expect("signed by a stranger under our number", &build("pc", Environment::Live, &f.stated(), STRANGER), "signature_invalid"),
+        expect("a signing key that nobody announced", &f.key_with(|s| s.signing_key = number(9)), "signing_key_unknown"),
+        expect("a signing key of another purpose", &f.key_with(|s| s.signing_key = number(4)), "signing_key_unknown"),
+        expect("the test environment", &build("pc", Environment::Test, &f.stated(), KEY_SIGNER), "allowed"),
+        expect("an environment that is not accepted", &build("pc", Environment::Dev, &f.stated(), KEY_SIGNER), "environment_refused"),
+        expect("another brand", &build("acme", Environment::Live, &short(f), KEY_SIGNER), "brand_refused"),
+        case("one character changed", READ, bearer(&tampered), "checksum_mismatch"),
+        case("truncated", READ, bearer(&text[..text.len() - 1]), "checksum_mismatch"),
+        case("upper-case environment", READ, bearer(&text.replace("live", "LIVE")), "credential_malformed"),
+        case("too long for a key", READ, bearer(&format!("{text}{}", "A".repeat(100))), "credential_malformed"),
+        case("ten kilobytes", READ, bearer(&"A".repeat(10_000)), "credential_malformed"),
+        case("an inner tab", READ, bearer(&text.replace("live_", "live_\t")), "credential_malformed"),
+        case("a percent-encoded newline", READ, bearer(&format!("{text}%0a")), "credential_malformed"),
+        case("opaque", READ, bearer("whatever"), "credential_malformed"),
+        case("scheme in upper case", READ, Some(format!("BEARER {text}")), "allowed"),
+    ]
+}
+
+/// Fits behind a longer brand.
+fn short(f: &Fixture) -> key::Statement {
+    key::Statement { workspace: None, expires_at: None, ..f.stated() }
+}
+
+fn tokens(f: &Fixture) -> Vec<Case> {
+    let expect = |name: &str, token: String, reason: &str| case(name, READ, bearer(&token), reason);
+    let header = |name: &str, member: &str, value: Value, reason: &str| {
+        expect(name, f.token_with(|h| h[member] = value, |_| {}), reason)
+    };
+    let claim = |name: &str, member: &str, value: Value, reason: &str| {
+        expect(name, f.token(|c| c[member] = value), reason)
+    };
+    let other = |idx: u64, list: &str| json!({"status_list": {"idx": idx, "uri": format!("{ISSUER}/status-lists/{list}")}});
+    let good = f.token(|_| {});
+    let resigned = format!("{}.{}", good.rsplit_once('.').expect("three parts").0, base64url(&[1; 256]));
+    vec![
+        expect("a good token", good.clone(), "allowed"),
+        header("typ with its prefix", "typ", "application/at+jwt".into(), "allowed"),
+        claim("several audiences", "aud", json!(["https://other", RESOURCE]), "allowed"),
+        claim("the resource with a slash", "aud", json!(format!("{RESOURCE}/")), "allowed"),
+        header("alg none", "alg", "none".into(), "algorithm_refused"),
+        header("alg HS256", "alg", "HS256".into(), "algorithm_refused"),
+        header("another alg than the key's", "alg", "PS256".into(), "algorithm_refused"),
+        header("kid of the API-key signer", "kid", "k3".into(), "signing_key_unknown"),
+        header("unknown kid", "kid", "k99".into(), "signing_key_unknown"),
+        header("typ of an id token", "typ", "JWT".into(), "type_refused"),
+        header("crit", "crit", json!(["exp"]), "header_refused"),
+        header("jku", "jku", "https://evil.example/jwks".into(), "header_refused"),
+        header("jwk", "jwk", json!({}), "header_refused"),
+        expect("another signature", resigned, "signature_invalid"),
+        claim("another issuer", "iss", "https://evil.example".into(), "issuer_refused"),
+        claim("another audience", "aud", "https://other".into(), "audience_refused"),
+        claim("expired", "exp", json!(NOW), "expired"),
+        claim("not valid yet", "nbf", json!(NOW + 61), "not_yet_valid"),
+        claim("issued in the future (token)", "iat", json!(NOW + 61), "not_yet_valid"),
+        claim("bound to a proof", "cnf", json!({"jkt": "x"}), "binding_unsupported"),
+        claim("no status", "status", Value::Null, "status_missing"),
+        claim("another issuer's list", "status", json!({"status_list": {"idx": 8, "uri": "https://evil/status-lists/1"}}), "status_missing"),
+        claim("an index of an API key's block", "status", other(8, "0"), "index_unowned"),
+        claim("claims of the wrong type", "exp", "soon".into(), "claims_malformed"),
+        claim("no scope for this", "scope", "memory:write".into(), "scope_insufficient"),
+        expect("not base64url", format!("{good}="), "credential_malformed"),
+    ]
+}
+
+fn browsers(f: &Fixture) -> Vec<Case> {
+    let from = |origin: &str, case: Case| Case { origin: Some(origin.into()), ..case };
+    let key = || bearer(f.key().expose());
+    let token = || bearer(&f.token(|_| {}));
+    vec![
+        from("https://app.example", case("an API key from a browser", READ, key(), "browser_key_refused")),
+        from("https://app.example", case("an API key from a browser, allowed", "/browser-keys/x", key(), "allowed")),
+        from("https://app.example", case("a token from a listed origin", "/browser/x", token(), "allowed")),
+        from("https://evil.example", case("a token from another origin", "/browser/x", token(), "origin_refused")),
+        from("null", case("a token from an opaque origin", "/browser/x", token(), "origin_refused")),
+    ]
+}
+
+fn freshness(f: &Fixture) -> Vec<Case> {
+    let key = || bearer(f.key().expose());
+    let revoked = bearer(f.key_with(|s| s.index = index(100)).expose());
+    let unknown = || bearer(f.key_with(|s| s.index = index(2 * LIST)).expose());
+    let admin = || bearer(f.key_with(|s| s.scopes = ScopeSet(1 << 5)).expose());
+    let aged = |age: u64, case: Case| Case { contact_age_ms: age, ..case };
+    let last = |case: Case| Case { exhausted: true, ..case };
+    vec![
+        aged(2000, case("at the bound", READ, key(), "allowed")),
+        aged(2001, case("beyond the bound", READ, key(), "refresh")),
+        last(aged(2001, case("beyond the bound, and nothing fresher", READ, key(), "state_stale"))),
+        last(aged(2001, case("a public route, stale", "/public/a", None, "state_stale"))),
+        last(aged(2001, case("an unknown path, stale", "/nowhere", None, "state_stale"))),
+        last(aged(60_000, case("a patient route", "/patient/x", key(), "allowed"))),
+        last(aged(60_001, case("a patient route, at its end", "/patient/x", key(), "state_stale"))),
+        case("a strict route reads first", "/admin/x", admin(), "refresh"),
+        last(case("a strict route that cannot read", "/admin/x", admin(), "state_stale")),
+        case("a strict route refuses without reading", "/admin/x", key(), "scope_insufficient"),
+        aged(9_000_000, case("a bad credential never costs a read", READ, bearer("nonsense"), "credential_malformed")),
+        aged(9_000_000, case("revoked stays revoked", READ, revoked, "revoked")),
+        aged(2001, case("an unknown index, stale", READ, unknown(), "refresh")),
+        last(aged(2001, case("an unknown index, nothing fresher", READ, unknown(), "state_stale"))),
+    ]
+}

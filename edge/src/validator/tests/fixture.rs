@@ -1,0 +1,252 @@
+//! A small deployment with fixed keys, and every kind of credential for it.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RsaKeyPair};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+use shared::crypto::{Algorithm, VerifyingKey, base64url};
+use shared::feed::*;
+use shared::id::*;
+use shared::key::{self, Environment, PlainKey};
+use shared::policy::Policy;
+use shared::scope::ScopeSet;
+use shared::time::{UnixMillis, UnixSeconds};
+
+use super::super::vectors::{self, Case, Vectors};
+use super::super::{Deployment, Statement, Validator};
+
+/// 2026-11-21T00:00:00Z.
+pub(super) const NOW: u64 = 1_795_219_200;
+pub(super) const ISSUER: &str = "https://id.example";
+const RESOURCE: &str = "https://api.example";
+const RSA: &[u8] = include_bytes!("../../../../shared/vectors/test_only_rsa.der");
+const FEED: FeedId = FeedId([7; 16]);
+const LIST: u64 = StatusIndex::LIST_LENGTH;
+
+fn pair(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed")
+}
+
+fn sign(seed: u8, message: &[u8]) -> Result<[u8; 64], ()> {
+    pair(seed).sign(message).as_ref().try_into().map_err(|_| ())
+}
+
+fn public(seed: u8) -> [u8; 32] {
+    pair(seed).public_key().as_ref().try_into().expect("32 bytes")
+}
+
+fn number(id: u64) -> SigningKeyId {
+    SigningKeyId::from_u64(id).expect("in range")
+}
+
+pub(super) fn index(index: u64) -> StatusIndex {
+    StatusIndex::from_u64(index).expect("in range")
+}
+
+const ROOT: u8 = 1;
+const FEED_KEY: u8 = 2;
+const KEY_SIGNER: u8 = 3;
+/// Signs well, but nobody knows it.
+const STRANGER: u8 = 9;
+
+pub(super) struct Fixture {
+    replica: Replica,
+    envelopes: Vec<Vec<u8>>,
+}
+
+#[expect(clippy::unused_self, reason = "reads as what the deployment issues")]
+impl Fixture {
+    pub(super) fn new() -> Self {
+        let root = VerifyingKey::ed25519(public(ROOT));
+        let mut fixture = Self {
+            replica: Replica::new(Trust { feed: FEED, root }),
+            envelopes: Vec::new(),
+        };
+        let policy = serde_json::to_value(Policy::demo(RESOURCE, ISSUER)).expect("serialises");
+        let policy = with_more_routes(policy);
+        let rsa_public = RsaKeyPair::from_der(RSA).expect("the test key");
+        let modulus = rsa_public
+            .public_key()
+            .modulus()
+            .big_endian_without_leading_zero()
+            .to_vec();
+        let rsa = VerifyingKey::rsa(Algorithm::Rs256, &modulus, &[1, 0, 1]).expect("admitted");
+        fixture.say_all(vec![
+            issuing_key(
+                3,
+                IssuingPurpose::ApiKey,
+                VerifyingKey::ed25519(public(KEY_SIGNER)),
+            ),
+            issuing_key(4, IssuingPurpose::AccessToken, rsa),
+            block(0, 3),
+            block(LIST, 4),
+            Entry::Policy {
+                version: 1,
+                json: policy,
+            },
+        ]);
+        fixture
+    }
+
+    pub(super) fn say(&mut self, entry: Entry) {
+        self.say_all(vec![entry]);
+    }
+
+    fn say_all(&mut self, entries: Vec<Entry>) {
+        let head = self.replica.head();
+        let frame = Frame {
+            feed: FEED,
+            epoch: 1,
+            seq: head.map_or(1, |head| head.seq + 1),
+            previous: head.map_or([0; 32], |head| head.digest),
+            time: UnixMillis(NOW * 1000),
+            entries,
+        };
+        let mut certificate = Certificate {
+            feed: FEED,
+            epoch: 1,
+            number: number(2),
+            key: public(FEED_KEY),
+            not_after: UnixSeconds(NOW * 2),
+            root_signature: [0; 64],
+        };
+        certificate.root_signature = sign(ROOT, &certificate.root_message()).expect("signs");
+        let envelope = shared::feed::sign(EnvelopeType::Frame, &certificate, &frame.encode(), |m| {
+            sign(FEED_KEY, m)
+        })
+        .expect("signs");
+        self.replica.accept(&envelope).expect("accepted");
+        self.envelopes.push(envelope);
+    }
+
+    fn stated(&self) -> key::Statement {
+        key::Statement {
+            signing_key: number(3),
+            index: index(7),
+            org: OrgId::from_u64(11).expect("small"),
+            user: UserId::from_u64(22).expect("small"),
+            workspace: WorkspaceId::from_u64(33),
+            scopes: ScopeSet(1),
+            issued_at: UnixSeconds(NOW - 100),
+            expires_at: Some(UnixSeconds(NOW + 1000)),
+            nonce: [5; 8],
+        }
+    }
+
+    pub(super) fn key(&self) -> PlainKey {
+        self.key_with(|_| {})
+    }
+
+    fn key_with(&self, change: impl FnOnce(&mut key::Statement)) -> PlainKey {
+        let mut statement = self.stated();
+        change(&mut statement);
+        build("pc", Environment::Live, &statement, KEY_SIGNER)
+    }
+
+    pub(super) fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+        self.token_with(|_| {}, change)
+    }
+
+    fn token_with(&self, header: impl FnOnce(&mut Value), claims: impl FnOnce(&mut Value)) -> String {
+        let mut head = json!({"alg": "RS256", "typ": "at+jwt", "kid": "k4"});
+        let mut body = json!({
+            "iss": ISSUER, "sub": "cli_000000001", "aud": RESOURCE, "client_id": "cli_000000001",
+            "scope": "memory:read", "iat": NOW - 100, "exp": NOW + 3500, "jti": "j1",
+            "org": OrgId::from_u64(11).expect("small"),
+            "status": {"status_list": {"idx": 8, "uri": format!("{ISSUER}/status-lists/1")}},
+        });
+        header(&mut head);
+        claims(&mut body);
+        let message = format!(
+            "{}.{}",
+            base64url(head.to_string().as_bytes()),
+            base64url(body.to_string().as_bytes())
+        );
+        let key = EncodingKey::from_rsa_der(RSA);
+        let algorithm = Header::new(jsonwebtoken::Algorithm::RS256).alg;
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).expect("signs");
+        format!("{message}.{signature}")
+    }
+
+    pub(super) fn statement(&self) -> Statement {
+        let policy = Policy::demo(RESOURCE, ISSUER).compile().expect("compiles");
+        let deployment = deployment();
+        let validator = Validator {
+            deployment: &deployment,
+            state: self.replica.state(),
+            policy: &policy,
+        };
+        let key = self.key();
+        validator
+            .verify(&super::super::Credential::ApiKey(key.expose()))
+            .expect("verifies")
+    }
+
+    pub(super) fn reason(&self, case: &Case) -> String {
+        let vectors = self.vectors(vec![case.clone()]);
+        let json = serde_json::to_vec(&vectors).expect("serialises");
+        vectors::run(&json).expect("runs").remove(0).reason
+    }
+
+    fn vectors(&self, cases: Vec<Case>) -> Vectors {
+        let deployment = deployment();
+        Vectors {
+            description:
+                "Verdicts of the validator: one state, many requests. Keys in here are for tests only.".into(),
+            feed: FEED.to_string(),
+            root: base64url(&public(ROOT)),
+            brand: deployment.brand,
+            environments: deployment.environments,
+            issuer: deployment.issuer,
+            message: base64url(&join_message(self.envelopes.iter().map(Vec::as_slice))),
+            cases,
+        }
+    }
+}
+
+fn deployment() -> Deployment {
+    Deployment {
+        brand: "pc".into(),
+        environments: vec![Environment::Live, Environment::Test],
+        issuer: ISSUER.into(),
+    }
+}
+
+fn build(brand: &str, environment: Environment, statement: &key::Statement, seed: u8) -> PlainKey {
+    key::build(brand, environment, statement, |message| sign(seed, message)).expect("builds")
+}
+
+fn issuing_key(id: u64, purpose: IssuingPurpose, key: VerifyingKey) -> Entry {
+    let root = sign(ROOT, &IssuingKey::root_message(FEED, number(id), purpose, &key)).expect("signs");
+    let reference = KeyRef::Ours(number(id));
+    Entry::Key(Box::new(IssuingKey {
+        reference,
+        purpose,
+        key,
+        owner: KeyOwner::Ours(root),
+    }))
+}
+
+fn block(start: u64, key: u64) -> Entry {
+    let start = StatusIndex::from_u64(start).expect("in range");
+    Entry::Block(Block {
+        start,
+        length: LIST,
+        signing_key: number(key),
+    })
+}
+
+fn with_more_routes(mut policy: Value) -> Vec<u8> {
+    let more = json!([
+        {"path": "/tenants/{org}/{workspace}/**"},
+        {"path": "/browser/**", "scopes": ["memory:read"], "browser_origins": ["https://app.example"]},
+        {"path": "/browser-keys/**", "scopes": ["memory:read"], "browser_api_keys": true},
+        {"path": "/patient/**", "scopes": ["memory:read"], "on_stale": {"allow_for_seconds": 60}},
+        {"path": "/either/**", "any_scope": ["memory:read", "vault:manage"]},
+    ]);
+    if let (Some(routes), Some(more)) = (policy["routes"].as_array_mut(), more.as_array()) {
+        routes.extend(more.iter().cloned());
+    }
+    serde_json::to_vec(&policy).expect("serialises")
+}
+
+include!("cases.rs");

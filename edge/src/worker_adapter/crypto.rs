@@ -1,0 +1,188 @@
+//! `jsonwebtoken`'s crypto provider over the runtime's native crypto. Verifies; never signs.
+//!
+//! Keys arrive as raw material and are imported once, into numbered slots on the JavaScript side. The table is bounded:
+//! the oldest slot is used again when all are taken. A slot holds one key *and* one algorithm, so that the padding put
+//! onto an RSA key object for PS256 can never meet an RS256 signature.
+
+use std::cell::RefCell;
+
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::signature::{self, Verifier};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(module = "/src/worker_adapter/crypto.js")]
+extern "C" {
+    fn import_key(slot: u32, alg: &str, first: &[u8], second: &[u8]) -> bool;
+    fn verify(slot: u32, message: &[u8], signature: &[u8]) -> bool;
+}
+
+/// Imported keys at most. Enough for our own keys and those of a hundred foreign issuers.
+const SLOTS: usize = 128;
+
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: refuse_to_sign,
+    verifier_factory: verifier,
+    // The defaults panic (I13); nothing here needs any of these.
+    key_utils: KeyUtils {
+        rsa_pub_components_from_private_key: |_| Err(unsupported()),
+        rsa_pub_components_from_public_key: |_| Err(unsupported()),
+        ec_pub_components_from_private_key: |_, _| Err(unsupported()),
+        ed_pub_components_from_private_key: |_, _| Err(unsupported()),
+        compute_digest: |_, _| Err(unsupported()),
+    },
+};
+
+/// Makes this provider the one that all signature checks use. Called once, when the module starts.
+pub(super) fn install() {
+    // An error means that it is installed already.
+    let _ = PROVIDER.install_default();
+}
+
+fn unsupported() -> Error {
+    ErrorKind::UnsupportedAlgorithm.into()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that the provider asks for"
+)]
+fn refuse_to_sign(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
+    Err(unsupported())
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that the provider asks for"
+)]
+fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
+    if key.family() != algorithm.family() {
+        return Err(ErrorKind::InvalidKeyFormat.into());
+    }
+    let name = name(*algorithm).ok_or_else(unsupported)?;
+    let (first, second) =
+        material(*algorithm, key).ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?;
+    let slot = KEYS
+        .with(|keys| keys.try_borrow_mut().ok()?.slot(name, first, second))
+        .ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?;
+    Ok(Box::new(RuntimeVerifier {
+        algorithm: *algorithm,
+        slot,
+    }))
+}
+
+/// The name in [RFC 7518 §3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1); `None` for the HMACs, which no
+/// public key goes with.
+fn name(algorithm: Algorithm) -> Option<&'static str> {
+    Some(match algorithm {
+        Algorithm::RS256 => "RS256",
+        Algorithm::RS384 => "RS384",
+        Algorithm::RS512 => "RS512",
+        Algorithm::PS256 => "PS256",
+        Algorithm::PS384 => "PS384",
+        Algorithm::PS512 => "PS512",
+        Algorithm::ES256 => "ES256",
+        Algorithm::ES384 => "ES384",
+        Algorithm::EdDSA => "EdDSA",
+        _ => return None,
+    })
+}
+
+/// The two halves of a public key as the JWK has them: (n, e), (x, y), or (x, nothing).
+fn material(algorithm: Algorithm, key: &DecodingKey) -> Option<(&[u8], &[u8])> {
+    let raw = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, e } => return Some((n, e)),
+        DecodingKeyKind::SecretOrDer(raw) => raw,
+    };
+    let coordinate = match algorithm {
+        Algorithm::EdDSA => return (raw.len() == 32).then_some((raw.as_slice(), &[])),
+        Algorithm::ES256 => 32,
+        Algorithm::ES384 => 48,
+        _ => return None,
+    };
+    // SEC 1 §2.3.3, uncompressed: 0x04, x, y.
+    let (x, y) = raw.strip_prefix(&[4])?.split_at_checked(coordinate)?;
+    (y.len() == coordinate).then_some((x, y))
+}
+
+struct RuntimeVerifier {
+    algorithm: Algorithm,
+    slot: u32,
+}
+
+impl Verifier<Vec<u8>> for RuntimeVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        if verify(self.slot, message, signature) {
+            Ok(())
+        } else {
+            Err(signature::Error::new())
+        }
+    }
+}
+
+impl JwtVerifier for RuntimeVerifier {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+thread_local! {
+    static KEYS: RefCell<KeyTable> = const { RefCell::new(KeyTable { keys: Vec::new(), oldest: 0 }) };
+}
+
+/// Which key is in which slot.
+struct KeyTable {
+    keys: Vec<ImportedKey>,
+    oldest: usize,
+}
+
+#[derive(PartialEq, Eq)]
+struct ImportedKey {
+    algorithm: &'static str,
+    first: Vec<u8>,
+    second: Vec<u8>,
+}
+
+impl KeyTable {
+    /// The slot of this key, which is imported if it is new; `None` if the runtime does not take it for a key.
+    fn slot(&mut self, algorithm: &'static str, first: &[u8], second: &[u8]) -> Option<u32> {
+        let known = self
+            .keys
+            .iter()
+            .position(|key| key.algorithm == algorithm && key.first == first && key.second == second);
+        if let Some(slot) = known {
+            return u32::try_from(slot).ok();
+        }
+        let slot = if self.keys.len() < SLOTS {
+            self.keys.len()
+        } else {
+            self.oldest
+        };
+        let number = u32::try_from(slot).ok()?;
+        if !import_key(number, algorithm, first, second) {
+            // The slot is empty now: nothing may find its former key there.
+            if let Some(key) = self.keys.get_mut(slot) {
+                *key = ImportedKey {
+                    algorithm: "",
+                    first: Vec::new(),
+                    second: Vec::new(),
+                };
+            }
+            return None;
+        }
+        let key = ImportedKey {
+            algorithm,
+            first: first.to_vec(),
+            second: second.to_vec(),
+        };
+        match self.keys.get_mut(slot) {
+            Some(place) => {
+                *place = key;
+                self.oldest = slot.saturating_add(1).checked_rem(SLOTS).unwrap_or(0);
+            }
+            None => self.keys.push(key),
+        }
+        Some(number)
+    }
+}

@@ -1,0 +1,167 @@
+//! One decision: ask the validator, give it a fresher state where it wants one, and put what comes out into owned values.
+//!
+//! Gateway and verify endpoint share it. What it returns borrows nothing, so the isolate's memory is free again before
+//! anything is awaited.
+
+use shared::policy::OnStale;
+use shared::verdict::Reason;
+use worker::{Context, Env};
+
+use super::config::EdgeConfig;
+use super::cors;
+use super::feed;
+use super::http::{HeaderList, now};
+use super::isolate::{self, Cause, Isolate};
+use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator};
+
+/// Reads that one request may wait for.
+const MAX_READS: usize = 3;
+
+/// Let in: what the gateway needs to go on.
+#[derive(Debug)]
+pub(super) struct Pass {
+    /// Canonical: the one form that is forwarded.
+    pub(super) path: String,
+    pub(super) public: bool,
+    /// As in the policy: absent, `control-plane`, or a base URL.
+    pub(super) origin: Option<String>,
+    pub(super) forward_credential: bool,
+    pub(super) own_cors: bool,
+    /// `X-Portcullis-*`, empty on a public route.
+    pub(super) identity: HeaderList,
+    pub(super) cors: HeaderList,
+}
+
+/// Kept out.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) reason: Reason,
+    /// Everything the operation needs, space-separated, for the challenge.
+    pub(super) scopes: String,
+    pub(super) cors: HeaderList,
+}
+
+/// Decides about one request.
+pub(super) async fn decide(
+    facts: RequestFacts<'_>,
+    env: &Env,
+    context: &Context,
+    config: &EdgeConfig,
+) -> Result<Pass, Stop> {
+    feed::warm_up(env, config).await;
+    let mut freshness = Freshness::default();
+    for reads in 0..=MAX_READS {
+        freshness.exhausted |= reads == MAX_READS;
+        match isolate::with(|isolate| judge(isolate, &facts, freshness, config)) {
+            Some(Judged::Pass(pass)) => {
+                feed::refresh_in_background(env, context);
+                return Ok(pass);
+            }
+            Some(Judged::Stop(stop)) => {
+                feed::refresh_in_background(env, context);
+                return Err(stop);
+            }
+            // A read that starts now starts after the request arrived.
+            Some(Judged::Refresh(Need::Strict)) => match feed::read(env, config, Cause::Strict).await {
+                Ok(()) => freshness.read_after_arrival = true,
+                Err(()) => freshness.exhausted = true,
+            },
+            Some(Judged::Refresh(Need::Stale)) => {
+                freshness.exhausted = !feed::refresh_first(env, config, Cause::Stale).await;
+            }
+            None => break,
+        }
+    }
+    Err(Stop {
+        reason: Reason::StateStale,
+        scopes: String::new(),
+        cors: HeaderList::default(),
+    })
+}
+
+enum Judged {
+    Pass(Pass),
+    Stop(Stop),
+    Refresh(Need),
+}
+
+fn judge(
+    isolate: &mut Isolate,
+    facts: &RequestFacts<'_>,
+    mut freshness: Freshness,
+    config: &EdgeConfig,
+) -> Judged {
+    let now = now();
+    let from_copy = isolate.is_copy();
+    let age = isolate.contact_age_ms(now);
+    let missing = || Stop {
+        reason: Reason::StateMissing,
+        scopes: String::new(),
+        cors: HeaderList::default(),
+    };
+    let (Some(age), Some((replica, policy, cache))) = (age, isolate.deciding()) else {
+        return Judged::Stop(missing());
+    };
+    freshness.contact_age_ms = age;
+    let validator = Validator {
+        deployment: &config.deployment,
+        state: replica.state(),
+        policy,
+    };
+    match validator.check(facts, freshness, now.seconds(), cache) {
+        Decision::Refresh(need) => Judged::Refresh(need),
+        // KV may be a minute behind however young its copy looks: it never decides a route that denies on staleness.
+        Decision::Allow(grant) if from_copy && grant.route.route.on_stale == OnStale::Deny => {
+            if freshness.exhausted {
+                let cors = cors::answer_headers(Some(grant.route), facts.origin);
+                return Judged::Stop(Stop {
+                    reason: Reason::StateStale,
+                    scopes: String::new(),
+                    cors,
+                });
+            }
+            Judged::Refresh(Need::Stale)
+        }
+        Decision::Allow(grant) => {
+            let identity = identity(&grant, &policy.catalogue().join(grant.effective));
+            let route = grant.route;
+            Judged::Pass(Pass {
+                public: route.route.public,
+                origin: route.route.origin.clone(),
+                forward_credential: route.route.forward_credential,
+                own_cors: cors::is_ours(route),
+                cors: cors::answer_headers(Some(route), facts.origin),
+                identity,
+                path: grant.path,
+            })
+        }
+        Decision::Refuse(refusal) => {
+            let needed = refusal
+                .route
+                .map(|route| route.all.union(route.any))
+                .unwrap_or_default();
+            Judged::Stop(Stop {
+                reason: refusal.reason,
+                scopes: policy.catalogue().join(needed),
+                cors: cors::answer_headers(refusal.route, facts.origin),
+            })
+        }
+    }
+}
+
+/// Who was let in, for the origin to read.
+fn identity(grant: &Grant<'_>, scopes: &str) -> HeaderList {
+    let mut headers = HeaderList::default();
+    let Some(statement) = &grant.statement else {
+        return headers;
+    };
+    headers.push("x-portcullis-subject", &statement.subject);
+    headers.push("x-portcullis-org", &statement.org.to_string());
+    let workspace = statement
+        .workspace
+        .map_or_else(|| "all".to_owned(), |workspace| workspace.to_string());
+    headers.push("x-portcullis-workspace", &workspace);
+    headers.push("x-portcullis-scopes", scopes);
+    headers.push("x-portcullis-credential", &statement.credential);
+    headers
+}

@@ -1,0 +1,156 @@
+//! The gateway: what is let in goes on to its origin, streaming both ways; what is not gets a problem and a challenge.
+//!
+//! The request goes out in the canonical path that was judged, with the query as sent. What a caller says in headers of
+//! ours is dropped in both directions; `http.js` does that to every request and answer that passes.
+
+use shared::path;
+use shared::verdict::{Outcome, Reason};
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, console_error};
+
+use super::config::EdgeConfig;
+use super::decide::{self, Pass, Stop};
+use super::feed;
+use super::http::{self, ForwardRules, HeaderList, Incoming};
+use super::response::{
+    self, BODY_NOT_ALLOWED, BROWSER_KEY, METHOD_NOT_ALLOWED, MISCONFIGURED, NOT_FOUND, ORIGIN_UNREACHABLE,
+    Problem, STATE_STALE,
+};
+use super::{cors, isolate, metadata};
+use crate::validator::{Credential, RequestFacts};
+
+/// Below this the gate itself answers; nothing is ever forwarded there.
+pub(super) const OWN_PREFIX: &str = "/.portcullis";
+
+/// Answers one request to the API.
+pub(super) async fn handle(
+    request: &web_sys::Request,
+    incoming: &Incoming,
+    env: &Env,
+    context: &Context,
+    config: &EdgeConfig,
+) -> Result<web_sys::Response, JsValue> {
+    if cors::is_preflight(incoming) {
+        return preflight(incoming, env, context, config).await;
+    }
+    // However it was spelled: these addresses are not the origin's.
+    if path::canonical(&incoming.path).is_ok_and(|path| is_own(&path)) {
+        return response::refuse(NOT_FOUND, &incoming.request_id, HeaderList::default());
+    }
+    // TRACE would hand the caller what the gate says to the origin.
+    if matches!(incoming.method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+        return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
+    }
+    match decide::decide(facts(incoming), env, context, config).await {
+        Ok(pass) => forward(request, incoming, pass, config).await,
+        Err(stop) => refuse(stop, &incoming.request_id, config),
+    }
+}
+
+/// Whether a path belongs to the gate.
+pub(super) fn is_own(path: &str) -> bool {
+    path.strip_prefix(OWN_PREFIX)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What the validator looks at.
+fn facts(incoming: &Incoming) -> RequestFacts<'_> {
+    RequestFacts {
+        method: &incoming.method,
+        path: &incoming.path,
+        authorization: incoming.authorization.as_deref(),
+        origin: incoming.origin.as_deref(),
+    }
+}
+
+async fn preflight(
+    incoming: &Incoming,
+    env: &Env,
+    context: &Context,
+    config: &EdgeConfig,
+) -> Result<web_sys::Response, JsValue> {
+    feed::warm_up(env, config).await;
+    feed::refresh_in_background(env, context);
+    match isolate::with(|isolate| isolate.policy().map(|policy| cors::preflight(policy, incoming))).flatten()
+    {
+        Some(answer) => answer,
+        None => response::refuse(STATE_STALE, &incoming.request_id, HeaderList::default()),
+    }
+}
+
+async fn forward(
+    request: &web_sys::Request,
+    incoming: &Incoming,
+    pass: Pass,
+    config: &EdgeConfig,
+) -> Result<web_sys::Response, JsValue> {
+    let Some(upstream) = config.upstream(pass.origin.as_deref()) else {
+        console_error!("a route goes to the control plane, but CONTROL_PLANE is not set");
+        return response::refuse(MISCONFIGURED, &incoming.request_id, pass.cors);
+    };
+    let url = match &incoming.query {
+        Some(query) => format!("{upstream}{}?{query}", pass.path),
+        None => format!("{upstream}{}", pass.path),
+    };
+    let mut outgoing = pass.identity;
+    outgoing.push("x-request-id", &incoming.request_id);
+    if let Some((scheme, host)) = incoming.base.split_once("://") {
+        outgoing.push("x-forwarded-proto", scheme);
+        outgoing.push("x-forwarded-host", host);
+    }
+    let mut answer = pass.cors.clone();
+    answer.push("x-request-id", &incoming.request_id);
+    let rules = ForwardRules {
+        guarded: !pass.public,
+        remove_authorization: if pass.public {
+            is_bearer(incoming)
+        } else {
+            !pass.forward_credential
+        },
+        websocket: incoming.is_websocket(),
+        own_cors: pass.own_cors,
+    };
+    match http::send(request, &url, rules, &outgoing, &answer).await {
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => response::refuse(BODY_NOT_ALLOWED, &incoming.request_id, pass.cors),
+        Err(error) => {
+            console_error!(
+                "{} the origin did not answer: {}",
+                incoming.request_id,
+                http::describe(&error)
+            );
+            response::refuse(ORIGIN_UNREACHABLE, &incoming.request_id, pass.cors)
+        }
+    }
+}
+
+/// On public routes nobody looks at credentials; ours still go no further. Another scheme is the origin's business.
+fn is_bearer(incoming: &Incoming) -> bool {
+    Credential::from_authorization(incoming.authorization.as_deref()) != Err(Reason::CredentialMissing)
+}
+
+/// What a caller is told for an exact reason.
+pub(super) fn problem_of(reason: Reason) -> Problem {
+    match reason {
+        Reason::BrowserKeyRefused => BROWSER_KEY,
+        other => response::of_outcome(other.outcome()),
+    }
+}
+
+/// A refusal with its challenge.
+pub(super) fn refuse(
+    stop: Stop,
+    request_id: &str,
+    config: &EdgeConfig,
+) -> Result<web_sys::Response, JsValue> {
+    let problem = problem_of(stop.reason);
+    let mut headers = stop.cors;
+    headers.push("vary", "Authorization, Origin");
+    // Which scopes a route needs is for those who got as far as scopes, or have not tried yet.
+    let scopes = match stop.reason.outcome() {
+        Outcome::Unauthenticated | Outcome::InvalidToken | Outcome::InsufficientScope => stop.scopes.as_str(),
+        _ => "",
+    };
+    response::challenge(&mut headers, problem, &metadata::url(&config.resource), scopes);
+    response::refuse(problem, request_id, headers)
+}

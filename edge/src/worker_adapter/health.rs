@@ -1,0 +1,67 @@
+//! `GET /.portcullis/health`: what this isolate knows and how old it is, for operators and tests. No secrets, no names.
+//!
+//! An isolate that has not been asked anything for a while refreshes first, so that what is shown is what is.
+
+use serde_json::{Value, json};
+use wasm_bindgen::JsValue;
+use worker::Env;
+
+use super::config::EdgeConfig;
+use super::feed;
+use super::http::{HeaderList, Incoming, now};
+use super::isolate::{self, Cause, Isolate};
+use super::response;
+
+/// The endpoint.
+pub(super) const PATH: &str = "/.portcullis/health";
+
+/// Answers with what is known.
+pub(super) async fn handle(
+    incoming: &Incoming,
+    env: &Env,
+    config: &EdgeConfig,
+) -> Result<web_sys::Response, JsValue> {
+    if !matches!(incoming.method.as_str(), "GET" | "HEAD") {
+        return response::refuse(
+            response::METHOD_NOT_ALLOWED,
+            &incoming.request_id,
+            HeaderList::default(),
+        );
+    }
+    if isolate::with(|isolate| isolate.is_refresh_due(now())) == Some(true) {
+        feed::refresh_first(env, config, Cause::Health).await;
+    }
+    let mut headers = HeaderList::default();
+    headers.push("cache-control", "no-store");
+    let report = isolate::with(report).unwrap_or_default();
+    response::json_answer(response::OK, &report, &incoming.request_id, headers)
+}
+
+fn report(isolate: &mut Isolate) -> Value {
+    let age = isolate.contact_age_ms(now());
+    let reads: serde_json::Map<_, _> = isolate
+        .reads()
+        .map(|(cause, count)| (cause.to_owned(), count.into()))
+        .collect();
+    let total = isolate
+        .reads()
+        .map(|(_, count)| count)
+        .fold(0, u64::saturating_add);
+    let status = match age {
+        _ if isolate.is_cold() => "no_state",
+        Some(age) if age <= shared::policy::DEFAULT_MAX_STALENESS_MS && !isolate.is_copy() => "ok",
+        _ => "stale",
+    };
+    json!({
+        "status": status,
+        "head": isolate.head(),
+        "contact_age_ms": age,
+        "feed_age_ms": isolate.account.feed_age_ms,
+        "incompatible": isolate.account.incompatible,
+        "revoked": isolate.revoked_count(),
+        "statements_cached": isolate.cache.len(),
+        "hub_reads": total,
+        "hub_reads_by_cause": reads,
+        "refused": { "hub": isolate.account.refused, "gate": isolate.refused },
+    })
+}

@@ -1,0 +1,291 @@
+//! The border to the runtime: requests in, answers out, the clock. The only file that calls `http.js`.
+//!
+//! What it does not do: decide anything. Header lists cross as one text of lines, because each crossing costs.
+
+use js_sys::{Array, Date, Promise, Uint8Array};
+use shared::time::UnixMillis;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use worker::Env;
+
+/// How long the hub may take to say what is new: somebody's request waits for it.
+const READ_TIMEOUT_MS: u32 = 4000;
+/// How long it may take over what a publisher sends, which may be a snapshot of many megabytes.
+const WRITE_TIMEOUT_MS: u32 = 50_000;
+
+// All of them `catch`: an exception that passed through Rust would skip its destructors, and leave borrows behind (I13).
+#[wasm_bindgen(module = "/src/worker_adapter/http.js")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    fn facts(request: &web_sys::Request) -> Result<String, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn header(request: &web_sys::Request, name: &str) -> Result<Option<String>, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn forward(
+        request: &web_sys::Request,
+        url: &str,
+        flags: u32,
+        request_headers: &str,
+        response_headers: &str,
+    ) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn respond(status: u16, headers: &str, body: JsValue) -> Result<web_sys::Response, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn read_body(request: &web_sys::Request, limit: f64) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn ask(env: &JsValue, path: &str, body: JsValue, timeout_ms: u32) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn load_copy(env: &JsValue) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn save_copy(env: &JsValue, bytes: Uint8Array) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn has_copy(env: &JsValue) -> Result<bool, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn sleep(milliseconds: u32) -> Result<Promise, JsValue>;
+}
+
+/// Now, by the platform's clock. It stands still between I/O, so it is no stopwatch for code.
+pub(super) fn now() -> UnixMillis {
+    // A float of milliseconds: whole and positive. `as` saturates, and never panics.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; a time in milliseconds fits"
+    )]
+    UnixMillis(Date::now() as u64)
+}
+
+/// Waits on a timer of this request's own.
+pub(super) async fn pause(milliseconds: u32) {
+    if let Ok(timer) = sleep(milliseconds) {
+        let _ = JsFuture::from(timer).await;
+    }
+}
+
+/// What the gate looks at in a request. Copied out of the runtime in one call.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) method: String,
+    /// Scheme and authority, `https://api.example`.
+    pub(super) base: String,
+    /// From the first `/` up to the query, exactly as sent. Empty if the target was not a path (`OPTIONS *`).
+    pub(super) path: String,
+    /// After the `?`, exactly as sent.
+    pub(super) query: Option<String>,
+    pub(super) authorization: Option<String>,
+    pub(super) origin: Option<String>,
+    pub(super) upgrade: Option<String>,
+    /// CORS preflight: the method to come.
+    pub(super) preflight_method: Option<String>,
+    pub(super) preflight_headers: Option<String>,
+    /// The caller's `X-Request-Id` if it is harmless, else a new one.
+    pub(super) request_id: String,
+}
+
+impl Incoming {
+    /// Reads the request; `None` would mean that the runtime broke its promise.
+    pub(super) fn read(request: &web_sys::Request) -> Option<Self> {
+        let text = facts(request).ok()?;
+        let mut lines = text.split('\n');
+        let method = lines.next()?.to_owned();
+        let url = lines.next()?;
+        let mut next = || lines.next().map(|line| (line != "\0").then(|| line.to_owned()));
+        let (authorization, origin, sent_id, upgrade) = (next()?, next()?, next()?, next()?);
+        let (preflight_method, preflight_headers) = (next()?, next()?);
+        let fresh_id = next()??;
+        let (base, path, query) = split_url(url);
+        Some(Self {
+            method,
+            base: base.to_owned(),
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+            authorization,
+            origin,
+            upgrade,
+            preflight_method,
+            preflight_headers,
+            request_id: sent_id.filter(|id| is_harmless_id(id)).unwrap_or(fresh_id),
+        })
+    }
+
+    /// Whether the caller wants to speak WebSocket (RFC 6455 §4.1).
+    pub(super) fn is_websocket(&self) -> bool {
+        self.upgrade
+            .as_deref()
+            .is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+    }
+}
+
+/// `(scheme://authority, path, query)`, without decoding or resolving anything: that is for `shared::path`.
+pub(super) fn split_url(url: &str) -> (&str, &str, Option<&str>) {
+    let url = url.split_once('#').map_or(url, |(before, _)| before);
+    let (before, query) = match url.split_once('?') {
+        Some((before, query)) => (before, Some(query)),
+        None => (url, None),
+    };
+    let authority = before.find("://").map_or(0, |at| at.saturating_add(3));
+    let slash = before
+        .get(authority..)
+        .and_then(|rest| rest.find('/'))
+        .map(|at| at.saturating_add(authority));
+    match slash.and_then(|at| before.split_at_checked(at)) {
+        Some((base, path)) => (base, path, query),
+        None => (before, "", query),
+    }
+}
+
+fn is_harmless_id(id: &str) -> bool {
+    (1..=128).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
+}
+
+/// One header of the request, several of the same name joined by `, `.
+pub(super) fn request_header(request: &web_sys::Request, name: &str) -> Option<String> {
+    header(request, name).ok().flatten()
+}
+
+/// Header names and values in the form in which they cross.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HeaderList(String);
+
+impl HeaderList {
+    /// Adds a header. A value with a character that no header may hold is left out: it would break the list.
+    pub(super) fn push(&mut self, name: &str, value: &str) {
+        if value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
+            return;
+        }
+        for part in [name, "\n", value, "\n"] {
+            self.0.push_str(part);
+        }
+    }
+}
+
+/// What to do with a request on its way to the origin. See `forward` in `http.js`.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent switches, which cross as one number"
+)]
+pub(super) struct ForwardRules {
+    /// A route that is not public: caches are bypassed, the answer is private.
+    pub(super) guarded: bool,
+    /// Take the credential that the gate consumed away.
+    pub(super) remove_authorization: bool,
+    pub(super) websocket: bool,
+    /// The policy answers CORS on this route; what the origin says about it is dropped.
+    pub(super) own_cors: bool,
+}
+
+/// Sends the request on and streams the answer back. `None` for a GET or HEAD with a body, which cannot be sent on; an
+/// error means that the origin gave no answer.
+pub(super) async fn send(
+    request: &web_sys::Request,
+    url: &str,
+    rules: ForwardRules,
+    request_headers: &HeaderList,
+    response_headers: &HeaderList,
+) -> Result<Option<web_sys::Response>, JsValue> {
+    let flags = u32::from(rules.guarded)
+        | u32::from(rules.remove_authorization) << 1
+        | u32::from(rules.websocket) << 2
+        | u32::from(rules.own_cors) << 3;
+    let answer = forward(request, url, flags, &request_headers.0, &response_headers.0)?;
+    let answer = JsFuture::from(answer).await?;
+    if answer.is_null() {
+        Ok(None)
+    } else {
+        answer.dyn_into().map(Some)
+    }
+}
+
+/// What went wrong, in one line for the log.
+pub(super) fn describe(error: &JsValue) -> String {
+    let message = error
+        .dyn_ref::<js_sys::Error>()
+        .map(|error| String::from(error.message()));
+    message
+        .or_else(|| error.as_string())
+        .unwrap_or_else(|| "an unknown error".to_owned())
+}
+
+/// An answer of the gate's own.
+pub(super) fn answer(
+    status: u16,
+    headers: &HeaderList,
+    body: Option<&str>,
+) -> Result<web_sys::Response, JsValue> {
+    respond(status, &headers.0, body.map_or(JsValue::NULL, JsValue::from_str))
+}
+
+/// An answer whose body is bytes.
+pub(super) fn answer_bytes(
+    status: u16,
+    headers: &HeaderList,
+    body: &[u8],
+) -> Result<web_sys::Response, JsValue> {
+    respond(status, &headers.0, Uint8Array::from(body).into())
+}
+
+/// The whole body, or `None` if it is longer than `limit`.
+pub(super) async fn body(request: &web_sys::Request, limit: u32) -> Result<Option<Vec<u8>>, JsValue> {
+    let bytes = JsFuture::from(read_body(request, f64::from(limit))?).await?;
+    if bytes.is_undefined() {
+        return Ok(None);
+    }
+    Ok(Some(Uint8Array::new(&bytes).to_vec()))
+}
+
+/// What the hub answered.
+#[derive(Debug)]
+pub(super) struct HubAnswer {
+    pub(super) status: u16,
+    /// The hub's account of itself, JSON, from a header.
+    pub(super) account: String,
+    pub(super) body: Vec<u8>,
+}
+
+/// Asks the one hub: POST with a body, GET without.
+pub(super) async fn ask_hub(env: &Env, path: &str, body: Option<&[u8]>) -> Result<HubAnswer, JsValue> {
+    let timeout_ms = if body.is_some() {
+        WRITE_TIMEOUT_MS
+    } else {
+        READ_TIMEOUT_MS
+    };
+    let body = body.map_or(JsValue::UNDEFINED, |bytes| Uint8Array::from(bytes).into());
+    let parts: Array = JsFuture::from(ask(env, path, body, timeout_ms)?)
+        .await?
+        .dyn_into()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; a status has three digits"
+    )]
+    let status = parts.get(0).as_f64().unwrap_or(0.0) as u16;
+    let account = parts.get(1).as_string().unwrap_or_default();
+    Ok(HubAnswer {
+        status,
+        account,
+        body: Uint8Array::new(&parts.get(2)).to_vec(),
+    })
+}
+
+/// Whether the optional KV namespace is bound.
+pub(super) fn has_kv(env: &Env) -> bool {
+    has_copy(env).unwrap_or(false)
+}
+
+/// The last copy in KV; `None` if there is none, or no namespace, or KV fails.
+pub(super) async fn load_from_kv(env: &Env) -> Option<Vec<u8>> {
+    let bytes = JsFuture::from(load_copy(env).ok()?).await.ok()?;
+    (!bytes.is_undefined()).then(|| Uint8Array::new(&bytes).to_vec())
+}
+
+/// Replaces the copy in KV.
+pub(super) async fn save_to_kv(env: &Env, bytes: &[u8]) -> Result<(), JsValue> {
+    JsFuture::from(save_copy(env, Uint8Array::from(bytes))?)
+        .await
+        .map(|_| ())
+}

@@ -1,0 +1,87 @@
+//! The Cloudflare Worker: one gate and one Durable Object, a thin rim around the validator (I6).
+//!
+//! What it does: reads requests and variables, keeps the feed fresh, forwards, answers. What it does not: decide. The path
+//! of one request: [`http::Incoming`] → [`decide`] → (a fresher state from [`feed`], if needed) → [`gateway`] or
+//! [`response`].
+//!
+//! Nothing here may panic: one panic hangs every request in flight in the isolate and wipes its memory (I13).
+
+mod account;
+mod config;
+mod cors;
+mod crypto;
+mod decide;
+mod feed;
+mod gateway;
+mod health;
+mod http;
+mod hub;
+mod ingress;
+mod isolate;
+mod metadata;
+mod response;
+#[cfg(feature = "test-routes")]
+mod test_routes;
+mod verify;
+
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, Error, Result, console_error, event};
+
+use config::EdgeConfig;
+use http::{HeaderList, Incoming};
+
+/// Runs once, when the module starts, and again after a panic. The runtime's own hook logs panics and has the module
+/// started anew.
+#[event(start)]
+fn start() {
+    crypto::install();
+}
+
+/// Answers every request.
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
+    let incoming = Incoming::read(&request).ok_or("the request could not be read")?;
+    match route(&request, &incoming, &env, &context).await {
+        Ok(response) => Ok(response),
+        Err(error) => {
+            console_error!("{} failed: {}", incoming.request_id, http::describe(&error));
+            response::refuse(response::INTERNAL, &incoming.request_id, HeaderList::default())
+                .map_err(Error::from)
+        }
+    }
+}
+
+/// The gate's own addresses, and the API behind it.
+async fn route(
+    request: &web_sys::Request,
+    incoming: &Incoming,
+    env: &Env,
+    context: &Context,
+) -> std::result::Result<web_sys::Response, JsValue> {
+    let config = match EdgeConfig::of_isolate(env) {
+        Ok(config) => config,
+        Err(error) => {
+            console_error!("misconfigured: {}", error);
+            return response::refuse(
+                response::MISCONFIGURED,
+                &incoming.request_id,
+                HeaderList::default(),
+            );
+        }
+    };
+    #[cfg(feature = "test-routes")]
+    if let Some(answer) = test_routes::handle(request, incoming).await {
+        return answer;
+    }
+    match incoming.path.as_str() {
+        verify::PATH => verify::handle(request, incoming, env, context, &config).await,
+        ingress::PATH | ingress::FETCH_PATH => ingress::handle(request, incoming, env, &config).await,
+        health::PATH => health::handle(incoming, env, &config).await,
+        path if metadata::is_here(path) => {
+            feed::warm_up(env, &config).await;
+            isolate::with(|isolate| metadata::answer(&config, isolate.policy(), incoming))
+                .unwrap_or_else(|| metadata::answer(&config, None, incoming))
+        }
+        _ => gateway::handle(request, incoming, env, context, &config).await,
+    }
+}

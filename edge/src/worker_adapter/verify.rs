@@ -1,0 +1,90 @@
+//! `GET|POST /.portcullis/verify`: the decision without the forwarding, for nginx `auth_request`, Traefik `forwardAuth`,
+//! Envoy `ext_authz`, and other Workers through a service binding.
+//!
+//! The request that is asked about comes in `X-Original-Method` and `X-Original-URI`, or `X-Forwarded-Method` and
+//! `X-Forwarded-Uri`, and its credential in Authorization. Where both pairs are sent they must agree. The path goes
+//! through the same canonical form as in the gateway: nothing that the gateway refuses passes here.
+//!
+//! Answers 200 with the identity headers, 401, 403, 400 for a request that cannot be judged, 503 for a stale state. nginx
+//! takes only 2xx, 401 and 403 for an answer: `?answers=auth_request` turns the rest into 403.
+
+use wasm_bindgen::JsValue;
+use worker::{Context, Env};
+
+use super::config::EdgeConfig;
+use super::decide;
+use super::gateway;
+use super::http::{self, HeaderList, Incoming, request_header};
+use super::response::{self, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, OK, ORIGINAL_REQUEST_UNCLEAR};
+use crate::validator::RequestFacts;
+
+/// The endpoint.
+pub(super) const PATH: &str = "/.portcullis/verify";
+
+/// Answers one question.
+pub(super) async fn handle(
+    request: &web_sys::Request,
+    incoming: &Incoming,
+    env: &Env,
+    context: &Context,
+    config: &EdgeConfig,
+) -> Result<web_sys::Response, JsValue> {
+    if !matches!(incoming.method.as_str(), "GET" | "HEAD" | "POST") {
+        return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
+    }
+    let Some((method, path)) = original(request) else {
+        return response::refuse(
+            ORIGINAL_REQUEST_UNCLEAR,
+            &incoming.request_id,
+            HeaderList::default(),
+        );
+    };
+    let facts = RequestFacts {
+        method: &method,
+        path: &path,
+        authorization: incoming.authorization.as_deref(),
+        origin: incoming.origin.as_deref(),
+    };
+    match decide::decide(facts, env, context, config).await {
+        Ok(pass) => {
+            let mut headers = pass.identity;
+            headers.push("cache-control", "no-store");
+            headers.push("x-request-id", &incoming.request_id);
+            http::answer(OK, &headers, None)
+        }
+        Err(stop) => {
+            let query = incoming.query.as_deref().unwrap_or_default();
+            let only_three = query
+                .split('&')
+                .any(|parameter| parameter == "answers=auth_request");
+            let status = gateway::problem_of(stop.reason).status;
+            if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
+                return response::refuse(FORBIDDEN, &incoming.request_id, stop.cors);
+            }
+            gateway::refuse(stop, &incoming.request_id, config)
+        }
+    }
+}
+
+/// Method and raw path of the request that is asked about; `None` if they are missing, disagree, or are no path.
+fn original(request: &web_sys::Request) -> Option<(String, String)> {
+    let method = agreed(
+        request_header(request, "x-original-method"),
+        request_header(request, "x-forwarded-method"),
+    )?;
+    let uri = agreed(
+        request_header(request, "x-original-uri"),
+        request_header(request, "x-forwarded-uri"),
+    )?;
+    // Sent twice, a header arrives joined by a comma: no method has one, and for a URI the origin's view could differ.
+    let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    (is_method && path.starts_with('/') && !uri.contains(", /")).then(|| (method, path.to_owned()))
+}
+
+fn agreed(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => (first == second).then_some(first),
+        (one, other) => one.or(other),
+    }
+}
