@@ -124,10 +124,16 @@ impl State {
     /// The revoked indexes as inclusive ranges, ascending.
     pub fn revoked_ranges(&self) -> Vec<(StatusIndex, StatusIndex)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for index in &self.revoked {
-            match ranges.last_mut() {
-                Some((_, last)) if last.checked_add(1) == Some(index) => *last = index,
-                _ => ranges.push((index, index)),
+        // Runs at a time: a revoked block is one range, not a million indexes.
+        for (high, bitmap) in self.revoked.bitmaps() {
+            let base = u64::from(high) << 32;
+            let mut runs = bitmap.iter();
+            while let Some(run) = runs.next_range() {
+                let (first, end) = (base | u64::from(*run.start()), base | u64::from(*run.end()));
+                match ranges.last_mut() {
+                    Some((_, last)) if last.checked_add(1) == Some(first) => *last = end,
+                    _ => ranges.push((first, end)),
+                }
             }
         }
         let index = StatusIndex::from_u64;

@@ -1,0 +1,115 @@
+//! Everything that a request may need, built once in `main` and passed. No other state.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use shared::policy::{CompiledPolicy, Policy};
+use shared::scope::Catalogue;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::random::Random;
+use crate::revocation::Feed;
+use crate::signing::Keyring;
+use crate::store::Store;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+
+/// The control plane's parts.
+#[derive(Debug)]
+pub struct App {
+    /// What the operator set.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// Now.
+    pub clock: Clock,
+    /// Random numbers.
+    pub random: Random,
+    /// Route policy and scope catalogue.
+    pub policy: CompiledPolicy,
+    /// Our own signing keys.
+    pub keyring: Keyring,
+    /// The publisher: wake it, ask whether it runs.
+    pub feed: Feed,
+    /// For calls to edges. No redirects.
+    pub http: reqwest::Client,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
+/// What [`App::build`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// What the operator set.
+    pub config: Config,
+    /// A migrated, set-up database.
+    pub store: Store,
+    /// Now.
+    pub clock: Clock,
+    /// Random numbers.
+    pub random: Random,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
+impl App {
+    /// Loads keys and policy and puts the parts together.
+    pub async fn build(parts: Parts) -> anyhow::Result<Arc<Self>> {
+        let Parts {
+            config,
+            store,
+            clock,
+            random,
+            metrics,
+        } = parts;
+        let policy = load_policy(&config)?;
+        let keyring = Keyring::load(&store, &config).await?;
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(REQUEST_LIMIT)
+            .no_proxy()
+            .build()?;
+        Ok(Arc::new(Self {
+            config,
+            store,
+            clock,
+            random,
+            policy,
+            keyring,
+            feed: Feed::default(),
+            http,
+            metrics,
+        }))
+    }
+
+    /// The scopes of this deployment.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.policy.policy.scopes
+    }
+}
+
+/// The policy of the file, or the demo's.
+pub fn load_policy(config: &Config) -> anyhow::Result<CompiledPolicy> {
+    let policy = match &config.policy_file {
+        Some(path) => read_policy(path)?,
+        None => Policy::demo(&config.resource, &config.issuer),
+    };
+    anyhow::ensure!(
+        policy.resource == config.resource,
+        "the policy's resource is {:?}, the configuration's is {:?}: they must be equal, byte for byte",
+        policy.resource,
+        config.resource
+    );
+    Ok(policy.compile()?)
+}
+
+fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    let named = |error: &dyn std::fmt::Display| anyhow::anyhow!("policy file {}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| named(&error))?;
+    Policy::from_json(&text).map_err(|error| named(&error))
+}

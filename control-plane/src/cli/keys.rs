@@ -1,0 +1,256 @@
+//! `portcullis keys …`: the API keys of a running server.
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::Client;
+use super::local::SigningCommand;
+use super::{CliError, Format, Remote, output};
+
+const PATH: &str = "/v1/auth/keys";
+const COLUMNS: [&str; 8] = [
+    "id",
+    "name",
+    "masked",
+    "status",
+    "environment",
+    "workspace",
+    "scopes",
+    "expires_at",
+];
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis keys create --name ci --scope read-write --environment test --expires-at 2030-01-31T00:00:00Z
+  portcullis keys list --status active
+  portcullis keys rotate key_000000001 --overlap-seconds 3600
+  portcullis keys revoke key_000000001 --reason key_compromise
+
+The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+pub(super) struct KeysArgs {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make a key; its text is printed once
+    Create(CreateArgs),
+    /// List keys, newest first
+    List(ListArgs),
+    /// Show one key, without its text
+    Show {
+        /// Its id: key_…
+        id: String,
+    },
+    /// Give a key another name
+    Rename {
+        /// Its id: key_…
+        id: String,
+        /// The new name
+        name: String,
+    },
+    /// Replace a key by a new one with the same rights
+    Rotate {
+        /// Its id: key_…; or `self`, to rotate the very key that the command runs with, which needs no admin scope
+        id: String,
+        /// How long the old key stays valid; 0 revokes it at once [default: the server's, 24 h]
+        #[arg(long, value_name = "SECONDS")]
+        overlap_seconds: Option<u64>,
+    },
+    /// Revoke a key for good and print the receipt
+    Revoke {
+        /// Its id: key_…
+        id: String,
+        /// Why, in the words of RFC 5280
+        #[arg(long, default_value = "unspecified")]
+        reason: String,
+        /// Wait until no edge lets it in (effective), until the hub has it (ack), or not at all (none)
+        #[arg(long, default_value = "effective")]
+        wait: String,
+    },
+    /// The server's own signing keys (on this machine, not over the API)
+    #[command(subcommand)]
+    Signing(SigningCommand),
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// What people call it
+    #[arg(long)]
+    name: String,
+    /// A preset: read, read-write or admin
+    #[arg(long, conflicts_with = "scopes", required_unless_present = "scopes")]
+    scope: Option<String>,
+    /// Single scopes, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    scopes: Vec<String>,
+    /// A workspace's id, or all
+    #[arg(long, default_value = "all")]
+    workspace: String,
+    /// live, test or dev
+    #[arg(long, default_value = "live")]
+    environment: String,
+    /// When it ends, as RFC 3339 [default: never]
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// A member's id, to make the key for them
+    #[arg(long)]
+    user: Option<String>,
+    /// Makes a repeated call harmless
+    #[arg(long)]
+    idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// active, rotating, expired or revoked
+    #[arg(long)]
+    status: Option<String>,
+    /// live, test or dev
+    #[arg(long)]
+    environment: Option<String>,
+    /// A workspace's id, or all
+    #[arg(long)]
+    workspace: Option<String>,
+    /// Part of the name
+    #[arg(long)]
+    name: Option<String>,
+    /// At most so many [default: every one]
+    #[arg(long)]
+    limit: Option<usize>,
+}
+
+impl KeysArgs {
+    /// The command, if it works on the local database instead.
+    pub(super) fn local(&self) -> Option<SigningCommand> {
+        match &self.command {
+            KeysCommand::Signing(command) => Some(command.clone()),
+            _ => None,
+        }
+    }
+}
+
+pub(super) async fn run(args: KeysArgs, format: Format) -> Result<(), CliError> {
+    let client = Client::new(&args.remote)?;
+    let path = |id: &str| -> Result<String, CliError> {
+        if id == "self" {
+            return Ok(format!("{PATH}/self"));
+        }
+        let _: shared::id::KeyId = id.parse().map_err(|error| CliError::Usage(format!("{error}")))?;
+        Ok(format!("{PATH}/{id}"))
+    };
+    let answer = match args.command {
+        KeysCommand::Create(args) => {
+            let body = create_body(&args);
+            client
+                .call(
+                    Method::POST,
+                    PATH,
+                    &[],
+                    Some(body),
+                    args.idempotency_key.as_deref(),
+                )
+                .await?
+        }
+        KeysCommand::List(args) => {
+            let keys = list(&client, &args).await?;
+            output::table(&keys, &COLUMNS, format);
+            return Ok(());
+        }
+        KeysCommand::Show { id } => client.call(Method::GET, &path(&id)?, &[], None, None).await?,
+        KeysCommand::Rename { id, name } => {
+            client
+                .call(Method::PATCH, &path(&id)?, &[], Some(json!({"name": name})), None)
+                .await?
+        }
+        KeysCommand::Rotate { id, overlap_seconds } => {
+            let body =
+                overlap_seconds.map_or_else(|| json!({}), |seconds| json!({"overlap_seconds": seconds}));
+            let mut answer = client
+                .call(
+                    Method::POST,
+                    &format!("{}/rotate", path(&id)?),
+                    &[],
+                    Some(body),
+                    None,
+                )
+                .await?;
+            if format == Format::Table {
+                shorten(&mut answer);
+            }
+            answer
+        }
+        KeysCommand::Revoke { id, reason, wait } => {
+            client
+                .call(
+                    Method::DELETE,
+                    &path(&id)?,
+                    &[("reason", reason), ("wait", wait)],
+                    None,
+                    None,
+                )
+                .await?
+        }
+        KeysCommand::Signing(_) => return Ok(()),
+    };
+    output::object(&answer, format);
+    Ok(())
+}
+
+/// People want to know when the old key ends; the rest of it was there before.
+fn shorten(answer: &mut Value) {
+    let end = match answer["old"]["status"].as_str() {
+        Some("rotating") => format!("{} ends at {}", answer["old"]["id"], answer["old"]["not_after"]),
+        status => format!("{} {}", answer["old"]["id"], status.unwrap_or_default()),
+    };
+    answer["old"] = end.replace('"', "").into();
+}
+
+fn create_body(args: &CreateArgs) -> Value {
+    let mut body = Map::new();
+    body.insert("name".to_owned(), args.name.as_str().into());
+    match &args.scope {
+        Some(scope) => body.insert("scope".to_owned(), scope.as_str().into()),
+        None => body.insert("scopes".to_owned(), args.scopes.clone().into()),
+    };
+    body.insert("workspace".to_owned(), args.workspace.as_str().into());
+    body.insert("environment".to_owned(), args.environment.as_str().into());
+    for (name, value) in [("expires_at", &args.expires_at), ("user", &args.user)] {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value.as_str().into());
+        }
+    }
+    Value::Object(body)
+}
+
+/// Follows the cursor until the limit or the end.
+async fn list(client: &Client, args: &ListArgs) -> Result<Vec<Value>, CliError> {
+    let filters = [
+        ("status", &args.status),
+        ("environment", &args.environment),
+        ("workspace", &args.workspace),
+        ("name", &args.name),
+    ];
+    let filters: Vec<(&str, String)> = filters
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.clone()?)))
+        .collect();
+    let mut keys = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut query = filters.clone();
+        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let page = client.call(Method::GET, PATH, &query, None, None).await?;
+        keys.extend(page["keys"].as_array().cloned().unwrap_or_default());
+        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() || args.limit.is_some_and(|limit| keys.len() >= limit) {
+            keys.truncate(args.limit.unwrap_or(usize::MAX));
+            return Ok(keys);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
+//! the configuration; the other `keys` commands call a running server over its API (I11); `key inspect` needs neither.
+//!
+//! No secret is ever an argument: other users of the machine can read arguments.
+
+mod client;
+mod inspect;
+mod keys;
+mod local;
+mod output;
+mod server;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: the database, the network, or the server's fault
+  2  wrong usage or configuration
+  3  the server refused: not allowed, not found, or in conflict";
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis migrate                          set up the database; shows the first admin key once
+  portcullis serve                            run the API and push every change to the edge
+  portcullis config check                     print the effective configuration, without secrets
+  portcullis keys create --name ci --scope read
+  portcullis keys revoke key_000000001 --reason key_compromise
+  pbpaste | portcullis key inspect -          what a key says, without any network";
+
+/// The gate in front of your APIs: issues keys and tokens, and takes them back within seconds.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct Cli {
+    /// The configuration file [default: portcullis.toml, if it exists]
+    #[arg(long, global = true, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For programs.
+    Json,
+    /// For people.
+    Table,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until it gets SIGTERM or Ctrl-C
+    Serve,
+    /// Bring the database up to date; on an empty one, make the first organisation, owner and admin key
+    Migrate,
+    /// API keys (over the server's API), and the server's own signing keys
+    Keys(keys::KeysArgs),
+    /// A single API key's text
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// OAuth clients
+    #[command(subcommand)]
+    Clients(local::ClientsCommand),
+    /// The restriction feed
+    #[command(subcommand)]
+    Feed(local::FeedCommand),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Print what a key says: offline, nothing is sent anywhere
+    Inspect(inspect::InspectArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check file and environment and print the effective values, secrets redacted
+    Check,
+}
+
+/// How to reach a running server.
+#[derive(Debug, Args)]
+struct Remote {
+    /// The server's URL
+    #[arg(long, env = "PORTCULLIS_URL", default_value = "http://127.0.0.1:7070")]
+    url: String,
+    /// A file that holds the admin key; without it, the variable PORTCULLIS_ADMIN_KEY
+    #[arg(long, value_name = "FILE")]
+    admin_key_file: Option<PathBuf>,
+}
+
+/// Why a command did not do its work. Decides the exit code.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// Exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit code 3.
+    #[error("{0}")]
+    Refused(String),
+    /// Exit code 1.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl CliError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Refused(_) => ExitCode::from(3),
+        }
+    }
+}
+
+impl From<config::ConfigError> for CliError {
+    fn from(error: config::ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Runs one command.
+pub async fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portcullis: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), CliError> {
+    let format = cli.format;
+    let load = || config::load(cli.config.as_deref()).map_err(CliError::from);
+    match cli.command {
+        Command::Serve => server::serve(load()?).await,
+        Command::Migrate => server::migrate(load()?).await,
+        Command::Keys(args) => match args.local() {
+            Some(command) => local::signing(load()?, command, format).await,
+            None => keys::run(args, format).await,
+        },
+        Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
+        Command::Clients(command) => local::clients(load()?, command, format).await,
+        Command::Feed(command) => local::feed(load()?, command, format).await,
+        Command::Config(ConfigCommand::Check) => {
+            let printed = load()?.redacted().map_err(anyhow::Error::from)?;
+            output::line(&printed);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_option_takes_a_secret() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                let harmless = ["admin_key_file", "public_key", "key", "idempotency_key"];
+                assert!(
+                    harmless.contains(&name)
+                        || !["key", "secret", "password", "token"]
+                            .iter()
+                            .any(|word| name.contains(word)),
+                    "{} --{name}",
+                    command.get_name()
+                );
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+}

@@ -1,0 +1,172 @@
+//! `portcullis serve` and `portcullis migrate`: from a configuration to a running process.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{CliError, output};
+use crate::app::{App, Parts};
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat};
+use crate::jobs;
+use crate::orgs::bootstrap::{FirstStart, first_start};
+use crate::random::Random;
+use crate::routes;
+use crate::store::Store;
+
+/// Brings the database up to date and makes the first organisation on an empty one.
+pub(super) async fn migrate(config: Config) -> Result<(), CliError> {
+    start_log(&config)?;
+    prepare(&config).await?;
+    output::line("the database is up to date");
+    Ok(())
+}
+
+/// Runs until a signal.
+pub(super) async fn serve(config: Config) -> Result<(), CliError> {
+    start_log(&config)?;
+    let store = prepare(&config).await?;
+    let app = build(config, store).await?;
+    let listener = bind(app.config.listen).await?;
+    let metrics_listener = match app.config.metrics_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    jobs::start(&app);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        tracing::info!("stopping");
+        stop.send_replace(true);
+    });
+    let on_stop = || {
+        let mut stopped = stopped.clone();
+        async move {
+            // An error means that the sender is gone, which is a stop too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
+    };
+    if let Some(listener) = metrics_listener {
+        let router = routes::metrics_router(Arc::clone(&app));
+        let served = axum::serve(listener, router).with_graceful_shutdown(on_stop());
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the metrics listener failed");
+            }
+        });
+    }
+    tracing::info!(address = %app.config.listen, issuer = %app.config.issuer, "listening");
+    let serving = crate::serve(Arc::clone(&app), listener, on_stop());
+    let patience = Duration::from_secs(app.config.limits.request_seconds);
+    tokio::select! {
+        served = serving => served.context("serving failed")?,
+        () = async { on_stop().await; tokio::time::sleep(patience).await } => {
+            tracing::warn!("stopping with requests still open");
+        }
+    }
+    app.store.close().await;
+    Ok(())
+}
+
+/// For commands that need the whole application on an existing database.
+pub(super) async fn open(config: Config) -> Result<Arc<App>, CliError> {
+    start_log(&config)?;
+    let store = connect(&config).await?;
+    store
+        .migrate()
+        .await
+        .context("the database could not be brought up to date")?;
+    build(config, store).await
+}
+
+async fn build(config: Config, store: Store) -> Result<Arc<App>, CliError> {
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics could not be set up")?;
+    let parts = Parts {
+        config,
+        store,
+        clock: Clock::system(),
+        random: Random::system(),
+        metrics,
+    };
+    Ok(App::build(parts).await?)
+}
+
+async fn connect(config: &Config) -> Result<Store, CliError> {
+    Ok(Store::connect(&config.database_url)
+        .await
+        .context("the database can not be opened")?)
+}
+
+async fn prepare(config: &Config) -> Result<Store, CliError> {
+    let store = connect(config).await?;
+    store
+        .migrate()
+        .await
+        .context("the database could not be brought up to date")?;
+    let terminal = std::io::stdout().is_terminal();
+    let made = first_start(&store, config, &Clock::system(), &Random::system(), terminal).await?;
+    if let Some(made) = made {
+        announce(config, &made);
+    }
+    Ok(store)
+}
+
+/// Secrets go to the file or to the terminal, never to the log.
+fn announce(config: &Config, made: &FirstStart) {
+    if let Some(path) = &config.bootstrap_file {
+        tracing::info!(file = %path.display(), org = %made.org, "first start: the secrets that are shown once are in this file");
+        return;
+    }
+    output::line("First start. These are shown once:");
+    output::line(&format!("  admin key       {}", made.admin_key));
+    output::line(&format!("  owner           {}", made.admin_email));
+    output::line(&format!("  owner password  {}", made.admin_password));
+    output::line(&format!("  organisation    {}", made.org));
+    output::line(&format!("  workspace       {}", made.workspace));
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, CliError> {
+    Ok(TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?)
+}
+
+async fn wait_for_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals can not be received: stop this process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn start_log(config: &Config) -> Result<(), CliError> {
+    let filter = EnvFilter::try_new(&config.log_filter)
+        .map_err(|error| CliError::Usage(format!("configuration key `log_filter`: {error}")))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match config.log_format {
+        LogFormat::Json => log
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init(),
+        LogFormat::Text => log.try_init(),
+    };
+    started.map_err(|error| CliError::Failed(anyhow::anyhow!("the log could not be started: {error}")))
+}

@@ -1,0 +1,235 @@
+//! Configuration: one tree of values with defaults that start on SQLite without any file.
+//!
+//! Read from a TOML file, then overridden by environment variables, then validated as a whole. The variable of a key is
+//! `PORTCULLIS_` and its path in capitals: `tokens.access_seconds` is `PORTCULLIS_TOKENS_ACCESS_SECONDS`.
+//! An unknown key, in the file or in the environment, is an error that names the nearest valid one (I12).
+//! What it does not: open anything that a value points to, except the configuration file itself.
+
+mod load;
+mod names;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, Serializer};
+use shared::key::Environment;
+
+pub use load::{ConfigError, environment_variable, load};
+
+/// Everything that an operator can set. `config check` prints the effective values.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address of the API and the OAuth endpoints.
+    pub listen: SocketAddr,
+    /// Address of `/metrics`. In `dev` without it, `/metrics` is on the main listener; otherwise there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// The issuer identifier (RFC 8414 §2), byte for byte as in tokens: no trailing slash. http only on loopback.
+    pub issuer: String,
+    /// The protected API's resource identifier (RFC 8707): `aud` of its tokens, normally the edge's URL.
+    pub resource: String,
+    /// `sqlite://path` or `postgres://user:password@host/database`; also read from `DATABASE_URL`.
+    #[serde(serialize_with = "redact_password")]
+    pub database_url: String,
+    /// The base64 of 32 bytes under which private keys are sealed. Wins over `master_key_file`.
+    #[serde(serialize_with = "redact", skip_serializing_if = "Option::is_none")]
+    pub master_key: Option<SecretString>,
+    /// A file of mode 0600 that holds the master key; created on first start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master_key_file: Option<PathBuf>,
+    /// The first part of every API key: `pc` in `pc_live_…`.
+    pub brand: String,
+    /// The environments whose keys this deployment issues and accepts.
+    pub environments: Vec<Environment>,
+    /// Rate limits far above what a test suite does, metrics on the main listener. Never in production.
+    pub dev: bool,
+    /// The route policy and scope catalogue as JSON; without it, the demo's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_file: Option<PathBuf>,
+    /// How log lines look on stderr.
+    pub log_format: LogFormat,
+    /// Which log lines appear, in `tracing`'s filter syntax.
+    pub log_filter: String,
+    /// Where the first start writes the secrets that are shown once (JSON, mode 0600); without it, to the terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap_file: Option<PathBuf>,
+    /// The first owner's e-mail address.
+    pub bootstrap_email: String,
+    /// The edges that get the feed. In the environment: `name=url,name=url`.
+    pub edges: Vec<Edge>,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// API keys.
+    pub keys: Keys,
+    /// The restriction feed.
+    pub feed: Feed,
+    /// Caps on what one caller may use.
+    pub limits: Limits,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// An edge deployment that the publisher pushes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// Its name in receipts and metrics.
+    pub name: String,
+    /// Its base URL.
+    pub url: String,
+}
+
+/// Access tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// Lifetime of an access token.
+    pub access_seconds: u64,
+}
+
+/// API keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// How long a rotated key stays valid unless the call says otherwise.
+    pub rotation_overlap_seconds: u64,
+    /// How often one line of keys may rotate itself in an hour; without it 30, in `dev` 100,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_rotations_per_hour: Option<u64>,
+}
+
+/// The restriction feed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Feed {
+    /// How often the hub hears from us.
+    pub heartbeat_ms: u64,
+    /// How long a receipt may be waited for.
+    pub receipt_wait_ms: u64,
+    /// How long a cache between hub and isolates holds an answer. There is none yet, so 0; it is part of every bound.
+    pub colo_ttl_ms: u64,
+}
+
+/// Caps on what one caller may use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The longest that one request may take.
+    pub request_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            metrics_listen: None,
+            issuer: "http://127.0.0.1:7070".to_owned(),
+            resource: "http://127.0.0.1:8787".to_owned(),
+            database_url: "sqlite://portcullis.db".to_owned(),
+            master_key: None,
+            master_key_file: Some(PathBuf::from("portcullis-master.key")),
+            brand: "pc".to_owned(),
+            environments: vec![Environment::Live, Environment::Test, Environment::Dev],
+            dev: false,
+            policy_file: None,
+            log_format: LogFormat::Json,
+            log_filter: "info".to_owned(),
+            bootstrap_file: None,
+            bootstrap_email: "admin@localhost".to_owned(),
+            edges: vec![Edge {
+                name: "hub".to_owned(),
+                url: "http://127.0.0.1:8787".to_owned(),
+            }],
+            tokens: Tokens::default(),
+            keys: Keys::default(),
+            feed: Feed::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { access_seconds: 3600 }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            rotation_overlap_seconds: 86_400,
+            self_rotations_per_hour: None,
+        }
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 1000,
+            receipt_wait_ms: 5000,
+            colo_ttl_ms: 0,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { request_seconds: 30 }
+    }
+}
+
+impl Config {
+    /// How often one line of keys may rotate itself in an hour.
+    pub fn self_rotations_per_hour(&self) -> u64 {
+        self.keys
+            .self_rotations_per_hour
+            .unwrap_or(if self.dev { 100_000 } else { 30 })
+    }
+
+    /// The effective values as TOML, every secret replaced by `redacted`.
+    pub fn redacted(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+}
+
+/// As `config check` prints it: without secrets.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.redacted().map_err(|_| std::fmt::Error)?)
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn redact<S: Serializer>(_: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("redacted")
+}
+
+fn redact_password<S: Serializer>(database_url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let Ok(mut url) = url::Url::parse(database_url) else {
+        return serializer.serialize_str(database_url);
+    };
+    // A password may also be a query parameter, under more than one name.
+    let in_query = url.query().is_some_and(|query| query.contains("pass"));
+    if in_query || (url.password().is_some() && url.set_password(Some("redacted")).is_err()) {
+        return serializer.serialize_str("redacted");
+    }
+    serializer.serialize_str(if url.password().is_some() {
+        url.as_str()
+    } else {
+        database_url
+    })
+}

@@ -1,0 +1,69 @@
+//! The name of every key, once: what may stand in the file and which variable overrides it.
+//!
+//! `tests.rs` compares this list with the structs, so a key that is missing here fails there.
+
+/// How the text of a variable becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Integer,
+    Bool,
+    /// Comma-separated.
+    List,
+    /// `name=url,name=url`.
+    Edges,
+}
+
+/// A key's path and kind.
+pub(super) const KEYS: &[(&str, Kind)] = &[
+    ("listen", Kind::Text),
+    ("metrics_listen", Kind::Text),
+    ("issuer", Kind::Text),
+    ("resource", Kind::Text),
+    ("database_url", Kind::Text),
+    ("master_key", Kind::Text),
+    ("master_key_file", Kind::Text),
+    ("brand", Kind::Text),
+    ("environments", Kind::List),
+    ("dev", Kind::Bool),
+    ("policy_file", Kind::Text),
+    ("log_format", Kind::Text),
+    ("log_filter", Kind::Text),
+    ("bootstrap_file", Kind::Text),
+    ("bootstrap_email", Kind::Text),
+    ("edges", Kind::Edges),
+    ("tokens.access_seconds", Kind::Integer),
+    ("keys.rotation_overlap_seconds", Kind::Integer),
+    ("keys.self_rotations_per_hour", Kind::Integer),
+    ("feed.heartbeat_ms", Kind::Integer),
+    ("feed.receipt_wait_ms", Kind::Integer),
+    ("feed.colo_ttl_ms", Kind::Integer),
+    ("limits.request_seconds", Kind::Integer),
+];
+
+/// Variables of the command line's client side and of `dev.env`: ours, but not configuration of the server.
+pub(super) const OTHER_VARIABLES: &[&str] = &[
+    "PORTCULLIS_ADMIN_EMAIL",
+    "PORTCULLIS_ADMIN_KEY",
+    "PORTCULLIS_ADMIN_PASSWORD",
+    "PORTCULLIS_CONFIG",
+    "PORTCULLIS_DEMO_KEY",
+    "PORTCULLIS_EDGE_URL",
+    "PORTCULLIS_STATE",
+    "PORTCULLIS_URL",
+];
+
+/// The variable that overrides a key.
+pub(super) fn variable(path: &str) -> String {
+    format!("PORTCULLIS_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// The candidate that was most likely meant, if any is near enough to be worth naming.
+pub(super) fn nearest<'a>(unknown: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(unknown, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,217 @@
+//! Tests of loading, overriding and refusing.
+
+use std::collections::BTreeSet;
+
+use super::load::assemble;
+use super::names::{KEYS, Kind, variable};
+use super::*;
+
+fn from(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = variables
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    assemble(file.parse().expect("TOML"), variables)
+}
+
+fn refusal(file: &str, variables: &[(&str, &str)]) -> String {
+    from(file, variables).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn no_file_and_no_variable_start() {
+    let config = from("", &[]).expect("defaults");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7070");
+    assert_eq!(config.database_url, "sqlite://portcullis.db");
+    assert_eq!(config.edges.len(), 1);
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let file = "listen = '127.0.0.1:1'\ndatabase_url = 'sqlite://a.db'\n[tokens]\naccess_seconds = 60";
+    let variables = [
+        ("PORTCULLIS_LISTEN", "127.0.0.1:2"),
+        ("PORTCULLIS_TOKENS_ACCESS_SECONDS", "120"),
+        (
+            "PORTCULLIS_EDGES",
+            "hub=http://127.0.0.1:9, b=https://edge.example",
+        ),
+        ("PORTCULLIS_ENVIRONMENTS", "live,dev"),
+        ("DATABASE_URL", "postgres://u@h/d"),
+    ];
+    let config = from(file, &variables).expect("valid");
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.tokens.access_seconds, 120);
+    assert_eq!(
+        config
+            .edges
+            .iter()
+            .map(|edge| edge.name.as_str())
+            .collect::<Vec<_>>(),
+        ["hub", "b"]
+    );
+    assert_eq!(config.environments, [Environment::Live, Environment::Dev]);
+    assert_eq!(config.database_url, "postgres://u@h/d");
+}
+
+#[test]
+fn our_own_variable_wins_over_database_url() {
+    let variables = [
+        ("PORTCULLIS_DATABASE_URL", "sqlite://ours.db"),
+        ("DATABASE_URL", "sqlite://theirs.db"),
+    ];
+    assert_eq!(
+        from("", &variables).expect("valid").database_url,
+        "sqlite://ours.db"
+    );
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    assert_eq!(
+        refusal("lisen = 'x'", &[]),
+        "unknown configuration key `lisen`; did you mean `listen`?"
+    );
+    let nested = refusal("[tokens]\naccess_second = 1", &[]);
+    assert_eq!(
+        nested,
+        "unknown configuration key `tokens.access_second`; did you mean `tokens.access_seconds`?"
+    );
+    let variable = refusal("", &[("PORTCULLIS_LISTN", "x")]);
+    assert_eq!(
+        variable,
+        "unknown environment variable `PORTCULLIS_LISTN`; did you mean `PORTCULLIS_LISTEN`?"
+    );
+    assert!(refusal("zzz = 1", &[]).contains("config check"));
+}
+
+#[test]
+fn a_section_must_be_a_table() {
+    assert!(refusal("tokens = 1", &[]).contains("must be a table"));
+}
+
+#[test]
+fn the_clients_variables_are_not_unknown() {
+    assert!(
+        from(
+            "",
+            &[
+                ("PORTCULLIS_ADMIN_KEY", "pc_live_x"),
+                ("PORTCULLIS_URL", "http://x")
+            ]
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn a_bad_variable_is_not_repeated() {
+    let message = refusal("", &[("PORTCULLIS_TOKENS_ACCESS_SECONDS", "s3cret")]);
+    assert_eq!(message, "PORTCULLIS_TOKENS_ACCESS_SECONDS must be a whole number");
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    let cases = [
+        ("issuer = 'http://auth.example.com'", "loopback"),
+        ("issuer = 'https://auth.example.com/'", "slash"),
+        ("issuer = 'https://auth.example.com?x=1'", "query"),
+        ("issuer = 'https://Auth.example.com'", "normal form"),
+        ("issuer = 'https://auth.example.com:443'", "normal form"),
+        ("issuer = 'ftp://auth.example.com'", "https"),
+        ("issuer = 'auth'", "absolute"),
+        ("resource = 'https://a/#b'", "fragment"),
+        ("brand = 'p_c'", "letters"),
+        ("brand = ''", "letters"),
+        ("environments = []", "at least one"),
+        ("environments = ['prod']", "prod"),
+        ("database_url = 'mysql://x'", "sqlite"),
+        ("database_url = 'sqlite::memory:'", "file"),
+        ("metrics_listen = '127.0.0.1:7070'", "differ"),
+        ("edges = [{name = 'a', url = 'x'}]", "absolute"),
+        (
+            "edges = [{name = 'a', url = 'http://x'}, {name = 'a', url = 'http://y'}]",
+            "twice",
+        ),
+        ("edges = [{name = 'a', url = 'http://x', token = 'y'}]", "token"),
+        ("[tokens]\naccess_seconds = 0", "between 1"),
+        ("[limits]\nrequest_seconds = 5", "receipt"),
+        ("bootstrap_email = 'nobody'", "e-mail"),
+    ];
+    for (file, expected) in cases {
+        let message = refusal(file, &[]);
+        assert!(message.contains(expected), "{file}: {message}");
+    }
+    for fine in [
+        "issuer = 'http://[::1]:7070'",
+        "issuer = 'http://localhost:7070'",
+        "issuer = 'https://a.example/t1'",
+    ] {
+        assert!(from(fine, &[]).is_ok(), "{fine}");
+    }
+}
+
+#[test]
+fn printing_redacts_every_secret() {
+    let variables = [
+        ("PORTCULLIS_MASTER_KEY", "bWFzdGVyLXNlY3JldA=="),
+        (
+            "PORTCULLIS_DATABASE_URL",
+            "postgres://user:hunter2@db.example/portcullis",
+        ),
+    ];
+    let config = from("", &variables).expect("valid");
+    let printed = config.redacted().expect("TOML");
+    let debugged = format!("{config:?}");
+    for secret in ["bWFzdGVyLXNlY3JldA==", "hunter2"] {
+        assert!(!printed.contains(secret), "{printed}");
+        assert!(!debugged.contains(secret), "{debugged}");
+    }
+    assert!(printed.contains("master_key = \"redacted\""), "{printed}");
+    assert!(printed.contains("db.example"), "{printed}");
+}
+
+/// Every field has a name in the list and a variable that works, and the other way round.
+#[test]
+fn the_list_of_names_is_complete() {
+    let full = Config {
+        metrics_listen: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+        master_key: Some("x".into()),
+        policy_file: Some("p".into()),
+        bootstrap_file: Some("b".into()),
+        keys: Keys {
+            self_rotations_per_hour: Some(1),
+            ..Keys::default()
+        },
+        ..Config::default()
+    };
+    let table = toml::Table::try_from(&full).expect("TOML");
+    let mut fields = BTreeSet::new();
+    for (name, value) in &table {
+        match value {
+            toml::Value::Table(inner) => fields.extend(inner.keys().map(|key| format!("{name}.{key}"))),
+            _ => {
+                fields.insert(name.clone());
+            }
+        }
+    }
+    let listed: BTreeSet<String> = KEYS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(fields, listed);
+    for (path, kind) in KEYS {
+        let text = match (*path, *kind) {
+            ("listen", _) => "127.0.0.1:9",
+            ("metrics_listen", _) => "127.0.0.1:8",
+            ("issuer" | "resource", _) => "https://a.example",
+            ("database_url", _) => "sqlite://x.db",
+            ("bootstrap_email", _) => "a@b",
+            ("environments", _) => "live",
+            ("log_format", _) => "text",
+            (_, Kind::Text) => "pc",
+            ("limits.request_seconds", _) => "30",
+            (_, Kind::Integer) => "7",
+            (_, Kind::Bool) => "true",
+            (_, Kind::List) => "a,b",
+            (_, Kind::Edges) => "hub=http://127.0.0.1:1",
+        };
+        from("", &[(&variable(path), text)]).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+}

@@ -1,0 +1,153 @@
+//! What the types cannot say: which values make sense, alone and together.
+
+use std::collections::BTreeSet;
+
+use url::{Host, Url};
+
+use super::{Config, ConfigError};
+
+pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
+    issuer(&config.issuer)?;
+    resource(&config.resource)?;
+    brand(&config.brand)?;
+    edges(config)?;
+    let invalid = |key, problem: &str| {
+        Err(ConfigError::Invalid {
+            key,
+            problem: problem.to_owned(),
+        })
+    };
+    if config.environments.is_empty() {
+        return invalid("environments", "list at least one of live, test, dev");
+    }
+    if config.master_key.is_none() && config.master_key_file.is_none() {
+        return invalid(
+            "master_key_file",
+            "name a file, or set PORTCULLIS_MASTER_KEY to 32 random bytes in base64",
+        );
+    }
+    if !(config.database_url.starts_with("sqlite:") || config.database_url.starts_with("postgres")) {
+        return invalid("database_url", "must start with sqlite: or postgres:");
+    }
+    if config.database_url.contains(":memory:") {
+        return invalid(
+            "database_url",
+            "an in-memory database is lost at exit and differs by connection: name a file",
+        );
+    }
+    if config.metrics_listen == Some(config.listen) {
+        return invalid("metrics_listen", "must differ from `listen`");
+    }
+    if !config.bootstrap_email.contains('@') {
+        return invalid("bootstrap_email", "must be an e-mail address");
+    }
+    positive("tokens.access_seconds", config.tokens.access_seconds, 86_400)?;
+    positive("feed.heartbeat_ms", config.feed.heartbeat_ms, 60_000)?;
+    positive("feed.receipt_wait_ms", config.feed.receipt_wait_ms, 60_000)?;
+    positive("limits.request_seconds", config.limits.request_seconds, 600)?;
+    if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
+        return invalid(
+            "limits.request_seconds",
+            "must be longer than feed.receipt_wait_ms, or receipts are cut off",
+        );
+    }
+    Ok(())
+}
+
+fn positive(key: &'static str, value: u64, most: u64) -> Result<(), ConfigError> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        key,
+        problem: format!("must be between 1 and {most}"),
+    })
+}
+
+/// RFC 8414 §2: https, no query, no fragment. http is for a developer's own machine only.
+fn issuer(text: &str) -> Result<(), ConfigError> {
+    let invalid = |problem: &str| ConfigError::Invalid {
+        key: "issuer",
+        problem: problem.to_owned(),
+    };
+    let url =
+        Url::parse(text).map_err(|_| invalid("must be an absolute URL such as https://auth.example.com"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => return Err(invalid("http is accepted on a loopback address only: use https")),
+        _ => return Err(invalid("must be an https URL")),
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(invalid(
+            "must not have a query, a fragment or a user (RFC 8414 §2)",
+        ));
+    }
+    if text.ends_with('/') {
+        return Err(invalid(
+            "must not end with a slash: issuers are compared byte for byte",
+        ));
+    }
+    // What clients compute from the URL must be the bytes that stand in the tokens.
+    if url.as_str().trim_end_matches('/') != text {
+        return Err(invalid(
+            "must be written in its normal form: lower-case host, no default port",
+        ));
+    }
+    Ok(())
+}
+
+/// RFC 8707 §2: an absolute URI without a fragment.
+fn resource(text: &str) -> Result<(), ConfigError> {
+    let invalid = |problem: &str| ConfigError::Invalid {
+        key: "resource",
+        problem: problem.to_owned(),
+    };
+    let url = Url::parse(text).map_err(|_| invalid("must be an absolute URL, normally the edge's"))?;
+    if url.fragment().is_some() {
+        return Err(invalid("must not have a fragment (RFC 8707 §2)"));
+    }
+    Ok(())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn brand(text: &str) -> Result<(), ConfigError> {
+    if shared::key::is_brand(text) {
+        return Ok(());
+    }
+    let problem = "must be 1 to 16 lower-case letters or digits".to_owned();
+    Err(ConfigError::Invalid {
+        key: "brand",
+        problem,
+    })
+}
+
+fn edges(config: &Config) -> Result<(), ConfigError> {
+    let invalid = |problem: String| ConfigError::Invalid {
+        key: "edges",
+        problem,
+    };
+    let mut names = BTreeSet::new();
+    for edge in &config.edges {
+        if !names.insert(&edge.name) {
+            return Err(invalid(format!("the name {:?} is listed twice", edge.name)));
+        }
+        let url =
+            Url::parse(&edge.url).map_err(|_| invalid(format!("{:?} needs an absolute URL", edge.name)))?;
+        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
+            return Err(invalid(format!(
+                "{:?} needs an http or https URL without a query",
+                edge.name
+            )));
+        }
+    }
+    Ok(())
+}

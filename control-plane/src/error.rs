@@ -1,0 +1,235 @@
+//! The errors of `/v1` as problem+json (RFC 9457), and their one mapping to status codes.
+//!
+//! Each has a stable `code`, the field where there is one, what was wrong and what to do. The body is written by
+//! `http::frame`, which knows the request id; here an error only becomes a response with a [`Problem`] attached.
+//! OAuth endpoints answer RFC 6749 bodies instead: see `oauth`.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value};
+
+use crate::store::StoreError;
+
+/// What can go wrong, once. The row of the table is status, code, title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The same create was already answered.
+    AlreadyCreated,
+    /// The key was rotated before.
+    AlreadyRotated,
+    /// More than 64 KiB.
+    BodyTooLarge,
+    /// A lock was held too long.
+    Busy,
+    /// No credential.
+    CredentialsMissing,
+    /// More than the caller has itself.
+    ExceedsCaller,
+    /// One Idempotency-Key, two different requests.
+    IdempotencyMismatch,
+    /// Missing scope.
+    InsufficientScope,
+    /// Ours.
+    Internal,
+    /// A list cursor that we did not make.
+    InvalidCursor,
+    /// A field with a value that makes no sense.
+    InvalidField,
+    /// Not one JSON object.
+    InvalidJson,
+    /// A bad, expired or revoked credential.
+    InvalidToken,
+    /// The key has ended.
+    KeyExpired,
+    /// The key was revoked.
+    KeyRevoked,
+    /// Wrong method.
+    MethodNotAllowed,
+    /// A field that must be there.
+    MissingField,
+    /// No such thing, or not the caller's.
+    NotFound,
+    /// Too often.
+    RateLimited,
+    /// The caller's rights changed meanwhile.
+    RightsChanged,
+    /// Several credentials in one request.
+    SeveralCredentials,
+    /// It took too long.
+    Timeout,
+    /// A field that does not exist.
+    UnknownField,
+    /// Not JSON.
+    UnsupportedMediaType,
+}
+
+impl Code {
+    fn row(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::AlreadyCreated => (S::CONFLICT, "already_created", "Already created"),
+            Self::AlreadyRotated => (S::CONFLICT, "already_rotated", "Already rotated"),
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
+            Self::CredentialsMissing => (S::UNAUTHORIZED, "credentials_missing", "Credentials missing"),
+            Self::ExceedsCaller => (S::FORBIDDEN, "exceeds_caller", "More than the caller has"),
+            Self::IdempotencyMismatch => (
+                S::UNPROCESSABLE_ENTITY,
+                "idempotency_mismatch",
+                "Idempotency-Key was used for another request",
+            ),
+            Self::InsufficientScope => (S::FORBIDDEN, "insufficient_scope", "Insufficient scope"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::InvalidCursor => (S::BAD_REQUEST, "invalid_cursor", "Invalid cursor"),
+            Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
+            Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
+            Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
+            Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
+            Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
+            Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
+            Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
+            Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),
+            Self::Timeout => (S::GATEWAY_TIMEOUT, "timeout", "Timeout"),
+            Self::UnknownField => (S::BAD_REQUEST, "unknown_field", "Unknown field"),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Unsupported media type",
+            ),
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// A few words for people.
+    pub fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The stable code in bodies, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        self.row().1
+    }
+}
+
+/// An error of the API.
+#[derive(Clone, Debug)]
+pub struct ApiError(Box<Problem>);
+
+/// What an error says.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Which one.
+    pub code: Code,
+    /// What was wrong and what to do. Never holds a secret or unchecked input.
+    pub detail: String,
+    /// The field of the body or the query.
+    pub field: Option<String>,
+    /// Seconds until another attempt makes sense.
+    pub retry_after: Option<u64>,
+    /// The scopes that would do, space-separated.
+    pub scope: Option<String>,
+    /// More members of the body.
+    pub extra: Map<String, Value>,
+    /// For the log only.
+    pub cause: Option<Arc<anyhow::Error>>,
+}
+
+impl ApiError {
+    /// An error with its sentence.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem {
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+            scope: None,
+            extra: Map::new(),
+            cause: None,
+        }))
+    }
+
+    /// A field that makes no sense.
+    pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(Code::InvalidField, detail).field(field)
+    }
+
+    /// Something that is not there, or not the caller's: the two look alike.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("there is no such {what}; check the id"))
+    }
+
+    /// Something that is our fault. The cause is logged once, with the request id, and not sent.
+    pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        let mut error = Self::new(
+            Code::Internal,
+            "this is our fault; try again, and report the request id if it stays",
+        );
+        error.0.cause = Some(Arc::new(cause.into()));
+        error
+    }
+
+    /// Names the field.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
+    /// Says which scopes would do.
+    #[must_use]
+    pub fn needs(mut self, scope: impl Into<String>) -> Self {
+        self.0.scope = Some(scope.into());
+        self
+    }
+
+    /// Adds a member to the body.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.extra.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Which error it is.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// Everything that it says.
+    pub fn problem(&self) -> &Problem {
+        &self.0
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_busy() {
+            return Self::new(Code::Busy, "the database is busy; nothing was changed, try again")
+                .retry_after(1);
+        }
+        Self::internal(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.0.code.status().into_response();
+        response.extensions_mut().insert(*self.0);
+        response
+    }
+}

@@ -1,0 +1,256 @@
+//! Who calls `/v1`: an API key of ours in the Authorization header.
+//!
+//! The key is checked as the edge checks it, and then against the database, which is never stale here. Dashboard sessions
+//! and OAuth tokens whose audience is the issuer come in at [`authenticate`], as further forms of [`Credential`].
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use shared::id::{KeyId, OrgId, UserId, WorkspaceId};
+use shared::key::{self, Environment, ParsedKey};
+use shared::scope::{ADMIN, ScopeSet};
+use shared::time::UnixSeconds;
+
+use super::frame::RequestId;
+use crate::app::App;
+use crate::audit::Actor;
+use crate::error::{ApiError, Code};
+use crate::orgs;
+use crate::store::keys::{ApiKey, KeyStatus, Reach};
+use crate::store::orgs::{IssueSubjects, Role};
+
+/// Longer credentials are refused unread.
+const MAX_CREDENTIAL: usize = 8 * 1024;
+
+/// What was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// An API key.
+    ApiKey(KeyId),
+}
+
+/// An authenticated caller and the most that it may do.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its organisation.
+    pub org: OrgId,
+    /// Whom it acts for.
+    pub user: UserId,
+    /// One workspace, or all.
+    pub workspace: Option<WorkspaceId>,
+    /// Which kind of environment its credential is for.
+    pub environment: Environment,
+    /// Credential and membership together, hierarchy expanded.
+    pub scopes: ScopeSet,
+    /// When the credential ends.
+    pub ends_at: Option<UnixSeconds>,
+    /// The user's role.
+    pub role: Role,
+    /// The membership as it was judged; issuing compares it in its own transaction.
+    pub membership_version: u64,
+    /// What was presented.
+    pub credential: Credential,
+    /// The current request.
+    pub request_id: String,
+}
+
+impl Caller {
+    /// Which keys it can see.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            org: self.org,
+            workspace: self.workspace,
+            environment: self.environment,
+        }
+    }
+
+    /// As the audit trail names it.
+    pub fn actor(&self) -> Actor {
+        let Credential::ApiKey(key) = self.credential;
+        Actor {
+            who: self.user.to_string(),
+            credential: Some(key.to_string()),
+            request_id: Some(self.request_id.clone()),
+        }
+    }
+}
+
+/// A caller with the `admin` scope.
+#[derive(Clone, Debug)]
+pub struct Admin(pub Caller);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .map(|id| id.0.clone())
+            .unwrap_or_default();
+        let text = bearer(&parts.headers)?;
+        authenticate(app, text, request_id).await
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        // A catalogue without the scope has no administrators.
+        let needed = app.catalogue().parse([ADMIN]).map_err(ApiError::internal)?;
+        if !app.catalogue().satisfies(caller.scopes, needed) {
+            let detail =
+                "this needs the scope `admin`, held by the credential and allowed by its user's role";
+            return Err(ApiError::new(Code::InsufficientScope, detail).needs(ADMIN));
+        }
+        Ok(Self(caller))
+    }
+}
+
+/// The one bearer credential of a request (RFC 6750 §2.1). Query and body are never looked at.
+fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        let detail = "send an API key as `Authorization: Bearer pc_live_…`";
+        return Err(ApiError::new(Code::CredentialsMissing, detail));
+    };
+    if values.next().is_some() {
+        return Err(ApiError::new(
+            Code::SeveralCredentials,
+            "send exactly one Authorization header",
+        ));
+    }
+    let (scheme, credential) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(invalid)?;
+    if !scheme.eq_ignore_ascii_case("bearer") || credential.len() > MAX_CREDENTIAL {
+        return Err(invalid());
+    }
+    Ok(credential.trim_matches(' '))
+}
+
+/// One sentence for every reason: outside, nobody learns which one it was.
+fn invalid() -> ApiError {
+    ApiError::new(
+        Code::InvalidToken,
+        "the credential is malformed, unknown, expired or revoked; use another one",
+    )
+}
+
+/// Checks a credential and finds out what it may do.
+async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
+    let now = app.clock.now().seconds();
+
+    // 1. Form, brand, environment: free of cost, so first.
+    let parsed = key::parse(text).map_err(|_| invalid())?;
+    if parsed.brand != app.config.brand || !app.config.environments.contains(&parsed.environment) {
+        return Err(invalid());
+    }
+
+    // 2. Signature, by the key that the row below names too.
+    let verifier = app
+        .keyring
+        .api_key_verifier(parsed.statement.signing_key)
+        .ok_or_else(invalid)?;
+    if !verifier.verify(&parsed.message, &parsed.signature) {
+        return Err(invalid());
+    }
+
+    // 3. The row: exists, says the same, neither revoked nor ended.
+    let mut tx = app.store.begin_read().await?;
+    let row = tx
+        .key(KeyId::from(parsed.statement.index))
+        .await?
+        .ok_or_else(invalid)?;
+    if !states_the_same(&parsed, &row) || matches!(row.status(now), KeyStatus::Revoked | KeyStatus::Expired) {
+        return Err(invalid());
+    }
+
+    // 4. The user: still a member, and nothing has killed what was issued before now.
+    let membership = tx
+        .membership(row.org, row.user)
+        .await?
+        .filter(|membership| membership.alive)
+        .ok_or_else(invalid)?;
+    let subjects = IssueSubjects {
+        org: row.org,
+        workspace: row.workspace,
+        user: Some(row.user),
+    };
+    if tx
+        .not_before(subjects)
+        .await?
+        .is_some_and(|not_before| row.issued_at <= not_before)
+    {
+        return Err(invalid());
+    }
+
+    // 5. Effective permission: the key's scopes under the role's ceiling, the hierarchy expanded on both sides first.
+    let ceiling = orgs::rights(membership.role, &app.policy.policy);
+    let scopes = app
+        .catalogue()
+        .expand(row.scopes)
+        .intersection(app.catalogue().expand(ceiling));
+    Ok(Caller {
+        org: row.org,
+        user: row.user,
+        workspace: row.workspace,
+        environment: row.environment,
+        scopes,
+        ends_at: row.ends_at(),
+        role: membership.role,
+        membership_version: membership.version,
+        credential: Credential::ApiKey(row.id),
+        request_id,
+    })
+}
+
+/// A signing key in the wrong hands could state anything under a known index: the row must agree.
+fn states_the_same(parsed: &ParsedKey<'_>, row: &ApiKey) -> bool {
+    let statement = &parsed.statement;
+    statement.signing_key == row.signing_key
+        && statement.org == row.org
+        && statement.user == row.user
+        && statement.workspace == row.workspace
+        && statement.scopes == row.scopes
+        && statement.issued_at == row.issued_at
+        && statement.expires_at == row.expires_at
+        && parsed.environment == row.environment
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(values: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn exactly_one_bearer_credential() {
+        let code = |values: &[&'static str]| {
+            bearer(&headers(values))
+                .map_err(|error| error.code())
+                .map(str::to_owned)
+        };
+        assert_eq!(code(&["bEaReR pc_live_x"]), Ok("pc_live_x".to_owned()));
+        assert_eq!(code(&[]), Err(Code::CredentialsMissing));
+        assert_eq!(code(&["Bearer a", "Bearer a"]), Err(Code::SeveralCredentials));
+        for wrong in ["Basic a", "Bearer", "pc_live_x"] {
+            assert_eq!(code(&[wrong]), Err(Code::InvalidToken), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What all endpoints share: the frame around every request, extractors, caps, times as text, health.
+//!
+//! What it does not: rules of any feature.
+
+pub mod auth;
+pub mod frame;
+pub mod health;
+pub mod json;
+pub mod time;

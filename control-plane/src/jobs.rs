@@ -1,0 +1,68 @@
+//! What runs beside the requests: one list, with names and intervals.
+//!
+//! Every job survives its own failures and may run in several instances at once. A job that ends is a fault: the process
+//! stops being ready, and says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::time::UnixMillis;
+
+use crate::app::App;
+use crate::{revocation, signing};
+
+const HOUR: Duration = Duration::from_hours(1);
+const METRICS: Duration = Duration::from_secs(5);
+/// How long a create can be replayed.
+const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
+
+/// Starts all jobs. They end with the runtime.
+pub fn start(app: &Arc<App>) {
+    revocation::start(Arc::clone(app));
+    every("forget old idempotency keys", HOUR, app, forget_idempotency);
+    every("forget ended status indexes", HOUR, app, prune_indexes);
+    every("tidy up metrics", METRICS, app, tidy_metrics);
+}
+
+fn every<F>(name: &'static str, interval: Duration, app: &Arc<App>, job: fn(Arc<App>) -> F)
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = job(Arc::clone(&app)).await {
+                tracing::error!(
+                    job = name,
+                    error = format!("{error:#}"),
+                    "a job failed; it runs again"
+                );
+                metrics::counter!("portcullis_job_failures_total", "job" => name).increment(1);
+            }
+        }
+    });
+}
+
+async fn forget_idempotency(app: Arc<App>) -> anyhow::Result<()> {
+    let before = UnixMillis(app.clock.now().0.saturating_sub(IDEMPOTENCY_MS));
+    let mut tx = app.store.begin().await?;
+    tx.forget_idempotency(before).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn prune_indexes(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    signing::prune_indexes(&mut tx, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Histograms keep their samples until somebody folds them.
+async fn tidy_metrics(app: Arc<App>) -> anyhow::Result<()> {
+    app.metrics.run_upkeep();
+    Ok(())
+}

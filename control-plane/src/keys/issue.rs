@@ -1,0 +1,303 @@
+//! Issuing a key: one transaction that holds the caller, dates the key, draws its index, signs it and records it.
+
+use serde_json::json;
+use shared::crypto::Digest;
+use shared::id::{KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
+use shared::key::{self, BuildError, Environment, PlainKey, Statement};
+use shared::scope::ScopeSet;
+use shared::time::{UnixMillis, UnixSeconds};
+
+use super::rules::{self, Grant};
+use crate::app::App;
+use crate::audit::{self, Event};
+use crate::error::{ApiError, Code};
+use crate::http::auth::{Caller, Credential};
+use crate::orgs;
+use crate::signing::{self, Purpose};
+use crate::store::Tx;
+use crate::store::idempotency::IdempotencySlot;
+use crate::store::keys::ApiKey;
+use crate::store::orgs::{IssueSubjects, Role};
+
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "api_key.create";
+
+/// What a new key should be.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// One workspace, or all.
+    pub workspace: Option<WorkspaceId>,
+    /// Which kind of environment it is for.
+    pub environment: Environment,
+    /// When it ends; never, if absent.
+    pub expires_at: Option<UnixSeconds>,
+    /// Whom it acts for; the caller, if absent.
+    pub user: Option<UserId>,
+}
+
+/// An Idempotency-Key and what came with it, as digests.
+#[derive(Clone, Copy, Debug)]
+pub struct Idempotency {
+    /// SHA-256 of the header.
+    pub key: Digest,
+    /// SHA-256 of the request.
+    pub body: Digest,
+}
+
+/// A key that was just made. The only moment at which its text is known.
+#[derive(Debug)]
+pub struct Issued {
+    /// To be shown once.
+    pub plain: PlainKey,
+    /// What is kept.
+    pub key: ApiKey,
+}
+
+/// Makes a key for the caller or for a member of its organisation.
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    new: NewKey,
+    idempotency: Option<Idempotency>,
+) -> Result<Issued, ApiError> {
+    let now = app.clock.now();
+    let name = rules::name(&new.name)?;
+    let grant = Grant {
+        workspace: new.workspace,
+        environment: new.environment,
+        scopes: new.scopes,
+        expires_at: rules::expiry(new.expires_at, now.seconds())?,
+    };
+    if !app.config.environments.contains(&grant.environment) {
+        let detail = "this deployment does not issue keys for that environment";
+        return Err(ApiError::invalid_field("environment", detail));
+    }
+    rules::may_grant(caller, &grant)?;
+    let user = new.user.unwrap_or(caller.user);
+    if user != caller.user && !matches!(caller.role, Role::Owner | Role::Admin) {
+        let detail = "only owners and admins make keys for other members";
+        return Err(ApiError::new(Code::ExceedsCaller, detail).field("user"));
+    }
+
+    let mut tx = app.store.begin().await?;
+    hold_caller(&mut tx, caller, now).await?;
+    let drawn = draw(&mut tx, app, now).await?;
+    if let Some(idempotency) = idempotency {
+        claim(&mut tx, caller, idempotency, drawn.id, now).await?;
+    }
+    let subjects = IssueSubjects {
+        org: caller.org,
+        workspace: grant.workspace,
+        user: Some(user),
+    };
+    let issued_at = tx.issue_time(subjects, now.seconds()).await?;
+    confirm_rights(&mut tx, caller).await?;
+    confirm_owner(&mut tx, app, caller, user, &grant).await?;
+    if let Some(workspace) = grant.workspace
+        && !tx.has_workspace(caller.org, workspace).await?
+    {
+        return Err(ApiError::invalid_field(
+            "workspace",
+            "there is no such workspace; use its id, or `all`",
+        ));
+    }
+    let draft = Draft {
+        org: caller.org,
+        user,
+        grant,
+        issued_at,
+        drawn,
+    };
+    let (plain, masked) = draft.build(app)?;
+    let key = draft.row(name, masked, caller.actor().who, now);
+    tx.insert_key(&key).await?;
+    let event = Event {
+        org: Some(caller.org),
+        actor: &caller.actor(),
+        action: "api_key.create",
+        target: key.id.to_string(),
+        detail: json!({
+            "name": key.name,
+            "scopes": app.catalogue().names(key.scopes),
+            "workspace": key.workspace,
+            "environment": key.environment,
+            "user": key.user,
+            "expires_at": key.expires_at,
+        }),
+    };
+    audit::record(&mut tx, &app.random, &event, now).await?;
+    tx.commit().await?;
+    metrics::counter!("portcullis_api_keys_created_total").increment(1);
+    Ok(Issued { plain, key })
+}
+
+/// A key whose index is drawn and whose rights are confirmed.
+pub(super) struct Draft {
+    pub(super) org: OrgId,
+    pub(super) user: UserId,
+    pub(super) grant: Grant,
+    pub(super) issued_at: UnixSeconds,
+    pub(super) drawn: Drawn,
+}
+
+/// A status index and the key that signs for it.
+#[derive(Clone)]
+pub(super) struct Drawn {
+    pub(super) id: KeyId,
+    signer: std::sync::Arc<signing::SigningKey>,
+}
+
+impl Drawn {
+    fn signing_key(&self) -> SigningKeyId {
+        self.signer.id
+    }
+}
+
+/// Draws an index from a block that the edge knows, so that the key works at once.
+pub(super) async fn draw(tx: &mut Tx, app: &App, now: UnixMillis) -> Result<Drawn, ApiError> {
+    let (signing_key, index) = signing::draw_index(tx, Purpose::ApiKey, None, &app.random, now).await?;
+    let signer = app.keyring.key(tx, signing_key).await?;
+    Ok(Drawn {
+        id: KeyId::from(index),
+        signer,
+    })
+}
+
+impl Draft {
+    /// The key's text and what lists show of it.
+    pub(super) fn build(&self, app: &App) -> Result<(PlainKey, String), ApiError> {
+        let statement = Statement {
+            signing_key: self.drawn.signing_key(),
+            index: self.drawn.id.into(),
+            org: self.org,
+            user: self.user,
+            workspace: self.grant.workspace,
+            scopes: self.grant.scopes,
+            issued_at: self.issued_at,
+            expires_at: self.grant.expires_at,
+            nonce: app.random.bytes().map_err(ApiError::internal)?,
+        };
+        let sign = |message: &[u8]| self.drawn.signer.sign_ed25519(message);
+        match key::build(&app.config.brand, self.grant.environment, &statement, sign) {
+            Ok(plain) => {
+                let masked = plain.masked();
+                Ok((plain, masked))
+            }
+            Err(BuildError::Signer(error)) => Err(error.into()),
+            Err(BuildError::Times) => Err(ApiError::invalid_field(
+                "expires_at",
+                "must be after the time of issue",
+            )),
+            Err(error) => Err(ApiError::internal(anyhow::anyhow!(
+                "a key could not be built: {error}"
+            ))),
+        }
+    }
+
+    /// The row of a first key; a successor changes the line.
+    pub(super) fn row(&self, name: String, masked: String, created_by: String, now: UnixMillis) -> ApiKey {
+        ApiKey {
+            id: self.drawn.id,
+            org: self.org,
+            user: self.user,
+            workspace: self.grant.workspace,
+            name,
+            environment: self.grant.environment,
+            scopes: self.grant.scopes,
+            masked,
+            signing_key: self.drawn.signing_key(),
+            issued_at: self.issued_at,
+            expires_at: self.grant.expires_at,
+            not_after: None,
+            family: self.drawn.id,
+            rotated_from: None,
+            rotated_to: None,
+            created_by,
+            created_at: now,
+            revoked: None,
+        }
+    }
+}
+
+/// Holds the calling credential until the commit: whoever revokes it waits for us, or we see that it is dead.
+pub(super) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -> Result<(), ApiError> {
+    let Credential::ApiKey(key) = caller.credential;
+    if tx.hold_key(key, now).await? {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::InvalidToken,
+        "the calling key was revoked or ended during this request",
+    ))
+}
+
+/// The caller's membership must be the one that the request was judged by. Its row is held by `issue_time` or here.
+pub(super) async fn confirm_rights(tx: &mut Tx, caller: &Caller) -> Result<(), ApiError> {
+    let version = tx.hold_membership(caller.org, caller.user).await?;
+    if version == Some(caller.membership_version) {
+        return Ok(());
+    }
+    let detail = "the caller's rights changed during this request; nothing was done, try again";
+    Err(ApiError::new(Code::RightsChanged, detail))
+}
+
+/// Whoever owns the key must be a member with at least these rights.
+async fn confirm_owner(
+    tx: &mut Tx,
+    app: &App,
+    caller: &Caller,
+    user: UserId,
+    grant: &Grant,
+) -> Result<(), ApiError> {
+    let no_member = || ApiError::invalid_field("user", "there is no such active member; use the id of one");
+    let member = tx
+        .membership(caller.org, user)
+        .await?
+        .filter(|member| member.alive)
+        .ok_or_else(no_member)?;
+    let ceiling = app
+        .catalogue()
+        .expand(orgs::rights(member.role, &app.policy.policy));
+    if ceiling.contains(app.catalogue().expand(grant.scopes)) {
+        return Ok(());
+    }
+    let detail = format!(
+        "the role `{}` of the key's user does not allow these scopes",
+        member.role.as_str()
+    );
+    Err(ApiError::new(Code::ExceedsCaller, detail).field("scopes"))
+}
+
+async fn claim(
+    tx: &mut Tx,
+    caller: &Caller,
+    idempotency: Idempotency,
+    id: KeyId,
+    now: UnixMillis,
+) -> Result<(), ApiError> {
+    let slot = IdempotencySlot {
+        org: caller.org,
+        user: caller.user,
+        operation: OPERATION,
+        key_digest: idempotency.key,
+    };
+    let Some((body, resource)) = tx
+        .claim_idempotency(&slot, idempotency.body, id.get(), now)
+        .await?
+    else {
+        return Ok(());
+    };
+    if body != idempotency.body {
+        let detail = "this Idempotency-Key was used with another body; use a fresh key for a new request";
+        return Err(ApiError::new(Code::IdempotencyMismatch, detail));
+    }
+    let made = KeyId::from_u64(resource)
+        .ok_or_else(|| ApiError::internal(anyhow::anyhow!("idempotency row without a key")))?;
+    let detail =
+        "this request was answered before; a key is shown only once: rotate it if the answer was lost";
+    Err(ApiError::new(Code::AlreadyCreated, detail).with("id", made.to_string()))
+}

@@ -1,0 +1,174 @@
+//! API keys as JSON, and the list's cursor. The same shapes are read by the command line.
+
+use serde::{Deserialize, Serialize};
+use shared::crypto::{base64url, from_base64url};
+use shared::id::KeyId;
+use shared::key::Environment;
+use shared::scope::Catalogue;
+use shared::time::{UnixMillis, UnixSeconds};
+
+use super::issue::Issued;
+use super::revoke::KeyReceipt;
+use super::rotate::Rotated;
+use crate::error::{ApiError, Code};
+use crate::http::time::Timestamp;
+use crate::store::keys::{ApiKey, KeyStatus};
+
+/// A key as lists show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyView {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// `pc_live_…` and its last four characters.
+    pub masked: String,
+    /// What it may do, before any ceiling.
+    pub scopes: Vec<String>,
+    /// A workspace's id, or `all`.
+    pub workspace: String,
+    /// `live`, `test` or `dev`.
+    pub environment: Environment,
+    /// Where it stands.
+    pub status: KeyStatus,
+    /// Whom it acts for.
+    pub user: String,
+    /// Its organisation.
+    pub org: String,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it ends because it was rotated.
+    pub not_after: Option<Timestamp>,
+    /// The key it took over from.
+    pub rotated_from: Option<String>,
+    /// The key that takes over from it.
+    pub rotated_to: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Why.
+    pub revoked_reason: Option<String>,
+}
+
+impl KeyView {
+    /// The key as it stands at `now`.
+    pub fn new(key: &ApiKey, catalogue: &Catalogue, now: UnixSeconds) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.name.clone(),
+            masked: key.masked.clone(),
+            scopes: catalogue
+                .names(key.scopes)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            workspace: key
+                .workspace
+                .map_or_else(|| "all".to_owned(), |id| id.to_string()),
+            environment: key.environment,
+            status: key.status(now),
+            user: key.user.to_string(),
+            org: key.org.to_string(),
+            created_by: key.created_by.clone(),
+            created_at: key.created_at.into(),
+            expires_at: key.expires_at.map(Timestamp::from),
+            not_after: key.not_after.map(Timestamp::from),
+            rotated_from: key.rotated_from.map(|id| id.to_string()),
+            rotated_to: key.rotated_to.map(|id| id.to_string()),
+            revoked_at: key.revoked.as_ref().map(|revoked| revoked.at.into()),
+            revoked_reason: key.revoked.as_ref().map(|revoked| revoked.reason.clone()),
+        }
+    }
+}
+
+/// A key that was just made: the one answer that holds its text.
+#[derive(Clone, Serialize)]
+pub struct IssuedView {
+    /// Shown once.
+    pub key: String,
+    /// Everything else.
+    #[serde(flatten)]
+    pub view: KeyView,
+}
+
+impl IssuedView {
+    /// The answer to a create.
+    pub fn new(issued: &Issued, catalogue: &Catalogue, now: UnixSeconds) -> Self {
+        Self {
+            key: issued.plain.expose().to_owned(),
+            view: KeyView::new(&issued.key, catalogue, now),
+        }
+    }
+}
+
+/// The answer to a rotation.
+#[derive(Clone, Serialize)]
+pub struct RotatedView {
+    /// The new key.
+    #[serde(flatten)]
+    pub new: IssuedView,
+    /// The old one, as it is now.
+    pub old: KeyView,
+    /// The receipt of the old one's revocation, where there was no overlap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<KeyReceipt>,
+}
+
+impl RotatedView {
+    /// The answer to a rotation.
+    pub fn new(rotated: &Rotated, catalogue: &Catalogue, now: UnixSeconds) -> Self {
+        Self {
+            new: IssuedView::new(&rotated.issued, catalogue, now),
+            old: KeyView::new(&rotated.old, catalogue, now),
+            receipt: rotated.receipt.clone(),
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyPage {
+    /// Newest first.
+    pub keys: Vec<KeyView>,
+    /// Give it back as `cursor` for the next page; absent on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// Where a page begins: after this key. Opaque outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(pub UnixMillis, pub KeyId);
+
+#[derive(Serialize, Deserialize)]
+struct CursorText(u8, u64, u64);
+
+impl Cursor {
+    const VERSION: u8 = 1;
+
+    /// The text that a client gives back.
+    pub fn encode(self) -> String {
+        let text = CursorText(Self::VERSION, self.0.0, self.1.get());
+        base64url(serde_json::to_string(&text).unwrap_or_default().as_bytes())
+    }
+
+    /// The cursor that a text stands for.
+    pub fn decode(text: &str) -> Result<Self, ApiError> {
+        let invalid = || {
+            ApiError::new(
+                Code::InvalidCursor,
+                "use `next_cursor` of the page before, unchanged",
+            )
+            .field("cursor")
+        };
+        let bytes = from_base64url(text)
+            .filter(|bytes| bytes.len() <= 64)
+            .ok_or_else(invalid)?;
+        let CursorText(version, at, id) = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
+        let id = KeyId::from_u64(id)
+            .filter(|_| version == Self::VERSION)
+            .ok_or_else(invalid)?;
+        Ok(Self(UnixMillis(at), id))
+    }
+}

@@ -1,0 +1,68 @@
+//! API keys: issue, list, rename, rotate, revoke. The API, the command line and the dashboard call these functions (I11).
+//!
+//! What it does not: sign (`signing`), tell the edge (`revocation`), check keys at the edge (crate `edge`).
+
+pub mod api;
+mod issue;
+pub mod json;
+mod revoke;
+mod rotate;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use issue::{Idempotency, Issued, NewKey, create};
+pub use revoke::{Reason, revoke};
+pub use rotate::{Rotated, Rotation, rotate, rotate_itself};
+pub use rules::scopes as scopes_of;
+
+use serde_json::json;
+use shared::id::KeyId;
+
+use crate::app::App;
+use crate::audit::{self, Event};
+use crate::error::ApiError;
+use crate::http::auth::Caller;
+use crate::store::keys::{ApiKey, KeyFilter};
+
+/// One key in the caller's reach.
+pub async fn show(app: &App, caller: &Caller, id: KeyId) -> Result<ApiKey, ApiError> {
+    let mut tx = app.store.begin_read().await?;
+    tx.key_in_reach(caller.reach(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("key"))
+}
+
+/// A page of keys, newest first, and whether there are more.
+pub async fn list(app: &App, mut filter: KeyFilter) -> Result<(Vec<ApiKey>, bool), ApiError> {
+    let page = filter.limit;
+    filter.limit = page.saturating_add(1);
+    let mut tx = app.store.begin_read().await?;
+    let mut keys = tx.list_keys(&filter, app.clock.now().seconds()).await?;
+    let page = usize::try_from(page).unwrap_or(usize::MAX);
+    let more = keys.len() > page;
+    keys.truncate(page);
+    Ok((keys, more))
+}
+
+/// Gives a key another name. Its id, rights and text stay.
+pub async fn rename(app: &App, caller: &Caller, id: KeyId, name: &str) -> Result<ApiKey, ApiError> {
+    let name = rules::name(name)?;
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    let key = tx
+        .key_in_reach(caller.reach(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("key"))?;
+    tx.rename_key(id, &name).await?;
+    let event = Event {
+        org: Some(caller.org),
+        actor: &caller.actor(),
+        action: "api_key.rename",
+        target: id.to_string(),
+        detail: json!({"from": key.name, "to": name}),
+    };
+    audit::record(&mut tx, &app.random, &event, now).await?;
+    tx.commit().await?;
+    Ok(ApiKey { name, ..key })
+}

@@ -1,0 +1,44 @@
+//! The control plane: issues API keys and tokens, and pushes every revocation to the edge.
+//!
+//! One request's path: [`routes`] → [`http::frame`] → [`http::auth`] → a feature's `api.rs` → the feature's functions →
+//! [`store`], where the change, its audit row and its outbox row are one transaction. The publisher in [`revocation`] takes
+//! it from there.
+//!
+//! What is not here: formats (crate `shared`), checking credentials at the edge (crate `edge`).
+
+pub mod app;
+pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod jobs;
+pub mod keys;
+pub mod oauth;
+pub mod orgs;
+pub mod random;
+pub mod revocation;
+pub mod routes;
+pub mod signing;
+pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::app::App;
+
+/// Serves until `stop` completes, then lets open requests finish.
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, routes::router(app))
+        .with_graceful_shutdown(stop)
+        .await
+}

@@ -1,0 +1,10 @@
+//! The `portcullis` binary. See `portcullis --help`, and the library's docs for how it works.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    control_plane::cli::run(control_plane::cli::Cli::parse()).await
+}

@@ -1,0 +1,112 @@
+//! OAuth clients: making one, with a secret that is shown once.
+
+use serde_json::json;
+use shared::base62;
+use shared::crypto::sha256;
+use shared::id::{ClientId, OrgId};
+use shared::scope::ScopeSet;
+use shared::time::UnixMillis;
+use zeroize::Zeroizing;
+
+use crate::audit::{self, Actor, Event};
+use crate::random::{Random, RandomError};
+use crate::store::clients::Client;
+use crate::store::{StoreError, Tx};
+
+/// Client ids are drawn below this.
+const ID_LIMIT: u64 = 1 << 32;
+
+/// A client's secret in clear: 256 random bits in base62 after `<brand>_secret_`. Shown once, then only its SHA-256 is left.
+pub struct ClientSecret(Zeroizing<String>);
+
+impl ClientSecret {
+    /// The text, to be shown once.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn generate(brand: &str, random: &Random) -> Result<Self, RandomError> {
+        // The first byte of base62 text of bytes must not be zero; it adds nothing else.
+        let mut bytes = Zeroizing::new([1u8; 33]);
+        random.fill(bytes.get_mut(1..).unwrap_or_default())?;
+        Ok(Self(Zeroizing::new(format!(
+            "{brand}_secret_{}",
+            base62::encode_bytes(bytes.as_slice())
+        ))))
+    }
+}
+
+impl std::fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientSecret(redacted)")
+    }
+}
+
+/// What a new client should be.
+#[derive(Clone, Debug)]
+pub struct NewClient {
+    /// Whose.
+    pub org: OrgId,
+    /// What people call it.
+    pub name: String,
+    /// The most it may ask for, and what it gets without asking.
+    pub scopes: ScopeSet,
+}
+
+/// A client that was just made. The only moment at which its secret is known.
+#[derive(Debug)]
+pub struct CreatedClient {
+    /// What is kept.
+    pub client: Client,
+    /// To be shown once.
+    pub secret: ClientSecret,
+}
+
+/// Why a client was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The name is empty or too long.
+    #[error("a client's name has 1 to 100 characters")]
+    Name,
+    /// No random numbers.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes a confidential client that may use `client_credentials`.
+pub async fn create(
+    tx: &mut Tx,
+    random: &Random,
+    brand: &str,
+    new: NewClient,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<CreatedClient, CreateError> {
+    let name = new.name.trim().to_owned();
+    if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        return Err(CreateError::Name);
+    }
+    let secret = ClientSecret::generate(brand, random)?;
+    let client = Client {
+        id: ClientId::from_u64(random.below(ID_LIMIT)?).ok_or(StoreError::Corrupt("client id"))?,
+        org: new.org,
+        name,
+        secret_digest: sha256(secret.expose().as_bytes()),
+        scopes: new.scopes,
+        created_at: now,
+        disabled_at: None,
+    };
+    tx.insert_client(&client).await?;
+    let event = Event {
+        org: Some(client.org),
+        actor,
+        action: "client.create",
+        target: client.id.to_string(),
+        detail: json!({ "name": client.name, "scope_bits": client.scopes }),
+    };
+    audit::record(tx, random, &event, now).await?;
+    Ok(CreatedClient { client, secret })
+}

@@ -1,0 +1,147 @@
+//! Errors of the OAuth endpoints, as RFC 6749 §5.2 wants them.
+//!
+//! The description is for the developer of the client and holds nothing that came from the request but parameter names.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::form::FormError;
+use crate::signing::SigningError;
+use crate::store::StoreError;
+
+/// The `error` codes that the token endpoint gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// RFC 6749 §5.2.
+    InvalidClient,
+    /// RFC 6749 §5.2.
+    InvalidRequest,
+    /// RFC 6749 §5.2.
+    InvalidScope,
+    /// RFC 8707 §2.
+    InvalidTarget,
+    /// RFC 6749 §4.1.2.1, used here for a fault of ours.
+    ServerError,
+    /// RFC 6749 §4.1.2.1, used here when the edge has not yet acknowledged what we need.
+    TemporarilyUnavailable,
+    /// RFC 6749 §5.2.
+    UnsupportedGrantType,
+}
+
+impl ErrorCode {
+    /// The text on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// An error answer of an OAuth endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuthError {
+    /// The code.
+    pub code: ErrorCode,
+    /// What was wrong and what to do, in one sentence.
+    pub description: String,
+}
+
+impl OAuthError {
+    /// An error with this code.
+    pub fn new(code: ErrorCode, description: impl Into<String>) -> Self {
+        Self {
+            code,
+            description: description.into(),
+        }
+    }
+
+    /// `invalid_request`.
+    pub fn invalid_request(description: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, description)
+    }
+
+    /// `invalid_client`.
+    pub fn invalid_client(description: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidClient, description)
+    }
+}
+
+impl From<FormError> for OAuthError {
+    fn from(error: FormError) -> Self {
+        Self::invalid_request(error.to_string())
+    }
+}
+
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        if error.is_busy() {
+            return Self::new(
+                ErrorCode::TemporarilyUnavailable,
+                "the database is busy; try again in a second",
+            );
+        }
+        tracing::error!(%error, "an OAuth request failed");
+        Self::new(ErrorCode::ServerError, "internal error")
+    }
+}
+
+impl From<SigningError> for OAuthError {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Store(error) => error.into(),
+            SigningError::NoIndex(_) => {
+                tracing::warn!(%error, "a token could not be issued");
+                Self::new(
+                    ErrorCode::TemporarilyUnavailable,
+                    "the edge has not acknowledged new status indexes yet",
+                )
+            }
+            error => {
+                tracing::error!(%error, "a token could not be signed");
+                Self::new(ErrorCode::ServerError, "internal error")
+            }
+        }
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.code.as_str(), "error_description": self.description });
+        let mut response = (self.code.status(), Json(body)).into_response();
+        let headers = response.headers_mut();
+        // RFC 6749 §5.1, also for errors: nothing on the way may keep an answer of this endpoint.
+        headers.insert(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("no-store"),
+        );
+        match self.code {
+            // RFC 6749 §5.2: a client that tried the header must be told the scheme.
+            ErrorCode::InvalidClient => {
+                let basic = header::HeaderValue::from_static("Basic realm=\"portcullis\", charset=\"UTF-8\"");
+                headers.insert(header::WWW_AUTHENTICATE, basic);
+            }
+            ErrorCode::TemporarilyUnavailable => {
+                headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,52 @@
+//! Organisations, users, memberships, workspaces: as much as owning API keys needs, and the first start.
+//!
+//! What is not here: administration over the API, invitations, sign-in.
+
+pub mod bootstrap;
+pub mod password;
+
+use shared::policy::Policy;
+use shared::scope::ScopeSet;
+
+use crate::store::orgs::Role;
+
+/// The most that a member's credentials may do, whatever they state: the ceiling of a role.
+///
+/// Owners and admins: everything. Members: the preset `read-write`; viewers: the preset `read`. A deployment whose policy
+/// has no such preset gives them nothing.
+pub fn rights(role: Role, policy: &Policy) -> ScopeSet {
+    let preset = |name: &str| {
+        policy
+            .presets
+            .get(name)
+            .and_then(|scopes| policy.scopes.parse(scopes).ok())
+            .unwrap_or(ScopeSet::EMPTY)
+    };
+    match role {
+        Role::Owner | Role::Admin => ScopeSet::ALL,
+        Role::Member => preset("read-write"),
+        Role::Viewer => preset("read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_a_ceiling() {
+        let policy = Policy::demo("https://api.example", "https://auth.example");
+        let names = |role| policy.scopes.names(rights(role, &policy));
+        assert_eq!(names(Role::Viewer), ["memory:read"]);
+        assert_eq!(
+            names(Role::Member),
+            ["memory:read", "memory:write", "memory:delete"]
+        );
+        assert_eq!(names(Role::Owner), policy.scopes.all());
+        let bare = Policy {
+            presets: std::collections::BTreeMap::new(),
+            ..policy.clone()
+        };
+        assert_eq!(rights(Role::Member, &bare), ScopeSet::EMPTY);
+    }
+}

@@ -1,0 +1,207 @@
+//! Outbox rows → the next frame of the chain, signed, in one transaction.
+//!
+//! Any number of instances may try at once: the primary key (epoch, seq) lets one through, and the number of stamped rows
+//! must be the number of framed ones. The others begin again. Only what was committed here is ever sent.
+
+use shared::crypto::Digest;
+use shared::feed::{self, Certificate, Entry, EnvelopeType, Frame, Head, Heartbeat, MAX_FRAME};
+use shared::time::UnixMillis;
+use shared::wire::Reader;
+
+use super::{FRAME_OVERHEAD, FeedError};
+use crate::signing::{self, Keyring, Purpose, SigningError, SigningKey};
+use crate::store::feed::{PendingRow, Position};
+use crate::store::{Store, StoreError, Tx, uint};
+
+const MAX_ROWS: u32 = 4096;
+const ATTEMPTS: u32 = 16;
+
+/// Frames what is pending, as one frame; `None` if nothing is. Call it until it gives `None`.
+pub async fn frame_pending(
+    store: &Store,
+    keyring: &Keyring,
+    now: UnixMillis,
+) -> Result<Option<Position>, FeedError> {
+    for _ in 0..ATTEMPTS {
+        // On SQLite a write transaction keeps others out: look first.
+        if store.begin_read().await?.pending_entries(1).await?.is_empty() {
+            return Ok(None);
+        }
+        match frame_once(store, keyring, now).await {
+            Err(error) if error.is_contention() => tracing::debug!(%error, "framing again"),
+            outcome => return outcome,
+        }
+    }
+    Err(FeedError::Contended)
+}
+
+async fn frame_once(
+    store: &Store,
+    keyring: &Keyring,
+    now: UnixMillis,
+) -> Result<Option<Position>, FeedError> {
+    let mut tx = store.begin().await?;
+    // The head before the rows: a rival that commits in between takes our place in the chain, not our rows.
+    let head = head(&mut tx).await?;
+    let rows = fitting(tx.pending_entries(MAX_ROWS).await?);
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(None);
+    };
+    let at = Position {
+        epoch: head.epoch,
+        seq: head.seq.saturating_add(1),
+    };
+    let frame = Frame {
+        feed: signing::feed_id(&mut tx).await?,
+        epoch: at.epoch,
+        seq: at.seq,
+        previous: head.digest,
+        time: now,
+        entries: rows.iter().map(decode).collect::<Result<_, _>>()?,
+    };
+    let body = frame.encode();
+    let pen = Pen::take(&mut tx, keyring, at.epoch, now).await?;
+    let envelope = pen.sign(EnvelopeType::Frame, &body)?;
+    let count = rows.len() as u64;
+    tx.insert_frame(at, &Frame::digest(&body), Some(&envelope), count, now)
+        .await?;
+    if tx.stamp_entries(first.id, last.id, at).await? != count {
+        return Err(FeedError::Contended);
+    }
+    tx.commit().await?;
+    metrics::counter!("portcullis_feed_frames_total").increment(1);
+    metrics::counter!("portcullis_feed_entries_total").increment(count);
+    let oldest = uint(first.created_at, "time").unwrap_or(now.0);
+    #[expect(clippy::cast_precision_loss, reason = "a duration for a graph")]
+    metrics::histogram!("portcullis_feed_framing_delay_ms").record(now.since(UnixMillis(oldest)) as f64);
+    Ok(Some(at))
+}
+
+/// As many rows, from the oldest, as one frame holds: at least one.
+fn fitting(mut rows: Vec<PendingRow>) -> Vec<PendingRow> {
+    let mut room = MAX_FRAME - FRAME_OVERHEAD;
+    let fits = rows.iter().take_while(|row| {
+        let left = room.checked_sub(row.entry.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let count = fits.count().max(1);
+    rows.truncate(count);
+    rows
+}
+
+/// The entry of an outbox row.
+pub(super) fn decode(row: &PendingRow) -> Result<Entry, StoreError> {
+    let mut reader = Reader::new(&row.entry);
+    let entry = Entry::read(&mut reader).map_err(|_| StoreError::Corrupt("outbox entry"))?;
+    if reader.is_empty() {
+        Ok(entry)
+    } else {
+        Err(StoreError::Corrupt("outbox entry"))
+    }
+}
+
+/// Where the chain ends: before the first frame, at seq 0 with a digest of zeros.
+pub(super) async fn head(tx: &mut Tx) -> Result<Head, FeedError> {
+    let state = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
+    let epoch = uint(state.epoch, "epoch")?;
+    let Some(last) = tx.last_frame(epoch).await? else {
+        return Ok(Head {
+            epoch,
+            seq: 0,
+            digest: Digest::default(),
+        });
+    };
+    let digest = last
+        .digest
+        .try_into()
+        .map_err(|_| StoreError::Corrupt("frame digest"))?;
+    Ok(Head {
+        epoch,
+        seq: uint(last.seq, "seq")?,
+        digest,
+    })
+}
+
+/// A heartbeat that names the end of the chain. Nothing is sealed yet, so the audit head is zeros.
+pub(super) async fn heartbeat(
+    tx: &mut Tx,
+    pen: &Pen,
+    head: Head,
+    now: UnixMillis,
+) -> Result<Vec<u8>, FeedError> {
+    let feed = signing::feed_id(tx).await?;
+    let beat = Heartbeat {
+        feed,
+        head,
+        audit_head: Digest::default(),
+        time: now,
+    };
+    pen.sign(EnvelopeType::Heartbeat, &beat.encode())
+}
+
+/// The feed key of now, with its certificate for an epoch.
+#[derive(Debug)]
+pub(super) struct Pen {
+    key: std::sync::Arc<SigningKey>,
+    certificate: Certificate,
+}
+
+impl Pen {
+    /// In a transaction that may write: a certificate that is missing or old is made anew.
+    pub(super) async fn take(
+        tx: &mut Tx,
+        keyring: &Keyring,
+        epoch: u64,
+        now: UnixMillis,
+    ) -> Result<Self, FeedError> {
+        let key = keyring.signer(tx, Purpose::Feed).await?;
+        let certificate = signing::certificate(tx, keyring, &key, epoch, now).await?;
+        Ok(Self { key, certificate })
+    }
+
+    /// In any transaction: with a certificate that is used once and not stored, under a number that nothing can have removed.
+    pub(super) async fn borrow(
+        tx: &mut Tx,
+        keyring: &Keyring,
+        epoch: u64,
+        now: UnixMillis,
+    ) -> Result<Self, FeedError> {
+        let key = keyring.signer(tx, Purpose::Feed).await?;
+        let number = shared::id::SigningKeyId::from_u64(shared::id::LIMIT - 1).unwrap_or(key.id);
+        let certificate = signing::certify(tx, keyring, &key, number, epoch, now).await?;
+        Ok(Self { key, certificate })
+    }
+
+    /// The stored certificate if there is one, for transactions that only read.
+    pub(super) async fn read(
+        tx: &mut Tx,
+        keyring: &Keyring,
+        epoch: u64,
+        now: UnixMillis,
+    ) -> Result<Self, FeedError> {
+        let key = keyring.signer(tx, Purpose::Feed).await?;
+        let certificate = match tx.certificate(epoch, key.id.get()).await? {
+            Some(stored) => {
+                Certificate::decode(&stored).map_err(|_| StoreError::Corrupt("feed certificate"))?
+            }
+            None => signing::certify(tx, keyring, &key, key.id, epoch, now).await?,
+        };
+        Ok(Self { key, certificate })
+    }
+
+    /// The signed envelope of a body.
+    pub(super) fn sign(&self, kind: EnvelopeType, body: &[u8]) -> Result<Vec<u8>, FeedError> {
+        Ok(feed::sign(kind, &self.certificate, body, |message| {
+            self.key.sign_ed25519(message)
+        })?)
+    }
+}
+
+/// A place in the chain as the database counts it.
+pub(super) fn position(head: Head) -> Position {
+    Position {
+        epoch: head.epoch,
+        seq: head.seq,
+    }
+}

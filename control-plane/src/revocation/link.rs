@@ -1,0 +1,284 @@
+//! One edge: what it has, what it gets next. A link is a loop of contacts; a contact is one message and its answer.
+//!
+//! An edge is known by its head. A head that this database has written (or has taken over) tells what is missing; any
+//! other head means that the edge knows more than we do, and `recover` takes that over before anything is sent.
+
+use shared::feed::{Head, join_message};
+use shared::time::UnixMillis;
+
+use super::edge_api::{self, Answer};
+use super::frame::{Pen, head, heartbeat, position};
+use super::{FeedError, recover};
+use crate::app::App;
+use crate::config::Edge;
+use crate::store::feed::{Peer, Position};
+use crate::store::{StoreError, Tx};
+
+/// Frames in one message.
+const BATCH: u32 = 128;
+/// Bytes of frames in one message.
+const MAX_BATCH: usize = 4 << 20;
+/// An edge that makes us take over its state so often in a short time gets another publisher's frames.
+const MAX_TAKEOVERS: usize = 3;
+const TAKEOVER_WINDOW_MS: u64 = 10 * 60 * 1000;
+
+/// What an edge holds, in terms of this database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Not asked yet.
+    Unknown,
+    /// Nothing.
+    Empty,
+    /// The current epoch up to here.
+    At(Position),
+    /// An older epoch, which the current one contains.
+    Behind,
+    /// Something that we did not write, or have lost.
+    Stranger(Head),
+}
+
+/// What a contact left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There is more to send.
+    More,
+    /// The edge has everything.
+    UpToDate,
+}
+
+/// The publisher's side of one edge.
+#[derive(Debug)]
+pub(super) struct Link {
+    edge: Edge,
+    standing: Standing,
+    takeovers: Vec<UnixMillis>,
+}
+
+struct Plan {
+    message: Vec<u8>,
+    /// Where the edge will be if it takes everything.
+    target: Head,
+    /// When the newest change in the message was framed.
+    framed_at: Option<UnixMillis>,
+    more: bool,
+    bulk: bool,
+}
+
+impl Link {
+    pub(super) fn new(edge: Edge) -> Self {
+        Self {
+            edge,
+            standing: Standing::Unknown,
+            takeovers: Vec::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.edge.name
+    }
+
+    /// Whether the edge knows more than this database, which the next contact takes over.
+    pub(super) fn is_stranger(&self) -> bool {
+        matches!(self.standing, Standing::Stranger(_))
+    }
+
+    /// Sends what is missing, or a heartbeat, and takes note of the answer.
+    pub(super) async fn contact(&mut self, app: &App) -> Result<Step, FeedError> {
+        if let Standing::Stranger(theirs) = self.standing {
+            self.take_over(app, theirs).await?;
+        }
+        let plan = plan(app, &mut self.standing).await?;
+        let before = self.standing;
+        let answer = edge_api::push(&app.http, &self.edge.url, plan.message, plan.bulk)
+            .await
+            .inspect_err(|_| {
+                // It may have taken everything, or come back empty.
+                self.standing = Standing::Unknown;
+            })?;
+        let now = app.clock.now();
+        self.standing = standing(&mut app.store.begin_read().await?, answer.head).await?;
+        self.note(app, &answer, plan.framed_at, now).await?;
+        let forward = match (before, self.standing) {
+            (Standing::Unknown, _)
+            | (_, Standing::Stranger(_))
+            | (Standing::Empty | Standing::Behind, Standing::At(_)) => true,
+            (Standing::At(was), Standing::At(is)) => was < is || (was == is && !plan.more),
+            // Before the first frame there is nothing to hold.
+            (Standing::Empty, Standing::Empty) => plan.target.seq == 0,
+            _ => false,
+        };
+        if !forward {
+            let why = if answer.refused.is_empty() {
+                "nothing said".to_owned()
+            } else {
+                answer.refused.join(", ")
+            };
+            return Err(FeedError::Edge(format!(
+                "the edge does not take what was sent: {why}"
+            )));
+        }
+        let complete = match self.standing {
+            Standing::At(at) => at == position(plan.target),
+            Standing::Empty => before != Standing::Unknown,
+            _ => false,
+        };
+        Ok(if complete && !plan.more {
+            Step::UpToDate
+        } else {
+            Step::More
+        })
+    }
+
+    /// An acknowledgement is what the edge says that it holds, where we wrote it.
+    async fn note(
+        &mut self,
+        app: &App,
+        answer: &Answer,
+        framed_at: Option<UnixMillis>,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        for code in &answer.refused {
+            metrics::counter!("portcullis_feed_refusals_total", "edge" => self.edge.name.clone(), "code" => code.clone())
+                .increment(1);
+        }
+        let Standing::At(at) = self.standing else {
+            return Ok(());
+        };
+        if !app.feed.acknowledge(&self.edge.name, at, now) {
+            return Ok(());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "numbers for a graph")]
+        {
+            metrics::gauge!("portcullis_feed_edge_seq", "edge" => self.edge.name.clone()).set(at.seq as f64);
+            if let Some(framed_at) = framed_at {
+                metrics::histogram!("portcullis_feed_acknowledgement_ms", "edge" => self.edge.name.clone())
+                    .record(now.since(framed_at) as f64);
+            }
+        }
+        let mut tx = app.store.begin().await?;
+        tx.acknowledge(&Peer {
+            name: self.edge.name.clone(),
+            position: at,
+            acked_at: now,
+        })
+        .await?;
+        tx.commit().await
+    }
+
+    async fn take_over(&mut self, app: &App, theirs: Head) -> Result<(), FeedError> {
+        let now = app.clock.now();
+        self.takeovers.retain(|at| now.since(*at) < TAKEOVER_WINDOW_MS);
+        if self.takeovers.len() >= MAX_TAKEOVERS {
+            self.standing = Standing::Unknown;
+            return Err(FeedError::Rival);
+        }
+        recover::absorb(app, &self.edge, theirs).await?;
+        self.takeovers.push(now);
+        self.standing = standing(&mut app.store.begin_read().await?, Some(theirs)).await?;
+        Ok(())
+    }
+}
+
+/// What a head means to this database. Asked after the answer came: whatever was sent was committed before.
+pub(super) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standing, FeedError> {
+    let Some(theirs) = theirs else {
+        return Ok(Standing::Empty);
+    };
+    let at = position(theirs);
+    let written = tx
+        .frame(at)
+        .await?
+        .is_some_and(|frame| frame.digest == theirs.digest);
+    let current = head(tx).await?.epoch;
+    Ok(if written && at.epoch == current {
+        Standing::At(at)
+    } else if at.epoch < current && (written || tx.is_absorbed(at, &theirs.digest).await?) {
+        Standing::Behind
+    } else {
+        Standing::Stranger(theirs)
+    })
+}
+
+async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
+    let mut tx = app.store.begin_read().await?;
+    let end = head(&mut tx).await?;
+    if matches!(standing, Standing::At(at) if at.epoch < end.epoch) {
+        *standing = Standing::Behind;
+    }
+    let standing = *standing;
+    let now = app.clock.now();
+    let pen = match standing {
+        // The edge may hold the removal of our feed key, if we have lost that. It must answer all the same.
+        Standing::Unknown => Pen::borrow(&mut tx, &app.keyring, end.epoch, now).await?,
+        _ => Pen::read(&mut tx, &app.keyring, end.epoch, now).await?,
+    };
+    let mut envelopes = Vec::new();
+    let mut framed_at = None;
+    let mut target = Head {
+        epoch: end.epoch,
+        seq: 0,
+        digest: [0; 32],
+    };
+    let mut start = match standing {
+        // Nothing but a heartbeat: its answer tells where the edge is.
+        Standing::Unknown | Standing::Stranger(_) => None,
+        Standing::Empty | Standing::Behind => {
+            let at = Position {
+                epoch: end.epoch,
+                seq: 0,
+            };
+            Some(with_snapshot(&mut tx, at, &mut envelopes).await?.unwrap_or(at))
+        }
+        Standing::At(at) => Some(at),
+    };
+    if let Some(at) = start
+        && envelopes.is_empty()
+    {
+        let next = tx.frames_after(at, 1).await?;
+        if next.first().is_some_and(|frame| frame.envelope.is_none()) {
+            start = with_snapshot(&mut tx, at, &mut envelopes).await?;
+        }
+    }
+    let bulk = !envelopes.is_empty();
+    let mut more = start.is_none();
+    if let Some(start) = start {
+        target.seq = start.seq;
+        let mut size: usize = 0;
+        for frame in tx.frames_after(start, BATCH).await? {
+            let Some(envelope) = frame.envelope else { break };
+            if size > MAX_BATCH {
+                break;
+            }
+            size += envelope.len();
+            target.seq = frame.seq.unsigned_abs();
+            framed_at = Some(UnixMillis(frame.created_at.unsigned_abs()));
+            envelopes.push(envelope);
+        }
+        more = target.seq < end.seq;
+    }
+    if !more || start.is_none() {
+        envelopes.push(heartbeat(&mut tx, &pen, end, now).await?);
+        target = if start.is_some() { end } else { target };
+    }
+    Ok(Plan {
+        message: join_message(envelopes.iter().map(Vec::as_slice)),
+        target,
+        framed_at,
+        more,
+        bulk,
+    })
+}
+
+/// Puts the newest snapshot of the epoch first, if it is past a place; gives where it stands.
+async fn with_snapshot(
+    tx: &mut Tx,
+    after: Position,
+    envelopes: &mut Vec<Vec<u8>>,
+) -> Result<Option<Position>, StoreError> {
+    let newest = tx.last_snapshot().await?.map(|(at, _)| at);
+    let Some(at) = newest.filter(|at| at.epoch == after.epoch && at.seq > after.seq) else {
+        return Ok(None);
+    };
+    envelopes.push(tx.snapshot(at).await?);
+    Ok(Some(at))
+}

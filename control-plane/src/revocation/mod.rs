@@ -1,0 +1,215 @@
+//! How a change reaches the edge: outbox → frame → push → acknowledgement → receipt.
+//!
+//! A change writes its entry to the outbox in its own transaction ([`enqueue`]). The publisher ([`start`]) turns pending
+//! rows into signed frames, each in one transaction, and pushes committed frames to every edge until the edge says that it
+//! has them. Nothing is sent that is not committed, so a kill at any moment loses nothing and repeats at most a push.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | `frame` | outbox rows → the next signed frame |
+//! | `snapshot` | the state at one seq, for edges that lack too much |
+//! | `link`, `edge_api` | one edge: what it has, what it gets next, its answers |
+//! | `publish` | the tasks, and what they do each second |
+//! | `recover` | an edge knows more than we do, or a new epoch is asked for |
+//! | `receipt` | when nobody lets a revoked credential in any more |
+//! | `policy` | the route policy as a feed entry |
+//!
+//! What it does not: decide who may revoke what (the features do), or apply anything (the edge does).
+
+mod edge_api;
+mod frame;
+mod link;
+mod policy;
+mod publish;
+mod receipt;
+mod recover;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shared::feed::{Entry, MAX_FRAME, Refusal, Trust};
+use shared::time::UnixMillis;
+use tokio::sync::{Mutex, Notify, watch};
+
+use crate::signing::{self, Keyring, Purpose, SigningError};
+use crate::store::feed::Position;
+use crate::store::{StoreError, Tx};
+
+pub use frame::frame_pending;
+pub use policy::publish_policy;
+pub use publish::start;
+pub use receipt::{Receipt, Wait, await_receipt};
+pub use recover::{recover, take_over};
+
+/// A publisher that has not completed a round for so long is not alive.
+const ALIVE_MS: u64 = 10_000;
+/// Room for a frame's own fields around one entry.
+const FRAME_OVERHEAD: usize = 1024;
+
+/// Why the feed could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// Keys.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What we stored or fetched is not a chain of ours.
+    #[error("the feed does not verify: {0}")]
+    Chain(#[from] Refusal),
+    /// Another instance was faster, several times in a row.
+    #[error("other publishers were faster; trying again")]
+    Contended,
+    /// The edge could not be reached, or answered something else.
+    #[error("{0}")]
+    Edge(String),
+    /// The state does not fit into a message any more.
+    #[error("the state is too large for a snapshot")]
+    TooLarge,
+    /// Two installations push to one edge.
+    #[error(
+        "this edge keeps getting another history: does a copy of this installation run? `portcullis feed take-over`"
+    )]
+    Rival,
+    /// The process is shutting down.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl FeedError {
+    fn is_contention(&self) -> bool {
+        match self {
+            Self::Contended => true,
+            Self::Store(error) | Self::Signing(SigningError::Store(error)) => {
+                error.is_unique_violation() || error.is_busy()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The publisher as the rest of the process sees it: wake it, ask whether it runs, watch what edges have. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Feed(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    wake: Notify,
+    progress: watch::Sender<Progress>,
+    round_at: AtomicU64,
+    recovery: Mutex<()>,
+}
+
+/// How far the feed is, here and at each edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) head: Position,
+    pub(crate) acknowledged: BTreeMap<String, Ack>,
+}
+
+/// What an edge has, and since when we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ack {
+    pub(crate) position: Position,
+    pub(crate) at: UnixMillis,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            wake: Notify::new(),
+            progress: watch::channel(Progress::default()).0,
+            round_at: AtomicU64::new(0),
+            recovery: Mutex::new(()),
+        }))
+    }
+}
+
+impl Feed {
+    /// There is something in the outbox: call it after the commit.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// Whether the publisher has done its work lately.
+    pub fn alive(&self, now: UnixMillis) -> bool {
+        now.since(UnixMillis(self.0.round_at.load(Ordering::Relaxed))) < ALIVE_MS
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.0.progress.subscribe()
+    }
+
+    async fn woken(&self) {
+        self.0.wake.notified().await;
+    }
+
+    fn note_round(&self, head: Position, now: UnixMillis) {
+        self.0.round_at.store(now.0, Ordering::Relaxed);
+        self.0
+            .progress
+            .send_if_modified(|progress| std::mem::replace(&mut progress.head, head) != head);
+    }
+
+    /// Notes what an edge has; false if that is nothing new.
+    fn acknowledge(&self, edge: &str, position: Position, now: UnixMillis) -> bool {
+        self.0.progress.send_if_modified(|progress| {
+            let known = progress.acknowledged.get(edge).map(|ack| ack.position);
+            if known.is_some_and(|known| known >= position) {
+                return false;
+            }
+            progress
+                .acknowledged
+                .insert(edge.to_owned(), Ack { position, at: now });
+            true
+        })
+    }
+}
+
+/// Writes an entry to the outbox, in the transaction of the change that it tells of. Gives the row's number.
+/// After the commit, [`Feed::wake`].
+pub async fn enqueue(tx: &mut Tx, subject: &str, entry: &Entry, now: UnixMillis) -> Result<i64, StoreError> {
+    let bytes = entry.encode();
+    if bytes.len() > MAX_FRAME - FRAME_OVERHEAD {
+        // It would never fit, and hold up everything behind it.
+        return Err(StoreError::Corrupt("feed entry: it is larger than a frame"));
+    }
+    tx.enqueue_entry(subject, &bytes, now).await
+}
+
+/// What an edge's configuration pins.
+#[derive(Clone, Debug)]
+pub struct TrustLines {
+    /// The root's Ed25519 key, base64url.
+    pub root_key: String,
+    /// The feed's id, hexadecimal.
+    pub feed_id: String,
+}
+
+impl std::fmt::Display for TrustLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ROOT_KEY={}\nFEED_ID={}", self.root_key, self.feed_id)
+    }
+}
+
+/// What an edge's configuration must pin to listen to this installation.
+pub async fn trust(tx: &mut Tx, keyring: &Keyring) -> Result<TrustLines, SigningError> {
+    let trust = pinned(tx, keyring).await?;
+    Ok(TrustLines {
+        root_key: shared::crypto::base64url(trust.root.material()),
+        feed_id: trust.feed.to_string(),
+    })
+}
+
+async fn pinned(tx: &mut Tx, keyring: &Keyring) -> Result<Trust, SigningError> {
+    let root = keyring.signer(tx, Purpose::Root).await?;
+    Ok(Trust {
+        feed: signing::feed_id(tx).await?,
+        root: root.public.clone(),
+    })
+}

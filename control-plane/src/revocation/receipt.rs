@@ -1,0 +1,185 @@
+//! Receipts: who has a revocation, and from when on nobody lets the credential in.
+//!
+//! `effective_at` is when the last edge's acknowledgement arrived here plus `bound_ms`: by then every isolate that decided
+//! from a state without the revocation is past the bound of every route that denies on staleness. Strict routes need no
+//! bound. Once complete, a receipt is kept: asking again gives the same one.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::time::UnixMillis;
+use tokio::time::Instant;
+
+use super::Progress;
+use crate::app::App;
+use crate::http::time::Timestamp;
+use crate::store::feed::{Position, ReceiptRow};
+use crate::store::{StoreError, uint};
+
+/// How often the database is asked when another process publishes.
+const FOREIGN_POLL: Duration = Duration::from_millis(100);
+const OWN_POLL: Duration = Duration::from_secs(1);
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// Until no default or strict route lets it in.
+    #[default]
+    Effective,
+    /// Until every edge has it: from then on strict routes refuse.
+    Ack,
+    /// For nothing: the revocation is committed.
+    None,
+}
+
+impl FromStr for Wait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "effective" => Ok(Self::Effective),
+            "ack" => Ok(Self::Ack),
+            "none" => Ok(Self::None),
+            _ => Err("expected one of effective, ack, none".to_owned()),
+        }
+    }
+}
+
+/// Where a revocation is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// The frame that holds it; absent for the moment before it is framed.
+    pub seq: Option<u64>,
+    /// The edges that have it.
+    pub acknowledged: Vec<String>,
+    /// The edges that have not said so yet.
+    pub pending: Vec<String>,
+    /// How long after the last acknowledgement a default route may still go by an older state.
+    pub bound_ms: u64,
+    /// From then on nobody lets it in; absent while an edge is pending.
+    pub effective_at: Option<Timestamp>,
+}
+
+/// The longest that a route which denies on staleness may go by a state that an edge's hub has left behind.
+pub(super) fn bound_ms(app: &App) -> u64 {
+    if app.config.edges.is_empty() {
+        0
+    } else {
+        app.config.feed.colo_ttl_ms.saturating_add(app.policy.bound_ms())
+    }
+}
+
+/// The receipt of the revocation of `subject`, once what is waited for has happened or the configured limit has passed.
+pub async fn await_receipt(app: &App, subject: &str, wait: Wait) -> Result<Receipt, StoreError> {
+    let deadline = Instant::now() + Duration::from_millis(app.config.feed.receipt_wait_ms);
+    let mut progress = app.feed.watch();
+    loop {
+        // Not in one line: the guard of a borrow may not live across an await.
+        let seen = progress.borrow_and_update().clone();
+        let (receipt, now) = look(app, subject, &seen).await?;
+        let remaining = match (wait, receipt.effective_at) {
+            (Wait::None, _) | (Wait::Ack, Some(_)) => return Ok(receipt),
+            (Wait::Effective, Some(at)) => Some(Duration::from_millis(at.0.since(now))),
+            (Wait::Effective | Wait::Ack, None) => None,
+        };
+        if let Some(remaining) = remaining {
+            tokio::time::sleep_until(deadline.min(Instant::now() + remaining)).await;
+            return Ok(receipt);
+        }
+        let poll = if app.feed.alive(now) {
+            OWN_POLL
+        } else {
+            FOREIGN_POLL
+        };
+        tokio::select! {
+            // An error means that the publisher is gone, which it is not while `app` is there.
+            _ = progress.changed() => {}
+            () = tokio::time::sleep_until(deadline.min(Instant::now() + poll)) => {}
+        }
+        if Instant::now() >= deadline {
+            let seen = progress.borrow().clone();
+            return Ok(look(app, subject, &seen).await?.0);
+        }
+    }
+}
+
+async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt, UnixMillis), StoreError> {
+    let mut tx = app.store.begin_read().await?;
+    let row = tx
+        .receipt(subject)
+        .await?
+        .ok_or(StoreError::Corrupt("receipt: there is none"))?;
+    let position = tx.outbox_position(row.outbox_id).await?;
+    let stored = tx.peers().await?;
+    drop(tx);
+    // The time after the look, so that an acknowledgement is never dated before it came.
+    let now = app.clock.now();
+    if let Some(receipt) = completed(&row, position)? {
+        return Ok((receipt, now));
+    }
+    let has = |edge: &String| {
+        let here = progress.acknowledged.get(edge).map(|ack| (ack.position, ack.at));
+        let there = stored
+            .iter()
+            .find(|peer| peer.name == *edge)
+            .map(|peer| (peer.position, peer.acked_at));
+        let reached = |known: Option<(Position, UnixMillis)>| {
+            known.filter(|(at, _)| Some(*at) >= position).map(|(_, at)| at)
+        };
+        // Either tells the truth; the earlier moment is the tighter one.
+        position.and_then(|_| match (reached(here), reached(there)) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        })
+    };
+    let edges = app.config.edges.iter().map(|edge| edge.name.clone());
+    let (acknowledged, pending): (Vec<_>, Vec<_>) = edges.partition(|edge| has(edge).is_some());
+    let bound = bound_ms(app);
+    let mut receipt = Receipt {
+        seq: position.map(|at| at.seq),
+        acknowledged,
+        pending,
+        bound_ms: bound,
+        effective_at: None,
+    };
+    if position.is_none() || !receipt.pending.is_empty() {
+        return Ok((receipt, now));
+    }
+    let last = receipt
+        .acknowledged
+        .iter()
+        .filter_map(has)
+        .max()
+        .unwrap_or(now)
+        .min(now);
+    let effective_at = last.saturating_add(bound);
+    let mut tx = app.store.begin().await?;
+    let names = serde_json::to_string(&receipt.acknowledged).unwrap_or_default();
+    if tx.complete_receipt(subject, bound, effective_at, &names).await? {
+        tx.commit().await?;
+        receipt.effective_at = Some(effective_at.into());
+        return Ok((receipt, now));
+    }
+    // Another request completed it: there is one receipt.
+    let row = tx
+        .receipt(subject)
+        .await?
+        .ok_or(StoreError::Corrupt("receipt: there is none"))?;
+    Ok((completed(&row, position)?.unwrap_or(receipt), now))
+}
+
+fn completed(row: &ReceiptRow, position: Option<Position>) -> Result<Option<Receipt>, StoreError> {
+    let (Some(bound), Some(effective), Some(names)) = (row.bound_ms, row.effective_at, &row.acknowledged)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Receipt {
+        seq: position.map(|at| at.seq),
+        acknowledged: serde_json::from_str(names).map_err(|_| StoreError::Corrupt("receipt"))?,
+        pending: Vec::new(),
+        bound_ms: uint(bound, "receipt")?,
+        effective_at: Some(UnixMillis(uint(effective, "receipt")?).into()),
+    }))
+}

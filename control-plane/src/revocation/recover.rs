@@ -1,0 +1,396 @@
+//! An edge that knows more than this database (a restored backup, a power loss, a lost replica), and new epochs.
+//!
+//! Taking over: fetch and verify all that the edge holds, join it with our own state, write every restriction of it into
+//! the database, and open a new epoch with a snapshot that holds both. Nothing that the edge refused is ever let in again.
+//! A credential that the database does not know can be neither listed nor revoked, so none is left alive: in every index
+//! block the indexes without a row are revoked, known blocks are closed, new ones are allocated past all that was seen.
+//!
+//! What it does not: bring back rows that are gone (names, masks, who made a key).
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use shared::feed::{
+    Block, Entry, EnvelopeType, FetchRequest, Head, KeyRef, Refusal, Replica, Snapshot, State, Subject,
+    split_message,
+};
+use shared::id::{ClientId, KeyId, SigningKeyId, StatusIndex};
+use shared::time::UnixMillis;
+
+use super::frame::{self, Pen, position};
+use super::link::{Standing, standing};
+use super::{FeedError, edge_api, enqueue, pinned, policy, snapshot};
+use crate::app::App;
+use crate::audit::{self, Actor, Event};
+use crate::config::Edge;
+use crate::signing::{self, SigningError};
+use crate::store::feed::Position;
+use crate::store::keys::Revoked;
+use crate::store::signing::{BlockRow, SigningKeyRow};
+use crate::store::{StoreError, Tx, int, uint};
+
+/// Opens a new epoch with the state as it is; gives its number. For an operator who wants every edge to start afresh.
+pub async fn recover(app: &App, actor: &Actor) -> Result<u64, FeedError> {
+    let _one_at_a_time = app.feed.0.recovery.lock().await;
+    let mut tx = app.store.begin().await?;
+    let own = snapshot::rebuild(&mut tx, &app.keyring).await?;
+    let head = frame::head(&mut tx).await?;
+    let opening = Opening {
+        state: own.state().clone(),
+        epoch: head.epoch + 1,
+        seq: head.seq + 1,
+        from: head.epoch,
+    };
+    open_epoch(&mut tx, app, opening, actor, "feed.recover")
+        .await
+        .map(drop)?;
+    tx.commit().await?;
+    app.feed.wake();
+    Ok(head.epoch + 1)
+}
+
+/// Makes this database the one that publishes: a new incarnation and a new epoch, which older copies cannot continue.
+pub async fn take_over(app: &App, actor: &Actor) -> Result<u64, FeedError> {
+    let incarnation: [u8; 16] = app.random.bytes().map_err(SigningError::from)?;
+    let mut tx = app.store.begin().await?;
+    tx.set_incarnation(incarnation).await?;
+    tx.commit().await?;
+    recover(app, actor).await
+}
+
+struct Opening {
+    state: State,
+    epoch: u64,
+    seq: u64,
+    /// The epoch that ends.
+    from: u64,
+}
+
+/// Takes over what an edge holds and we do not. Nothing happens if another instance did it meanwhile.
+pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), FeedError> {
+    let _one_at_a_time = app.feed.0.recovery.lock().await;
+    if !is_stranger(&mut app.store.begin_read().await?, theirs).await? {
+        return Ok(());
+    }
+    tracing::warn!(
+        edge = edge.name,
+        epoch = theirs.epoch,
+        seq = theirs.seq,
+        "the edge knows more than this database"
+    );
+    let other = fetch(app, edge).await?;
+    let found = other
+        .head()
+        .ok_or_else(|| FeedError::Edge("the edge gave an empty feed to a fetch".to_owned()))?;
+    let now = app.clock.now();
+
+    let mut tx = app.store.begin().await?;
+    if !is_stranger(&mut tx, theirs).await? {
+        return Ok(());
+    }
+    let own = snapshot::rebuild(&mut tx, &app.keyring).await?;
+    let ours = frame::head(&mut tx).await?;
+    let mut state = own.state().clone();
+    join(&mut tx, app, &mut state, other.state(), now).await?;
+    withdraw_what_conflicts(&mut tx, &state, now).await?;
+    let restored = apply(&mut tx, &state, now).await?;
+    revoke_unknown(&mut tx, &mut state, now).await?;
+    tx.close_index_blocks(None, now).await?;
+    adopt_policy(&mut tx, &state).await?;
+    for head in [theirs, found] {
+        tx.insert_absorbed_head(position(head), &head.digest, now).await?;
+    }
+    let opening = Opening {
+        state,
+        epoch: ours.epoch.max(found.epoch).max(theirs.epoch) + 1,
+        seq: ours.seq.max(found.seq).max(theirs.seq) + 1,
+        from: ours.epoch,
+    };
+    let epoch = opening.epoch;
+    let state = open_epoch(&mut tx, app, opening, &Actor::system(), "feed.take_over_edge").await?;
+    // What the state lacks goes out as the first frames of the epoch: signers where one was lost, blocks, our policy.
+    signing::ensure_signers(&mut tx, &app.keyring, now).await?;
+    signing::ensure_blocks(&mut tx, now).await?;
+    policy::publish_policy(&mut tx, &app.policy, now).await?;
+    tx.commit().await?;
+    app.keyring.reload(&mut app.store.begin_read().await?).await?;
+    metrics::counter!("portcullis_feed_takeovers_total").increment(1);
+    let revoked = state.revoked_count();
+    tracing::warn!(
+        edge = edge.name,
+        epoch,
+        restored,
+        revoked,
+        "its restrictions were taken over into a new epoch"
+    );
+    app.feed.wake();
+    Ok(())
+}
+
+async fn is_stranger(tx: &mut Tx, head: Head) -> Result<bool, FeedError> {
+    Ok(matches!(standing(tx, Some(head)).await?, Standing::Stranger(_)))
+}
+
+/// Everything that an edge holds, verified from the first envelope on.
+async fn fetch(app: &App, edge: &Edge) -> Result<Replica, FeedError> {
+    let now = app.clock.now();
+    let mut tx = app.store.begin_read().await?;
+    let trust = pinned(&mut tx, &app.keyring).await?;
+    let epoch = frame::head(&mut tx).await?.epoch;
+    // Under a number of its own: the certificate of our feed key may have been removed in what we have lost.
+    let pen = Pen::borrow(&mut tx, &app.keyring, epoch, now).await?;
+    drop(tx);
+    let feed = trust.feed;
+    let mut replica = Replica::new(trust);
+    // An answer has a limit too: ask until nothing new comes.
+    loop {
+        let before = replica.head().map(position);
+        let Position { epoch, seq } = before.unwrap_or_default();
+        let request = FetchRequest {
+            feed,
+            epoch,
+            after: seq,
+            time: app.clock.now(),
+        };
+        let request = pen.sign(EnvelopeType::Fetch, &request.encode())?;
+        let message = edge_api::fetch(&app.http, &edge.url, request).await?;
+        for envelope in split_message(&message).map_err(Refusal::from)? {
+            replica.accept(envelope)?;
+        }
+        if replica.head().map(position) == before {
+            return Ok(replica);
+        }
+    }
+}
+
+/// Joins the other state in. Where the two contradict each other (the same number for two keys, one block for two), both
+/// sides lose: the key is removed, the block revoked.
+async fn join(
+    tx: &mut Tx,
+    app: &App,
+    state: &mut State,
+    other: &State,
+    now: UnixMillis,
+) -> Result<(), FeedError> {
+    let known: BTreeSet<i64> = tx.signing_keys().await?.iter().map(|row| row.id).collect();
+    for entry in other.entries() {
+        let admitted = state.admits(&entry);
+        match &entry {
+            Entry::Key(key) => {
+                let KeyRef::Ours(number) = key.reference else {
+                    state.join(entry);
+                    continue;
+                };
+                if !admitted {
+                    tx.disown_signing_key(number, now).await?;
+                }
+                if !admitted || !known.contains(&int(number.get())) {
+                    state.join(Entry::KeyRemoved(key.reference.clone()));
+                }
+            }
+            Entry::Block(block) if !admitted => state.join(whole(block)),
+            _ => state.join(entry),
+        }
+    }
+    // Numbers that were used must not be used again, whatever they stood for.
+    let mut numbers: BTreeSet<SigningKeyId> = state.blocks().map(|block| block.signing_key).collect();
+    for entry in state.entries() {
+        if let Entry::KeyRemoved(KeyRef::Ours(number)) = entry {
+            tx.disown_signing_key(number, now).await?;
+            numbers.insert(number);
+        }
+    }
+    for number in numbers
+        .into_iter()
+        .filter(|number| !known.contains(&int(number.get())))
+    {
+        tx.insert_signing_key(&lost_key(number, now)).await?;
+    }
+    app.keyring.reload(tx).await?;
+    Ok(())
+}
+
+/// The row of a key of which only the number is known: removed, and nothing can be signed or verified with it.
+fn lost_key(number: SigningKeyId, now: UnixMillis) -> SigningKeyRow {
+    SigningKeyRow {
+        id: int(number.get()),
+        purpose: signing::Purpose::Feed.as_str().to_owned(),
+        public_key: vec![0; 32],
+        sealed: None,
+        state: signing::KeyState::Removed.as_str().to_owned(),
+        announced_by: None,
+        created_at: int(now.0),
+        acknowledged_at: None,
+        activated_at: None,
+        retired_at: None,
+        removed_at: Some(int(now.0)),
+    }
+}
+
+/// The revocation of a whole block.
+fn whole(block: &Block) -> Entry {
+    let last = block.start.get().saturating_add(block.length).saturating_sub(1);
+    Entry::Revoked(vec![(
+        block.start,
+        StatusIndex::from_u64(last).unwrap_or(block.start),
+    )])
+}
+
+/// Drops pending entries that no edge could take any more, or they would hold up all that follows.
+async fn withdraw_what_conflicts(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<(), FeedError> {
+    for row in tx.pending_entries(u32::MAX).await? {
+        let entry = frame::decode(&row)?;
+        if state.admits(&entry) {
+            continue;
+        }
+        match &entry {
+            Entry::Key(key) => {
+                if let KeyRef::Ours(number) = key.reference {
+                    tx.disown_signing_key(number, now).await?;
+                }
+            }
+            Entry::Block(block) => tx.close_index_block(int(block.start.get()), now).await?,
+            _ => {}
+        }
+        tx.withdraw_entry(row.id).await?;
+    }
+    Ok(())
+}
+
+/// Writes every restriction of the state into the database; gives how many keys it revoked.
+async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedError> {
+    let mut restored: u64 = 0;
+    for (first, last) in state.revoked_ranges() {
+        tx.revoke_indexes_between(first.get(), last.get(), now).await?;
+        for id in tx.live_keys_between(first.get(), last.get()).await? {
+            let id = KeyId::from_u64(uint(id, "key id")?).ok_or(StoreError::Corrupt("key id"))?;
+            revoke_key(tx, id, now).await?;
+            restored += 1;
+        }
+    }
+    for expiry in state.all_not_after() {
+        tx.shorten_key(expiry.index.get(), expiry.time.0).await?;
+    }
+    for (subject, time) in state.all_not_before() {
+        match subject {
+            Subject::Org(org) => tx.raise_org_not_before(org.get(), time.0).await?,
+            Subject::Workspace(workspace) => tx.raise_workspace_not_before(workspace.get(), time.0).await?,
+            Subject::Member(org, user) => tx.raise_member_not_before(org.get(), user.get(), time.0).await?,
+            Subject::Client(client) => match client.parse::<ClientId>() {
+                Ok(client) => tx.raise_client_not_before(client.get(), time.0).await?,
+                Err(_) => 0,
+            },
+            // Not in this database yet: the state keeps them.
+            Subject::Session(_) | Subject::Issuer(_) | Subject::Index(_) | Subject::WorkspaceMember(..) => 0,
+        };
+    }
+    Ok(restored)
+}
+
+/// A key that the edge refuses is revoked here too, with a receipt like any other.
+async fn revoke_key(tx: &mut Tx, id: KeyId, now: UnixMillis) -> Result<(), FeedError> {
+    let outbox = enqueue(tx, &id.to_string(), &Entry::revoked(id.into()), now).await?;
+    let revoked = Revoked {
+        at: now,
+        reason: "unspecified".to_owned(),
+        by: "system".to_owned(),
+        outbox,
+    };
+    if tx.revoke_key(id, &revoked).await? {
+        tx.insert_receipt(&id.to_string(), now, outbox).await?;
+    }
+    Ok(())
+}
+
+/// Revokes, in the state, every index that could have been drawn and has no row; blocks that we did not know get theirs.
+async fn revoke_unknown(tx: &mut Tx, state: &mut State, now: UnixMillis) -> Result<(), FeedError> {
+    let known: BTreeSet<i64> = tx.index_blocks().await?.iter().map(|row| row.start).collect();
+    let blocks: Vec<Block> = state.blocks().copied().collect();
+    for block in blocks {
+        let start = int(block.start.get());
+        if !known.contains(&start) {
+            let row = BlockRow {
+                start,
+                length: int(block.length),
+                signing_key: int(block.signing_key.get()),
+                announced_by: None,
+                closed_at: Some(int(now.0)),
+            };
+            tx.insert_index_block(&row, now).await?;
+        }
+        let taken = tx.taken_indexes(start).await?;
+        let gaps = gaps(&block, &taken);
+        if !gaps.is_empty() {
+            state.join(Entry::Revoked(gaps));
+        }
+    }
+    Ok(())
+}
+
+/// The indexes of a block that are not in an ascending list, as inclusive ranges.
+pub(super) fn gaps(block: &Block, taken: &[i64]) -> Vec<(StatusIndex, StatusIndex)> {
+    let end = block.start.get().saturating_add(block.length);
+    let mut next = block.start.get();
+    let mut gaps = Vec::new();
+    let taken = taken.iter().filter_map(|index| u64::try_from(*index).ok());
+    for index in taken.chain([end]) {
+        if let Some(last) = index.checked_sub(1).filter(|last| *last >= next) {
+            gaps.extend(StatusIndex::from_u64(next).zip(StatusIndex::from_u64(last)));
+        }
+        next = next.max(index.saturating_add(1));
+    }
+    gaps
+}
+
+/// The version of our next policy must be past the one that the edge has.
+async fn adopt_policy(tx: &mut Tx, state: &State) -> Result<(), FeedError> {
+    let Some((version, json)) = state.policy() else {
+        return Ok(());
+    };
+    let known = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
+    let known = uint(known.policy_version, "policy version")?;
+    if version >= known {
+        tx.set_published_policy(known, version, json).await?;
+    }
+    Ok(())
+}
+
+/// Ends the current epoch and opens the next with a snapshot of this state, under a new certificate by the root.
+async fn open_epoch(
+    tx: &mut Tx,
+    app: &App,
+    opening: Opening,
+    actor: &Actor,
+    action: &'static str,
+) -> Result<State, FeedError> {
+    let now = app.clock.now();
+    let Opening {
+        state,
+        epoch,
+        seq,
+        from,
+    } = opening;
+    // The signer may have been removed by what was taken over.
+    signing::ensure_signers(tx, &app.keyring, now).await?;
+    if !tx.advance_epoch(from, epoch).await? {
+        return Err(FeedError::Contended);
+    }
+    let snapshot = Snapshot::opening(signing::feed_id(tx).await?, epoch, seq, state.clone());
+    let head = snapshot.head;
+    let body = snapshot::encode(snapshot).await?;
+    let envelope = Pen::take(tx, &app.keyring, epoch, now)
+        .await?
+        .sign(EnvelopeType::Snapshot, &body)?;
+    tx.insert_snapshot(position(head), &envelope, now).await?;
+    tx.insert_frame(position(head), &head.digest, None, 0, now)
+        .await?;
+    let event = Event {
+        org: None,
+        actor,
+        action,
+        target: format!("epoch {epoch}"),
+        detail: json!({ "seq": seq, "revoked": state.revoked_count() }),
+    };
+    audit::record(tx, &app.random, &event, now).await?;
+    Ok(state)
+}

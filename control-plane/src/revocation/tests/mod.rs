@@ -1,0 +1,251 @@
+//! The publisher against a real consumer: `shared::feed::Replica` behind HTTP, which is the code that the hub runs.
+
+mod push;
+mod receipts;
+mod restore;
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::json;
+use shared::feed::{Refusal, Replica, join_message, split_message};
+use shared::id::{KeyId, StatusIndex};
+use tokio::task::JoinHandle;
+
+use super::link::{Link, Step};
+use super::{frame, frame_pending};
+use crate::app::{App, Parts};
+use crate::config::{Config, Edge};
+use crate::random::Random;
+use crate::store::Store;
+use crate::store::feed::Position;
+use crate::testing::TestApp;
+
+/// An edge's hub: takes messages in, keeps what it accepted, gives it back.
+struct Hub {
+    url: String,
+    shelf: Arc<Mutex<Shelf>>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    replica: Option<Replica>,
+    log: Vec<Vec<u8>>,
+    /// Messages as they came, to be played again.
+    seen: Vec<Vec<u8>>,
+    heartbeats: u64,
+    /// Takes everything in and then says nothing, as when the answer is lost.
+    mute: bool,
+}
+
+impl Hub {
+    async fn start() -> Self {
+        let shelf: Arc<Mutex<Shelf>> = Arc::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let router = Router::new()
+            .route("/.portcullis/feed", post(take))
+            .route("/.portcullis/feed/fetch", post(give))
+            .with_state(Arc::clone(&shelf))
+            .layer(axum::extract::DefaultBodyLimit::disable());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("served") });
+        Self { url, shelf, server }
+    }
+
+    async fn trust(&self, app: &App) {
+        let mut tx = app.store.begin().await.expect("tx");
+        let trust = super::pinned(&mut tx, &app.keyring).await.expect("trust");
+        self.shelf.lock().expect("a shelf").replica = Some(Replica::new(trust));
+    }
+
+    fn edge(&self, name: &str) -> Edge {
+        Edge {
+            name: name.to_owned(),
+            url: self.url.clone(),
+        }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Shelf) -> T) -> T {
+        look(&mut self.shelf.lock().expect("a shelf"))
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.with(|shelf| shelf.replica.as_ref().expect("trust").head().map(frame::position))
+    }
+
+    fn is_revoked(&self, index: StatusIndex) -> bool {
+        self.with(|shelf| shelf.replica.as_ref().expect("trust").state().is_revoked(index))
+    }
+
+    fn knows(&self, index: StatusIndex) -> bool {
+        self.with(|shelf| {
+            shelf
+                .replica
+                .as_ref()
+                .expect("trust")
+                .state()
+                .owner(index)
+                .is_some()
+        })
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn take(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
+    let mut shelf = shelf.lock().expect("a shelf");
+    let Some(mut replica) = shelf.replica.take() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    shelf.seen.push(body.to_vec());
+    let mut refused = Vec::new();
+    for envelope in split_message(&body).expect("a message") {
+        match replica.accept(envelope) {
+            Ok(shared::feed::Applied::Heartbeat(_)) => shelf.heartbeats += 1,
+            Ok(_) => shelf.log.push(envelope.to_vec()),
+            Err(Refusal::Replayed) => {}
+            Err(refusal) => {
+                refused.push(json!({ "code": refusal.to_string() }));
+                break;
+            }
+        }
+    }
+    let head = replica.head();
+    shelf.replica = Some(replica);
+    if shelf.mute {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    let status = if refused.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::CONFLICT
+    };
+    let hex = |digest: [u8; 32]| {
+        let (high, low) = digest.split_at(16);
+        let half = |bytes: &[u8]| u128::from_be_bytes(bytes.try_into().expect("16 bytes"));
+        format!("{:032x}{:032x}", half(high), half(low))
+    };
+    let answer = json!({
+        "epoch": head.map(|head| head.epoch),
+        "seq": head.map(|head| head.seq),
+        "digest": head.map(|head| hex(head.digest)),
+        "refused": refused,
+    });
+    (status, Json(answer)).into_response()
+}
+
+async fn give(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
+    let mut shelf = shelf.lock().expect("a shelf");
+    let Some(replica) = shelf.replica.as_mut() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let request = replica.fetch_request(&body).expect("signed by the certified key");
+    let head = replica.head().map(frame::position).unwrap_or_default();
+    if (Position {
+        epoch: request.epoch,
+        seq: request.after,
+    }) >= head
+    {
+        return Vec::new().into_response();
+    }
+    join_message(shelf.log.iter().map(Vec::as_slice)).into_response()
+}
+
+/// A control plane with one edge that trusts it.
+async fn pair() -> (TestApp, Hub) {
+    let hub = Hub::start().await;
+    let edge = hub.edge("hub");
+    let test = TestApp::start_with(|config| {
+        config.edges = vec![edge];
+        config.feed.colo_ttl_ms = 0;
+        config.feed.heartbeat_ms = 50;
+    })
+    .await;
+    hub.trust(&test.app).await;
+    (test, hub)
+}
+
+/// Frames everything and pushes until the edge has it.
+async fn publish(app: &App, link: &mut Link) {
+    while frame_pending(&app.store, &app.keyring, app.clock.now())
+        .await
+        .expect("framed")
+        .is_some()
+    {}
+    for _ in 0..20 {
+        if link.contact(app).await.expect("a contact") == Step::UpToDate {
+            return;
+        }
+    }
+    panic!("the edge never has everything");
+}
+
+async fn head(app: &App) -> Position {
+    frame::position(
+        frame::head(&mut app.store.begin_read().await.expect("tx"))
+            .await
+            .expect("a head"),
+    )
+}
+
+fn index(id: &str) -> StatusIndex {
+    id.parse::<KeyId>().expect("a key id").into()
+}
+
+async fn key(test: &TestApp) -> StatusIndex {
+    index(
+        &test
+            .create_key(json!({"name": "k", "scope": "read", "workspace": "all", "environment": "live"}))
+            .await
+            .0,
+    )
+}
+
+async fn revoke(test: &TestApp, key: StatusIndex, wait: &str) -> serde_json::Value {
+    let path = format!("/v1/auth/keys/{}?wait={wait}", KeyId::from(key));
+    let answer = test.admin(Method::DELETE, &path, None).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body
+}
+
+/// Another process on another database file, as after a restore.
+async fn reopen(test: &TestApp, database: &std::path::Path) -> Arc<App> {
+    let url = format!("sqlite://{}", database.display());
+    let store = Store::connect(&url).await.expect("a database");
+    let config = Config {
+        database_url: url,
+        ..test.app.config.clone()
+    };
+    let metrics = test.app.metrics.clone();
+    let parts = Parts {
+        config,
+        store,
+        clock: test.clock.clone(),
+        random: Random::system(),
+        metrics,
+    };
+    App::build(parts).await.expect("an application")
+}
+
+async fn backup(test: &TestApp, path: &std::path::Path) {
+    let Store::Sqlite(pool) = &test.app.store else {
+        panic!("SQLite")
+    };
+    sqlx::query("VACUUM INTO $1")
+        .bind(path.display().to_string())
+        .execute(pool)
+        .await
+        .expect("a backup");
+}

@@ -1,0 +1,204 @@
+//! Replacing a signing key, with overlap, and its later stations.
+//!
+//! What moves a key: `rotate` makes a pending one; [`advance`], called by the publisher, activates it when every edge has
+//! acknowledged it and one bound has passed since, and retires its predecessor: an API-key signer's private half is
+//! destroyed there and then; an access-token key is removed when its last token has ended. A feed key needs no
+//! announcement (its certificate travels with all that it signs) and takes over at once.
+
+use serde_json::json;
+use shared::feed::{Entry, KeyRef};
+use shared::id::SigningKeyId;
+use shared::time::UnixMillis;
+
+use super::ring::{Keyring, SigningKey};
+use super::start::create_key;
+use super::{KeyState, Purpose, SigningError};
+use crate::audit::{self, Actor, Event};
+use crate::random::Random;
+use crate::revocation;
+use crate::store::Tx;
+
+/// An edge's clock may be behind ours by so much, twice.
+const SKEW_SECONDS: u64 = 120;
+/// How long after its successor took over a feed key's certificate is still honoured.
+const FEED_KEY_OVERLAP_MS: u64 = 3600 * 1000;
+
+/// What must be true outside before a pending key may sign.
+#[derive(Clone, Debug)]
+pub struct Readiness<'a> {
+    /// Every configured edge must have acknowledged.
+    pub edges: &'a [String],
+    /// So long ago.
+    pub bound_ms: u64,
+}
+
+/// Starts the replacement of the key of a purpose; gives the number of the new one.
+pub async fn rotate(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    random: &Random,
+    purpose: Purpose,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<SigningKeyId, SigningError> {
+    keyring.reload(tx).await?;
+    if purpose == Purpose::Root {
+        return Err(SigningError::RootIsPinned);
+    }
+    if let Some(pending) = keyring
+        .all()
+        .iter()
+        .find(|key| key.purpose == purpose && key.state == KeyState::Pending)
+    {
+        return Err(SigningError::RotationPending(pending.id));
+    }
+    let new = create_key(tx, keyring, purpose, KeyState::Pending, now).await?;
+    if purpose == Purpose::Feed {
+        switch(tx, keyring, random, &new, actor, now).await?;
+    }
+    record(tx, random, "signing_key.create", &new, actor, now).await?;
+    Ok(new.id)
+}
+
+/// Moves every key that is due one station further; true if one moved. Cheap when nothing is under way.
+pub async fn advance(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    random: &Random,
+    readiness: &Readiness<'_>,
+    now: UnixMillis,
+) -> Result<bool, SigningError> {
+    keyring.reload(tx).await?;
+    let mut moved = false;
+    for key in keyring.all() {
+        moved |= match key.state {
+            KeyState::Pending => activate_if_ready(tx, keyring, random, &key, readiness, now).await?,
+            KeyState::Retired => remove_if_over(tx, random, &key, readiness, now).await?,
+            KeyState::Active | KeyState::Removed => false,
+        };
+    }
+    if moved {
+        keyring.reload(tx).await?;
+    }
+    Ok(moved)
+}
+
+async fn activate_if_ready(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    random: &Random,
+    key: &SigningKey,
+    readiness: &Readiness<'_>,
+    now: UnixMillis,
+) -> Result<bool, SigningError> {
+    let Some(acknowledged_at) = key.acknowledged_at else {
+        if is_acknowledged(tx, key.announced_by, readiness).await? {
+            tx.note_key_acknowledged(key.id, now).await?;
+        }
+        return Ok(false);
+    };
+    if now.since(acknowledged_at) < readiness.bound_ms {
+        return Ok(false);
+    }
+    switch(tx, keyring, random, key, &Actor::system(), now).await?;
+    Ok(true)
+}
+
+async fn is_acknowledged(
+    tx: &mut Tx,
+    announced_by: Option<i64>,
+    readiness: &Readiness<'_>,
+) -> Result<bool, SigningError> {
+    let Some(outbox) = announced_by else {
+        return Ok(false);
+    };
+    let peers = tx.peers().await?;
+    let all_known = readiness
+        .edges
+        .iter()
+        .all(|edge| peers.iter().any(|peer| peer.name == *edge));
+    Ok(all_known && tx.is_acknowledged(outbox).await?)
+}
+
+/// The new key signs from now on; the old one, if there is one, is retired.
+async fn switch(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    random: &Random,
+    new: &SigningKey,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<(), SigningError> {
+    if let Some(old) = tx.active_signing_key(new.purpose.as_str()).await? {
+        let destroy = matches!(new.purpose, Purpose::ApiKey | Purpose::Feed);
+        if tx.retire_signing_key(old, destroy, now).await? {
+            tx.close_index_blocks(Some(old), now).await?;
+            let old = keyring.key(tx, old).await?;
+            record(tx, random, "signing_key.retire", &old, actor, now).await?;
+        }
+    }
+    if tx.activate_signing_key(new.id, now).await? {
+        record(tx, random, "signing_key.activate", new, actor, now).await?;
+    }
+    keyring.reload(tx).await
+}
+
+async fn remove_if_over(
+    tx: &mut Tx,
+    random: &Random,
+    key: &SigningKey,
+    readiness: &Readiness<'_>,
+    now: UnixMillis,
+) -> Result<bool, SigningError> {
+    let over = match key.purpose {
+        // API keys may live for ever, and so does what verifies them.
+        Purpose::ApiKey | Purpose::Root => false,
+        Purpose::AccessToken => {
+            // An issue that began before the switch may still be under way.
+            let retired = key.retired_at.unwrap_or(now).seconds();
+            let end = tx
+                .last_expiry(key.id)
+                .await?
+                .map_or(retired, |end| end.max(retired));
+            end.saturating_add(SKEW_SECONDS) < now.seconds()
+        }
+        Purpose::Feed => {
+            let retired_at = key.retired_at.unwrap_or(now);
+            let snapshot = tx.last_snapshot().await?;
+            let peers = tx.peers().await?;
+            // Nothing that it signed is sent to a new edge any more, and no edge still lacks it.
+            now.since(retired_at) > FEED_KEY_OVERLAP_MS
+                && snapshot.is_some_and(|(at, made)| {
+                    let reached =
+                        |edge: &String| peers.iter().any(|peer| peer.name == *edge && peer.position >= at);
+                    made > retired_at && readiness.edges.iter().all(reached)
+                })
+        }
+    };
+    if !over || !tx.remove_signing_key(key.id, now).await? {
+        return Ok(false);
+    }
+    let subject = format!("signing_key:{}", key.id);
+    revocation::enqueue(tx, &subject, &Entry::KeyRemoved(KeyRef::Ours(key.id)), now).await?;
+    record(tx, random, "signing_key.remove", key, &Actor::system(), now).await?;
+    Ok(true)
+}
+
+async fn record(
+    tx: &mut Tx,
+    random: &Random,
+    action: &'static str,
+    key: &SigningKey,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<(), SigningError> {
+    let detail = json!({ "purpose": key.purpose.as_str() });
+    let event = Event {
+        org: None,
+        actor,
+        action,
+        target: key.id.to_string(),
+        detail,
+    };
+    Ok(audit::record(tx, random, &event, now).await?)
+}

@@ -1,0 +1,91 @@
+//! OAuth clients, and restrictions that are written back into the database.
+
+use shared::id::{ClientId, OrgId};
+use shared::scope::ScopeSet;
+
+use super::NOW;
+use super::installation::index;
+use crate::store::Store;
+use crate::store::clients::Client;
+use crate::store::signing::BlockRow;
+
+async fn people_and_client(store: &Store) -> Client {
+    let org = OrgId::from_u64(1).expect("small");
+    let client = Client {
+        id: ClientId::from_u64(77).expect("small"),
+        org,
+        name: "Batch".to_owned(),
+        secret_digest: [9; 32],
+        scopes: ScopeSet(1 << 63 | 1),
+        created_at: NOW,
+        disabled_at: None,
+    };
+    let mut tx = store.begin().await.expect("tx");
+    tx.insert_org(org, "Acme", NOW).await.expect("org");
+    tx.insert_client(&client).await.expect("client");
+    tx.commit().await.expect("commit");
+    client
+}
+
+pub(super) async fn a_client_comes_back_as_it_went_in(store: Store) {
+    let client = people_and_client(&store).await;
+    let mut tx = store.begin().await.expect("tx");
+    let found = tx.client(client.id).await.expect("asked").expect("there");
+    assert_eq!(format!("{found:?}"), format!("{client:?}"));
+    assert_eq!(tx.clients().await.expect("list").len(), 1);
+    assert!(
+        tx.client(ClientId::from_u64(78).expect("small"))
+            .await
+            .expect("asked")
+            .is_none()
+    );
+}
+
+pub(super) async fn a_clients_issue_is_dated(store: Store) {
+    let client = people_and_client(&store).await;
+    let mut tx = store.begin().await.expect("tx");
+    let now = NOW.seconds();
+    assert_eq!(
+        tx.client_issue_time(client.id, now).await.expect("dated"),
+        Some(now)
+    );
+    tx.raise_client_not_before(77, now.0 + 10).await.expect("raised");
+    assert_eq!(
+        tx.client_issue_time(client.id, now).await.expect("dated"),
+        Some(now.saturating_add(11))
+    );
+    assert_eq!(
+        tx.client_issue_time(ClientId::from_u64(78).expect("small"), now)
+            .await
+            .expect("dated"),
+        None
+    );
+}
+
+pub(super) async fn restrictions_are_only_tightened(store: Store) {
+    people_and_client(&store).await;
+    let mut tx = store.begin().await.expect("tx");
+    assert_eq!(tx.raise_org_not_before(1, 100).await.expect("raised"), 1);
+    assert_eq!(tx.raise_org_not_before(1, 90).await.expect("asked"), 0);
+    assert_eq!(tx.raise_workspace_not_before(1, 90).await.expect("asked"), 0);
+    assert_eq!(tx.raise_member_not_before(1, 1, 90).await.expect("asked"), 0);
+    assert_eq!(tx.raise_client_not_before(77, 90).await.expect("raised"), 1);
+    assert_eq!(tx.raise_client_not_before(77, 80).await.expect("asked"), 0);
+    assert_eq!(tx.shorten_key(1, 90).await.expect("asked"), 0);
+    assert_eq!(
+        tx.live_keys_between(0, 1 << 40).await.expect("list"),
+        Vec::<i64>::new()
+    );
+    let block = BlockRow {
+        start: 16,
+        length: 4,
+        signing_key: 1,
+        announced_by: None,
+        closed_at: None,
+    };
+    tx.insert_index_block(&block, NOW).await.expect("block");
+    assert!(tx.take_index(index(17), 16, None, NOW).await.expect("taken"));
+    assert_eq!(tx.revoke_indexes_between(16, 19, NOW).await.expect("revoked"), 1);
+    assert_eq!(tx.revoke_indexes_between(16, 19, NOW).await.expect("asked"), 0);
+    tx.close_index_block(16, NOW).await.expect("closed");
+}

@@ -1,0 +1,295 @@
+//! API keys: rows, lists, states.
+
+use shared::id::LIMIT;
+use shared::key::Environment;
+use shared::scope::ScopeSet;
+use shared::time::UnixSeconds;
+
+use super::{NOW, filter, key_id, org, people, revoked, sample, workspace};
+use crate::store::Store;
+use crate::store::keys::{ApiKey, KeyFilter, KeyStatus, Reach};
+
+pub(super) async fn a_key_comes_back_as_it_went_in(store: Store) {
+    let mut tx = people(&store).await;
+    let largest = ApiKey {
+        workspace: Some(workspace(3)),
+        environment: Environment::Dev,
+        scopes: ScopeSet(u64::MAX),
+        expires_at: Some(UnixSeconds(4_102_444_800)),
+        name: "Schlüssel ✓".to_owned(),
+        ..sample(LIMIT - 1)
+    };
+    tx.insert_key(&largest).await.expect("insert");
+    tx.insert_key(&sample(7)).await.expect("insert");
+    assert_eq!(tx.key(largest.id).await.expect("row"), Some(largest.clone()));
+    assert!(tx.rename_key(largest.id, "Other").await.expect("rename"));
+    assert!(!tx.rename_key(key_id(99), "Other").await.expect("nothing"));
+    assert_eq!(
+        tx.key(largest.id).await.expect("row").map(|key| key.name),
+        Some("Other".to_owned())
+    );
+    assert_eq!(tx.key(key_id(99)).await.expect("none"), None);
+    assert!(
+        tx.insert_key(&sample(7))
+            .await
+            .expect_err("twice")
+            .is_unique_violation()
+    );
+}
+
+pub(super) async fn keys_of_others_are_out_of_reach(store: Store) {
+    let mut tx = people(&store).await;
+    tx.insert_key(&ApiKey {
+        workspace: Some(workspace(3)),
+        environment: Environment::Test,
+        ..sample(7)
+    })
+    .await
+    .expect("insert");
+    let all = Reach::all_of(org(1));
+    for (reach, seen) in [
+        (all, true),
+        (Reach { org: org(4), ..all }, false),
+        (
+            Reach {
+                workspace: Some(workspace(3)),
+                ..all
+            },
+            true,
+        ),
+        (
+            Reach {
+                workspace: Some(workspace(4)),
+                ..all
+            },
+            false,
+        ),
+        (
+            Reach {
+                environment: Environment::Test,
+                ..all
+            },
+            true,
+        ),
+        (
+            Reach {
+                environment: Environment::Dev,
+                ..all
+            },
+            false,
+        ),
+    ] {
+        assert_eq!(
+            tx.key_in_reach(reach, key_id(7)).await.expect("row").is_some(),
+            seen,
+            "{reach:?}"
+        );
+        let listed = tx.list_keys(&filter(reach), NOW.seconds()).await.expect("rows");
+        assert_eq!(!listed.is_empty(), seen, "{reach:?}");
+    }
+}
+
+pub(super) async fn lists_are_ordered_paged_and_filtered(store: Store) {
+    let mut tx = people(&store).await;
+    for number in 1..=5 {
+        let created_at = NOW.saturating_add(if number < 3 { 0 } else { number });
+        let home = (number == 2).then(|| workspace(3));
+        let environment = if number == 4 {
+            Environment::Test
+        } else {
+            Environment::Live
+        };
+        tx.insert_key(&ApiKey {
+            created_at,
+            workspace: home,
+            environment,
+            ..sample(number)
+        })
+        .await
+        .expect("insert");
+    }
+    let all = filter(Reach::all_of(org(1)));
+    let mut ids = async |filter: KeyFilter| -> Vec<u64> {
+        let keys = tx.list_keys(&filter, NOW.seconds()).await.expect("rows");
+        keys.iter().map(|key| key.id.get()).collect()
+    };
+    assert_eq!(ids(all.clone()).await, [5, 4, 3, 2, 1]);
+    assert_eq!(
+        ids(KeyFilter {
+            limit: 2,
+            ..all.clone()
+        })
+        .await,
+        [5, 4]
+    );
+    let after = |number: u64, at: u64| KeyFilter {
+        before: Some((NOW.saturating_add(at), key_id(number))),
+        ..all.clone()
+    };
+    assert_eq!(ids(after(4, 4)).await, [3, 2, 1]);
+    assert_eq!(
+        ids(after(2, 0)).await,
+        [1],
+        "keys of one millisecond are split by id"
+    );
+    assert_eq!(
+        ids(KeyFilter {
+            workspace: Some(workspace(3)),
+            ..all.clone()
+        })
+        .await,
+        [2]
+    );
+    assert_eq!(
+        ids(KeyFilter {
+            all_workspaces: true,
+            ..all.clone()
+        })
+        .await,
+        [5, 4, 3, 1]
+    );
+    assert_eq!(
+        ids(KeyFilter {
+            environment: Some(Environment::Test),
+            ..all.clone()
+        })
+        .await,
+        [4]
+    );
+    assert_eq!(
+        ids(KeyFilter {
+            name: Some("KEY 3".to_owned()),
+            ..all.clone()
+        })
+        .await,
+        [3]
+    );
+    for wildcard in ["%", "_", "!", "Key_3"] {
+        assert_eq!(
+            ids(KeyFilter {
+                name: Some(wildcard.to_owned()),
+                ..all.clone()
+            })
+            .await,
+            [0; 0],
+            "{wildcard}"
+        );
+    }
+}
+
+pub(super) async fn a_status_follows_the_clock(store: Store) {
+    let mut tx = people(&store).await;
+    let now = NOW.seconds();
+    let soon = now.saturating_add(10);
+    tx.insert_key(&sample(1)).await.expect("insert");
+    tx.insert_key(&ApiKey {
+        expires_at: Some(soon),
+        ..sample(2)
+    })
+    .await
+    .expect("insert");
+    tx.insert_key(&sample(3)).await.expect("insert");
+    tx.insert_key(&ApiKey {
+        rotated_from: Some(key_id(3)),
+        family: key_id(3),
+        ..sample(4)
+    })
+    .await
+    .expect("insert");
+    assert!(tx.claim_rotation(key_id(3), soon, now).await.expect("claim"));
+    tx.set_successor(key_id(3), key_id(4)).await.expect("successor");
+    tx.insert_key(&sample(5)).await.expect("insert");
+    assert!(tx.revoke_key(key_id(5), &revoked(1)).await.expect("revoke"));
+    let expected = [
+        (
+            now,
+            [
+                (KeyStatus::Active, vec![4, 2, 1]),
+                (KeyStatus::Rotating, vec![3]),
+                (KeyStatus::Expired, vec![]),
+                (KeyStatus::Revoked, vec![5]),
+            ],
+        ),
+        (
+            soon,
+            [
+                (KeyStatus::Active, vec![4, 1]),
+                (KeyStatus::Rotating, vec![]),
+                (KeyStatus::Expired, vec![3, 2]),
+                (KeyStatus::Revoked, vec![5]),
+            ],
+        ),
+    ];
+    for (at, statuses) in expected {
+        for (status, ids) in statuses {
+            let filter = KeyFilter {
+                status: Some(status),
+                ..filter(Reach::all_of(org(1)))
+            };
+            let keys = tx.list_keys(&filter, at).await.expect("rows");
+            assert_eq!(
+                keys.iter().map(|key| key.id.get()).collect::<Vec<_>>(),
+                ids,
+                "{status:?} at {at:?}"
+            );
+            assert!(
+                keys.iter().all(|key| key.status(at) == status),
+                "SQL and Rust agree"
+            );
+        }
+    }
+}
+
+pub(super) async fn a_dead_key_is_not_held(store: Store) {
+    let mut tx = people(&store).await;
+    let end = NOW.seconds().saturating_add(10);
+    tx.insert_key(&ApiKey {
+        expires_at: Some(end),
+        ..sample(1)
+    })
+    .await
+    .expect("insert");
+    tx.insert_key(&sample(2)).await.expect("insert");
+    tx.insert_key(&sample(3)).await.expect("insert");
+    assert!(tx.hold_key(key_id(1), NOW).await.expect("alive"));
+    assert!(!tx.hold_key(key_id(1), end.millis()).await.expect("expired"));
+    assert!(
+        tx.claim_rotation(key_id(2), end, NOW.seconds())
+            .await
+            .expect("claim")
+    );
+    assert!(tx.hold_key(key_id(2), NOW).await.expect("alive"));
+    assert!(!tx.hold_key(key_id(2), end.millis()).await.expect("rotated away"));
+    assert!(tx.revoke_key(key_id(3), &revoked(1)).await.expect("revoke"));
+    assert!(!tx.hold_key(key_id(3), NOW).await.expect("revoked"));
+    assert!(!tx.hold_key(key_id(99), NOW).await.expect("unknown"));
+}
+
+pub(super) async fn rotations_are_counted_by_line(store: Store) {
+    let mut tx = people(&store).await;
+    tx.insert_key(&sample(1)).await.expect("insert");
+    for (number, at) in [(2, 10), (3, 20)] {
+        let created_at = NOW.saturating_add(at);
+        let key = ApiKey {
+            rotated_from: Some(key_id(number - 1)),
+            family: key_id(1),
+            created_at,
+            ..sample(number)
+        };
+        tx.insert_key(&key).await.expect("insert");
+    }
+    assert_eq!(
+        tx.count_rotations(key_id(1), NOW).await.expect("count"),
+        (2, Some(NOW.saturating_add(10)))
+    );
+    assert_eq!(
+        tx.count_rotations(key_id(1), NOW.saturating_add(10))
+            .await
+            .expect("count"),
+        (1, Some(NOW.saturating_add(20)))
+    );
+    assert_eq!(
+        tx.count_rotations(key_id(2), NOW).await.expect("count"),
+        (0, None)
+    );
+}

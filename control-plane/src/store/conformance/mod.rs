@@ -1,0 +1,234 @@
+//! The same behaviour on both engines: every function here runs on SQLite and on PostgreSQL.
+//!
+//! SQLite: one test per function, each with a file of its own. PostgreSQL: one test that starts a server and runs them all,
+//! each in a database of its own. A machine without PostgreSQL fails, unless `ALLOW_SKIPPED_TESTS` is set.
+
+mod clients;
+mod engine;
+mod feed;
+mod installation;
+mod keys;
+mod outbox;
+mod people;
+mod races;
+mod rotation;
+mod signing;
+
+use shared::id::{AuditId, KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
+use shared::key::Environment;
+use shared::scope::ScopeSet;
+use shared::time::UnixMillis;
+
+use crate::store::audit::AuditRow;
+use crate::store::idempotency::IdempotencySlot;
+use crate::store::keys::{ApiKey, KeyFilter, Reach, Revoked};
+use crate::store::orgs::{IssueSubjects, NewUser, Role};
+use crate::store::{Store, Tx};
+
+const NOW: UnixMillis = UnixMillis(1_795_302_520_000);
+
+/// Stamps a list of functions once per engine. A new function is added to its list, and nowhere else.
+macro_rules! suite {
+    ($($module:ident::{$($name:ident),* $(,)?}),* $(,)?) => {
+        $(use $module::{$($name),*};)*
+        $crate::store::conformance::suite! { $($($name,)*)* }
+    };
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                let url = format!("sqlite://{}", folder.path().join("test.db").display());
+                let store = $crate::store::Store::connect(&url).await.expect("a database");
+                store.migrate().await.expect("a schema");
+                super::$name(store.clone()).await;
+                store.close().await;
+            })*
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn postgres() {
+            let Some(server) = $crate::store::test_postgres::TestPostgres::start_or_skip() else { return };
+            $(
+                println!(concat!("postgres: ", stringify!($name)));
+                let store = server.database(concat!("conformance_", stringify!($name))).await;
+                $name(store.clone()).await;
+                store.close().await;
+            )*
+        }
+    };
+}
+pub(super) use suite;
+
+suite! {
+    people::{
+        a_database_is_claimed_once,
+        people_and_places,
+        a_role_is_changed_by_one_of_two,
+        an_issue_is_dated_after_every_not_before,
+        a_not_before_reaches_issues_of_a_fast_clock,
+    },
+    keys::{
+        a_key_comes_back_as_it_went_in,
+        keys_of_others_are_out_of_reach,
+        lists_are_ordered_paged_and_filtered,
+        a_status_follows_the_clock,
+        a_dead_key_is_not_held,
+        rotations_are_counted_by_line,
+    },
+    races::{
+        an_issue_that_waited_for_a_not_before_survives_it,
+        of_two_revocations_one_wins,
+        of_two_rotations_one_wins,
+        of_two_creates_with_one_key_one_wins,
+        readers_that_write_do_not_lock_each_other_out,
+    },
+    engine::{
+        idempotency_is_forgotten,
+        a_rollback_leaves_nothing,
+        references_are_checked,
+        the_trail_is_appended_to,
+        a_database_answers,
+    },
+    signing::{
+        an_index_is_drawn_once,
+        an_index_waits_for_its_block,
+        a_full_block_is_closed,
+        old_indexes_are_forgotten,
+    },
+    rotation::{
+        a_key_is_replaced_when_every_edge_has_it,
+        a_token_key_goes_with_its_last_token,
+        a_feed_key_takes_over_at_once,
+        the_root_stays,
+    },
+    clients::{
+        a_client_comes_back_as_it_went_in,
+        a_clients_issue_is_dated,
+        restrictions_are_only_tightened,
+    },
+    outbox::{
+        a_first_start_makes_a_feed_once,
+        rival_publishers_make_one_chain,
+        what_was_not_committed_is_not_framed,
+        a_frame_leaves_room_for_the_next,
+        a_pending_entry_can_be_withdrawn,
+    },
+    feed::{
+        a_receipt_is_completed_once,
+        acknowledgements_never_go_back,
+        snapshots_come_back_whole,
+        epochs_and_policies_are_compare_and_set,
+    },
+}
+
+const SUBJECTS: fn() -> IssueSubjects = || IssueSubjects {
+    org: org(1),
+    workspace: Some(workspace(3)),
+    user: Some(user(2)),
+};
+
+fn org(number: u64) -> OrgId {
+    OrgId::from_u64(number).expect("small")
+}
+
+fn user(number: u64) -> UserId {
+    UserId::from_u64(number).expect("small")
+}
+
+fn workspace(number: u64) -> WorkspaceId {
+    WorkspaceId::from_u64(number).expect("small")
+}
+
+fn key_id(number: u64) -> KeyId {
+    KeyId::from_u64(number).expect("small")
+}
+
+/// Organisation 1 with user 2 as its owner and workspace 3.
+async fn people(store: &Store) -> Tx {
+    let mut tx = store.begin().await.expect("tx");
+    tx.insert_org(org(1), "Acme", NOW).await.expect("org");
+    let ada = NewUser {
+        id: user(2),
+        email: "ada@example.com",
+        name: "Ada",
+        password_hash: Some("hash"),
+    };
+    tx.insert_user(&ada, NOW).await.expect("user");
+    tx.insert_membership(org(1), user(2), Role::Owner, NOW)
+        .await
+        .expect("membership");
+    tx.insert_workspace(workspace(3), org(1), "main", NOW)
+        .await
+        .expect("workspace");
+    tx
+}
+
+fn sample(number: u64) -> ApiKey {
+    ApiKey {
+        id: key_id(number),
+        org: org(1),
+        user: user(2),
+        workspace: None,
+        name: format!("Key {number}"),
+        environment: Environment::Live,
+        scopes: ScopeSet(1),
+        masked: "pc_live_…abcd".to_owned(),
+        signing_key: SigningKeyId::from_u64(1).expect("small"),
+        issued_at: NOW.seconds(),
+        expires_at: None,
+        not_after: None,
+        family: key_id(number),
+        rotated_from: None,
+        rotated_to: None,
+        created_by: user(2).to_string(),
+        created_at: NOW,
+        revoked: None,
+    }
+}
+
+fn revoked(outbox: i64) -> Revoked {
+    Revoked {
+        at: NOW,
+        reason: "superseded".to_owned(),
+        by: "usr_000000002".to_owned(),
+        outbox,
+    }
+}
+
+fn filter(reach: Reach) -> KeyFilter {
+    KeyFilter {
+        reach,
+        status: None,
+        environment: None,
+        workspace: None,
+        all_workspaces: false,
+        name: None,
+        before: None,
+        limit: 100,
+    }
+}
+
+fn slot() -> IdempotencySlot {
+    IdempotencySlot {
+        org: org(1),
+        user: user(2),
+        operation: "api_key.create",
+        key_digest: [9; 32],
+    }
+}
+
+fn audit_row(id: u64, target: &str) -> AuditRow {
+    let (id, org_id) = crate::store::audit::stored_ids(AuditId::from_u64(id).expect("small"), Some(org(1)));
+    AuditRow {
+        id,
+        at: crate::store::audit::stored_time(NOW) + id,
+        org_id,
+        actor: "usr_000000002".to_owned(),
+        credential: None,
+        action: "api_key.create".to_owned(),
+        target: target.to_owned(),
+        detail: "{}".to_owned(),
+        request_id: Some("req_12345678".to_owned()),
+    }
+}

@@ -1,0 +1,141 @@
+//! Status indexes: drawn once, from blocks that the edge knows.
+
+use std::collections::BTreeSet;
+
+use shared::feed::Entry;
+use shared::id::StatusIndex;
+use shared::time::UnixMillis;
+
+use super::NOW;
+use super::installation::{Installation, LATER, index};
+use crate::signing::{self, Purpose, SigningError};
+use crate::store::feed::Position;
+use crate::store::signing::BlockRow;
+use crate::store::{Store, int};
+
+pub(super) async fn an_index_is_drawn_once(store: Store) {
+    let installation = Installation::new(store).await;
+    installation.publish().await;
+    let replica = installation.replica().await;
+    let mut drawn = BTreeSet::new();
+    for _ in 0..50 {
+        let (key, index) = installation.draw(None).await.expect("drawn");
+        assert_eq!(
+            replica.state().owner(index),
+            Some(key),
+            "the edge knows the block"
+        );
+        assert!(drawn.insert(index));
+    }
+    let taken = index(drawn.first().expect("some").get());
+    let block = taken.list() * StatusIndex::LIST_LENGTH;
+    let mut tx = installation.tx().await;
+    assert!(
+        !tx.take_index(taken, int(block), None, NOW).await.expect("asked"),
+        "taken"
+    );
+    assert_eq!(tx.taken_indexes(int(block)).await.expect("list").len(), 50);
+    assert!(tx.revoke_index(taken, NOW).await.expect("revoked"));
+    assert!(
+        !tx.revoke_index(taken, LATER).await.expect("revoked"),
+        "the first time counts"
+    );
+}
+
+pub(super) async fn an_index_waits_for_its_block(store: Store) {
+    let installation = Installation::new(store).await;
+    installation
+        .draw(None)
+        .await
+        .expect("before any edge there is nobody to wait for");
+    installation.publish().await;
+    installation.acknowledge("a", Position { epoch: 1, seq: 0 }).await;
+    assert!(matches!(
+        installation.draw(None).await,
+        Err(SigningError::NoIndex(Purpose::AccessToken))
+    ));
+    installation.acknowledge("a", installation.head().await).await;
+    installation.draw(None).await.expect("acknowledged");
+    installation.acknowledge("b", Position { epoch: 1, seq: 0 }).await;
+    assert!(installation.draw(None).await.is_err(), "every edge");
+    installation.tx().await.forget_peer("b").await.expect("forgotten");
+    let mut tx = installation.tx().await;
+    tx.forget_peer("b").await.expect("forgotten");
+    tx.commit().await.expect("commit");
+    installation
+        .draw(None)
+        .await
+        .expect("an edge that is gone holds nothing up");
+}
+
+pub(super) async fn a_full_block_is_closed(store: Store) {
+    let installation = Installation::new(store).await;
+    let mut tx = installation.tx().await;
+    let key = tx
+        .active_signing_key("access_token")
+        .await
+        .expect("asked")
+        .expect("one");
+    let announced_by = tx
+        .enqueue_entry("test", &Entry::revoked(index(1)).encode(), NOW)
+        .await
+        .expect("enqueued");
+    let small = BlockRow {
+        start: 16,
+        length: 4,
+        signing_key: int(key.get()),
+        announced_by: None,
+        closed_at: None,
+    };
+    assert!(tx.insert_index_block(&small, NOW).await.expect("inserted"));
+    assert!(
+        !tx.insert_index_block(&small, NOW).await.expect("asked"),
+        "handed out once"
+    );
+    tx.announce_index_block(16, announced_by)
+        .await
+        .expect("announced");
+    tx.commit().await.expect("commit");
+    let mut inside = 0;
+    for _ in 0..12 {
+        let (_, drawn) = installation.draw(None).await.expect("drawn");
+        inside += u32::from(drawn.get() < 20);
+    }
+    assert_eq!(inside, 4);
+    let mut tx = installation.tx().await;
+    let blocks = tx.index_blocks().await.expect("blocks");
+    assert!(
+        blocks
+            .iter()
+            .any(|block| block.start == 16 && block.closed_at.is_some())
+    );
+    assert_eq!(
+        tx.open_index_blocks(key).await.expect("blocks").len(),
+        3,
+        "two to spare"
+    );
+    let next = tx.next_block_start().await.expect("start");
+    assert!(blocks.iter().all(|block| block.start + block.length <= int(next)));
+}
+
+pub(super) async fn old_indexes_are_forgotten(store: Store) {
+    let installation = Installation::new(store).await;
+    let end = NOW.seconds().saturating_add(3600);
+    let (key, _) = installation.draw(Some(end)).await.expect("drawn");
+    let mut tx = installation.tx().await;
+    assert_eq!(tx.last_expiry(key).await.expect("asked"), Some(end));
+    let after = UnixMillis(end.millis().0 + 48 * 3600 * 1000);
+    assert_eq!(
+        signing::prune_indexes(&mut tx, after).await.expect("pruned"),
+        0,
+        "its block is still drawn from"
+    );
+    tx.close_index_blocks(Some(key), NOW).await.expect("closed");
+    assert_eq!(
+        signing::prune_indexes(&mut tx, NOW).await.expect("pruned"),
+        0,
+        "it still lives"
+    );
+    assert_eq!(signing::prune_indexes(&mut tx, after).await.expect("pruned"), 1);
+    assert_eq!(tx.last_expiry(key).await.expect("asked"), None);
+}

@@ -1,0 +1,421 @@
+//! SQL for the feed: outbox, frames, snapshots, certificates, what each edge acknowledged, receipts.
+//!
+//! The outbox is never read by `id > cursor`: PostgreSQL commits out of order. Rows without a `seq` are what is pending.
+
+use shared::time::UnixMillis;
+
+use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+
+/// A snapshot is stored in pieces of at most this many bytes.
+pub const CHUNK: usize = 1 << 20;
+
+/// The row of `feed_state`.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct FeedStateRow {
+    /// Random, once per installation.
+    pub feed_id: Vec<u8>,
+    /// The current epoch.
+    pub epoch: i64,
+    /// The version of the policy that was enqueued last.
+    pub policy_version: i64,
+    /// That policy, as enqueued.
+    pub policy: Vec<u8>,
+}
+
+/// An outbox row that no frame holds yet.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct PendingRow {
+    /// Its number.
+    pub id: i64,
+    /// The encoded entry.
+    pub entry: Vec<u8>,
+    /// When the change was made.
+    pub created_at: i64,
+}
+
+/// A stored frame.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct FrameRow {
+    /// Its place in the chain.
+    pub seq: i64,
+    /// Its digest.
+    pub digest: Vec<u8>,
+    /// The signed bytes, unless they were dropped after a snapshot, or a snapshot stands here and opens an epoch.
+    pub envelope: Option<Vec<u8>>,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// A place in the feed: an epoch and a sequence number. Ordered as the feed is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The epoch.
+    pub epoch: u64,
+    /// The sequence number in it.
+    pub seq: u64,
+}
+
+impl Position {
+    fn from_row((epoch, seq): (i64, i64)) -> Result<Self, StoreError> {
+        Ok(Self {
+            epoch: uint(epoch, "epoch")?,
+            seq: uint(seq, "seq")?,
+        })
+    }
+}
+
+/// What an edge last acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The edge's name.
+    pub name: String,
+    /// Up to where.
+    pub position: Position,
+    /// When we heard it.
+    pub acked_at: UnixMillis,
+}
+
+/// A row of `receipts`.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReceiptRow {
+    /// The outbox row that tells the edge.
+    pub outbox_id: i64,
+    /// The bound that was waited for, once every edge has acknowledged.
+    pub bound_ms: Option<i64>,
+    /// From when on nothing lets the credential in, once every edge has acknowledged.
+    pub effective_at: Option<i64>,
+    /// The edges that had acknowledged by then, as a JSON list.
+    pub acknowledged: Option<String>,
+}
+
+impl Tx {
+    /// The feed of this installation, once it exists.
+    pub async fn feed_state(&mut self) -> Result<Option<FeedStateRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as("SELECT feed_id, epoch, policy_version, policy FROM feed_state WHERE id = 1")
+            .fetch_optional(conn).await)
+    }
+
+    /// Creates the feed; false if there is one already.
+    pub async fn insert_feed_state(
+        &mut self,
+        feed_id: &[u8; 16],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        let rows = rows_affected!(self, sqlx::query(
+            "INSERT INTO feed_state (id, feed_id, epoch, policy_version, policy, created_at) VALUES (1, $1, 1, 0, $2, $3)
+             ON CONFLICT (id) DO NOTHING")
+            .bind(feed_id.as_slice()).bind(Vec::<u8>::new()).bind(int(now.0)))?;
+        Ok(rows == 1)
+    }
+
+    /// Begins a new epoch; false if the current one is not `from` any more.
+    pub async fn advance_epoch(&mut self, from: u64, to: u64) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query("UPDATE feed_state SET epoch = $2 WHERE id = 1 AND epoch = $1")
+                .bind(int(from))
+                .bind(int(to))
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Notes which policy was enqueued last; false if another version came first.
+    pub async fn set_published_policy(
+        &mut self,
+        from: u64,
+        to: u64,
+        policy: &[u8],
+    ) -> Result<bool, StoreError> {
+        let rows =
+            rows_affected!(self, sqlx::query(
+            "UPDATE feed_state SET policy_version = $2, policy = $3 WHERE id = 1 AND policy_version = $1")
+            .bind(int(from)).bind(int(to)).bind(policy))?;
+        Ok(rows == 1)
+    }
+
+    /// Stores the certificate of a feed key for an epoch.
+    pub async fn insert_certificate(
+        &mut self,
+        epoch: u64,
+        signing_key: u64,
+        certificate: &[u8],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        rows_affected!(self, sqlx::query(
+            "INSERT INTO feed_certificates (epoch, signing_key, certificate, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (epoch, signing_key) DO UPDATE
+             SET certificate = excluded.certificate, created_at = excluded.created_at")
+            .bind(int(epoch)).bind(int(signing_key)).bind(certificate).bind(int(now.0)))?;
+        Ok(())
+    }
+
+    /// The certificate of a feed key for an epoch.
+    pub async fn certificate(&mut self, epoch: u64, signing_key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        on_db!(self, conn => sqlx::query_scalar(
+            "SELECT certificate FROM feed_certificates WHERE epoch = $1 AND signing_key = $2")
+            .bind(int(epoch)).bind(int(signing_key)).fetch_optional(conn).await)
+    }
+
+    /// Writes an encoded entry to the outbox, in the transaction of the change that it tells of.
+    pub async fn enqueue_entry(
+        &mut self,
+        subject: &str,
+        entry: &[u8],
+        now: UnixMillis,
+    ) -> Result<i64, StoreError> {
+        on_db!(self, conn => sqlx::query_scalar(
+            "INSERT INTO outbox (subject, entry, created_at) VALUES ($1, $2, $3) RETURNING id")
+            .bind(subject).bind(entry).bind(int(now.0)).fetch_one(conn).await)
+    }
+
+    /// The oldest rows that no frame holds yet.
+    pub async fn pending_entries(&mut self, limit: u32) -> Result<Vec<PendingRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT id, entry, created_at FROM outbox WHERE seq IS NULL ORDER BY id LIMIT $1")
+            .bind(i64::from(limit)).fetch_all(conn).await)
+    }
+
+    /// How many rows no frame holds yet.
+    pub async fn pending_count(&mut self) -> Result<u64, StoreError> {
+        let count: i64 = on_db!(self, conn => sqlx::query_scalar("SELECT COUNT(*) FROM outbox WHERE seq IS NULL")
+            .fetch_one(conn).await)?;
+        uint(count, "count")
+    }
+
+    /// Stamps the pending rows from `first` to `last`; gives how many there were. The caller compares with what it
+    /// framed: a row of that range that committed meanwhile makes the numbers differ.
+    pub async fn stamp_entries(&mut self, first: i64, last: i64, at: Position) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE outbox SET epoch = $3, seq = $4 WHERE id >= $1 AND id <= $2 AND seq IS NULL")
+                .bind(first)
+                .bind(last)
+                .bind(int(at.epoch))
+                .bind(int(at.seq))
+        )
+    }
+
+    /// The frame that holds an outbox row.
+    pub async fn outbox_position(&mut self, id: i64) -> Result<Option<Position>, StoreError> {
+        let row: Option<(i64, i64)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT epoch, seq FROM outbox WHERE id = $1 AND seq IS NOT NULL")
+            .bind(id).fetch_optional(conn).await)?;
+        row.map(Position::from_row).transpose()
+    }
+
+    /// The newest frame of an epoch.
+    pub async fn last_frame(&mut self, epoch: u64) -> Result<Option<FrameRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT seq, digest, envelope, created_at FROM feed_frames WHERE epoch = $1 ORDER BY seq DESC LIMIT 1")
+            .bind(int(epoch)).fetch_optional(conn).await)
+    }
+
+    /// The frame at one place.
+    pub async fn frame(&mut self, at: Position) -> Result<Option<FrameRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as("SELECT seq, digest, envelope, created_at FROM feed_frames WHERE epoch = $1 AND seq = $2")
+            .bind(int(at.epoch)).bind(int(at.seq)).fetch_optional(conn).await)
+    }
+
+    /// Frames after a place, in order.
+    pub async fn frames_after(&mut self, at: Position, limit: u32) -> Result<Vec<FrameRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT seq, digest, envelope, created_at FROM feed_frames WHERE epoch = $1 AND seq > $2 ORDER BY seq LIMIT $3")
+            .bind(int(at.epoch)).bind(int(at.seq)).bind(i64::from(limit)).fetch_all(conn).await)
+    }
+
+    /// Adds a frame. The primary key refuses a second one at the same place.
+    pub async fn insert_frame(
+        &mut self,
+        at: Position,
+        digest: &[u8; 32],
+        envelope: Option<&[u8]>,
+        entries: u64,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        rows_affected!(self, sqlx::query(
+            "INSERT INTO feed_frames (epoch, seq, digest, envelope, entries, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(int(at.epoch)).bind(int(at.seq)).bind(digest.as_slice()).bind(envelope).bind(int(entries))
+            .bind(int(now.0)))?;
+        Ok(())
+    }
+
+    /// Notes the head of an edge whose state was taken over.
+    pub async fn insert_absorbed_head(
+        &mut self,
+        at: Position,
+        digest: &[u8; 32],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query(
+                "INSERT INTO absorbed_heads (epoch, seq, digest, absorbed_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (epoch, seq, digest) DO NOTHING"
+            )
+            .bind(int(at.epoch))
+            .bind(int(at.seq))
+            .bind(digest.as_slice())
+            .bind(int(now.0))
+        )?;
+        Ok(())
+    }
+
+    /// Whether the state behind this head was taken over.
+    pub async fn is_absorbed(&mut self, at: Position, digest: &[u8; 32]) -> Result<bool, StoreError> {
+        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM absorbed_heads WHERE epoch = $1 AND seq = $2 AND digest = $3")
+            .bind(int(at.epoch)).bind(int(at.seq)).bind(digest.as_slice()).fetch_one(conn).await)?;
+        Ok(count > 0)
+    }
+
+    /// How many entries the frames after a place hold.
+    pub async fn entries_after(&mut self, at: Position) -> Result<u64, StoreError> {
+        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM feed_frames WHERE epoch = $1 AND seq > $2")
+            .bind(int(at.epoch)).bind(int(at.seq)).fetch_one(conn).await)?;
+        uint(count, "count")
+    }
+
+    /// Drops the bytes of frames up to a place and of older epochs; their digests stay.
+    pub async fn drop_frame_bytes(&mut self, up_to: Position) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query(
+                "UPDATE feed_frames SET envelope = NULL
+             WHERE envelope IS NOT NULL AND (epoch < $1 OR (epoch = $1 AND seq <= $2))"
+            )
+            .bind(int(up_to.epoch))
+            .bind(int(up_to.seq))
+        )
+    }
+
+    /// Stores a snapshot, in chunks, unless this place has one.
+    pub async fn insert_snapshot(
+        &mut self,
+        at: Position,
+        envelope: &[u8],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        for (chunk, bytes) in (0i64..).zip(envelope.chunks(CHUNK)) {
+            rows_affected!(self, sqlx::query(
+                "INSERT INTO feed_snapshots (epoch, seq, chunk, bytes, created_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (epoch, seq, chunk) DO NOTHING")
+                .bind(int(at.epoch)).bind(int(at.seq)).bind(chunk).bind(bytes).bind(int(now.0)))?;
+        }
+        Ok(())
+    }
+
+    /// Where the newest snapshot is, and when it was made.
+    pub async fn last_snapshot(&mut self) -> Result<Option<(Position, UnixMillis)>, StoreError> {
+        let row: Option<(i64, i64, i64)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT epoch, seq, created_at FROM feed_snapshots WHERE chunk = 0 ORDER BY epoch DESC, seq DESC LIMIT 1")
+            .fetch_optional(conn).await)?;
+        row.map(|(epoch, seq, at)| Ok((Position::from_row((epoch, seq))?, UnixMillis(uint(at, "time")?))))
+            .transpose()
+    }
+
+    /// The snapshot at one place.
+    pub async fn snapshot(&mut self, at: Position) -> Result<Vec<u8>, StoreError> {
+        let chunks: Vec<Vec<u8>> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT bytes FROM feed_snapshots WHERE epoch = $1 AND seq = $2 ORDER BY chunk")
+            .bind(int(at.epoch)).bind(int(at.seq)).fetch_all(conn).await)?;
+        Ok(chunks.concat())
+    }
+
+    /// Drops the snapshots before a place.
+    pub async fn drop_snapshots(&mut self, before: Position) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM feed_snapshots WHERE epoch < $1 OR (epoch = $1 AND seq < $2)")
+                .bind(int(before.epoch))
+                .bind(int(before.seq))
+        )?;
+        Ok(())
+    }
+
+    /// What every edge that ever answered has acknowledged.
+    pub async fn peers(&mut self) -> Result<Vec<Peer>, StoreError> {
+        let rows: Vec<(String, i64, i64, i64)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT name, epoch, seq, acked_at FROM edge_peers ORDER BY name").fetch_all(conn).await)?;
+        rows.into_iter()
+            .map(|(name, epoch, seq, at)| {
+                Ok(Peer {
+                    name,
+                    position: Position::from_row((epoch, seq))?,
+                    acked_at: UnixMillis(uint(at, "time")?),
+                })
+            })
+            .collect()
+    }
+
+    /// Notes an acknowledgement. It never goes back: an edge that lost its state answers nobody until it is sent again.
+    pub async fn acknowledge(&mut self, peer: &Peer) -> Result<(), StoreError> {
+        rows_affected!(self, sqlx::query(
+            "INSERT INTO edge_peers (name, epoch, seq, acked_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, acked_at = excluded.acked_at
+             WHERE edge_peers.epoch < excluded.epoch
+                OR (edge_peers.epoch = excluded.epoch AND edge_peers.seq < excluded.seq)")
+            .bind(&peer.name).bind(int(peer.position.epoch)).bind(int(peer.position.seq)).bind(int(peer.acked_at.0)))?;
+        Ok(())
+    }
+
+    /// Forgets an edge that is not configured any more.
+    pub async fn forget_peer(&mut self, name: &str) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM edge_peers WHERE name = $1").bind(name)
+        )?;
+        Ok(())
+    }
+
+    /// Drops a row that no frame holds; false if one does.
+    pub async fn withdraw_entry(&mut self, id: i64) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query("DELETE FROM outbox WHERE id = $1 AND seq IS NULL").bind(id)
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Opens the receipt of a revocation, in its transaction; the first one stays.
+    pub async fn insert_receipt(
+        &mut self,
+        subject: &str,
+        revoked_at: UnixMillis,
+        outbox_id: i64,
+    ) -> Result<(), StoreError> {
+        rows_affected!(self, sqlx::query(
+            "INSERT INTO receipts (subject, revoked_at, outbox_id) VALUES ($1, $2, $3) ON CONFLICT (subject) DO NOTHING")
+            .bind(subject).bind(int(revoked_at.0)).bind(outbox_id))?;
+        Ok(())
+    }
+
+    /// The receipt of a revocation.
+    pub async fn receipt(&mut self, subject: &str) -> Result<Option<ReceiptRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT outbox_id, bound_ms, effective_at, acknowledged FROM receipts WHERE subject = $1")
+            .bind(subject).fetch_optional(conn).await)
+    }
+
+    /// Completes a receipt; false if it was complete before.
+    pub async fn complete_receipt(
+        &mut self,
+        subject: &str,
+        bound_ms: u64,
+        effective_at: UnixMillis,
+        acknowledged: &str,
+    ) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query(
+                "UPDATE receipts SET bound_ms = $2, effective_at = $3, acknowledged = $4
+             WHERE subject = $1 AND effective_at IS NULL"
+            )
+            .bind(subject)
+            .bind(int(bound_ms))
+            .bind(int(effective_at.0))
+            .bind(acknowledged)
+        )?;
+        Ok(rows == 1)
+    }
+}

@@ -1,0 +1,412 @@
+//! SQL for API keys. The key's text is nowhere in the database; its id is its status index.
+
+use shared::id::{KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
+use shared::key::Environment;
+use shared::scope::ScopeSet;
+use shared::time::{UnixMillis, UnixSeconds};
+
+use super::orgs::{millis, org_id, seconds, user_id, workspace_id};
+use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+
+/// Everything that is known of an API key, except the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id and status index.
+    pub id: KeyId,
+    /// Whose it is.
+    pub org: OrgId,
+    /// Whom it acts for.
+    pub user: UserId,
+    /// One workspace, or all.
+    pub workspace: Option<WorkspaceId>,
+    /// What people call it.
+    pub name: String,
+    /// Which kind of environment it is for.
+    pub environment: Environment,
+    /// What it states, before any ceiling.
+    pub scopes: ScopeSet,
+    /// `pc_live_…` and its last four characters.
+    pub masked: String,
+    /// Who signed it.
+    pub signing_key: SigningKeyId,
+    /// Its `iat`.
+    pub issued_at: UnixSeconds,
+    /// When it ends by its own statement.
+    pub expires_at: Option<UnixSeconds>,
+    /// When it ends because it was rotated.
+    pub not_after: Option<UnixSeconds>,
+    /// The first key of its line of rotations.
+    pub family: KeyId,
+    /// The key that it took over from.
+    pub rotated_from: Option<KeyId>,
+    /// The key that takes over from it.
+    pub rotated_to: Option<KeyId>,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    pub created_at: UnixMillis,
+    /// How it was revoked, if it was.
+    pub revoked: Option<Revoked>,
+}
+
+/// How a key was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// When it was committed.
+    pub at: UnixMillis,
+    /// Why, in the words of RFC 5280 §5.3.1.
+    pub reason: String,
+    /// By whom.
+    pub by: String,
+    /// The outbox row that tells the edge.
+    pub outbox: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct ApiKeyRow {
+    id: i64,
+    org_id: i64,
+    user_id: i64,
+    workspace_id: Option<i64>,
+    name: String,
+    environment: String,
+    scopes: i64,
+    masked: String,
+    signing_key: i64,
+    issued_at_seconds: i64,
+    expires_at_seconds: Option<i64>,
+    not_after_seconds: Option<i64>,
+    family: i64,
+    rotated_from: Option<i64>,
+    rotated_to: Option<i64>,
+    created_by: String,
+    created_at: i64,
+    revoked_at: Option<i64>,
+    revoked_reason: Option<String>,
+    revoked_by: Option<String>,
+    revoke_outbox: Option<i64>,
+}
+
+/// A scope set as stored: all 64 bits, reinterpreted.
+fn bits(scopes: ScopeSet) -> i64 {
+    i64::from_le_bytes(scopes.0.to_le_bytes())
+}
+
+fn key_id(stored: i64) -> Result<KeyId, StoreError> {
+    KeyId::from_u64(uint(stored, "key id")?).ok_or(StoreError::Corrupt("key id"))
+}
+
+impl TryFrom<ApiKeyRow> for ApiKey {
+    type Error = StoreError;
+
+    fn try_from(row: ApiKeyRow) -> Result<Self, StoreError> {
+        let revoked = match (
+            row.revoked_at,
+            row.revoked_reason,
+            row.revoked_by,
+            row.revoke_outbox,
+        ) {
+            (None, None, None, None) => None,
+            (Some(at), Some(reason), Some(by), Some(outbox)) => Some(Revoked {
+                at: UnixMillis(uint(at, "time")?),
+                reason,
+                by,
+                outbox,
+            }),
+            _ => return Err(StoreError::Corrupt("revocation")),
+        };
+        Ok(Self {
+            id: key_id(row.id)?,
+            org: org_id(row.org_id)?,
+            user: user_id(row.user_id)?,
+            workspace: row.workspace_id.map(workspace_id).transpose()?,
+            name: row.name,
+            environment: row
+                .environment
+                .parse()
+                .map_err(|_| StoreError::Corrupt("environment"))?,
+            scopes: ScopeSet(u64::from_le_bytes(row.scopes.to_le_bytes())),
+            masked: row.masked,
+            signing_key: SigningKeyId::from_u64(uint(row.signing_key, "signing key")?)
+                .ok_or(StoreError::Corrupt("signing key"))?,
+            issued_at: UnixSeconds(uint(row.issued_at_seconds, "time")?),
+            expires_at: seconds(row.expires_at_seconds)?,
+            not_after: seconds(row.not_after_seconds)?,
+            family: key_id(row.family)?,
+            rotated_from: row.rotated_from.map(key_id).transpose()?,
+            rotated_to: row.rotated_to.map(key_id).transpose()?,
+            created_by: row.created_by,
+            created_at: millis(Some(row.created_at))?.unwrap_or_default(),
+            revoked,
+        })
+    }
+}
+
+/// Which keys a caller can see: those of its organisation, of its workspace, and of its environment or a lesser one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Whose keys.
+    pub org: OrgId,
+    /// `None`: of every workspace, and those for all of them.
+    pub workspace: Option<WorkspaceId>,
+    /// The caller's own; live reaches all, test reaches test and dev, dev reaches dev.
+    pub environment: Environment,
+}
+
+impl Reach {
+    /// Every key of an organisation.
+    pub fn all_of(org: OrgId) -> Self {
+        Self {
+            org,
+            workspace: None,
+            environment: Environment::Live,
+        }
+    }
+
+    /// Whether a key of this workspace and environment would be in reach.
+    pub fn covers(&self, workspace: Option<WorkspaceId>, environment: Environment) -> bool {
+        (self.workspace.is_none() || self.workspace == workspace) && self.environment <= environment
+    }
+}
+
+/// Where a key stands at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyStatus {
+    /// In use.
+    Active,
+    /// Rotated, still valid until its `not_after`.
+    Rotating,
+    /// Ended by its expiry or its rotation.
+    Expired,
+    /// Revoked.
+    Revoked,
+}
+
+impl KeyStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Rotating => "rotating",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl ApiKey {
+    /// The end of the key by expiry or rotation, whichever is first.
+    pub fn ends_at(&self) -> Option<UnixSeconds> {
+        self.expires_at.into_iter().chain(self.not_after).min()
+    }
+
+    /// Where the key stands at `now`.
+    pub fn status(&self, now: UnixSeconds) -> KeyStatus {
+        if self.revoked.is_some() {
+            KeyStatus::Revoked
+        } else if self.ends_at().is_some_and(|end| end <= now) {
+            KeyStatus::Expired
+        } else if self.rotated_to.is_some() {
+            KeyStatus::Rotating
+        } else {
+            KeyStatus::Active
+        }
+    }
+}
+
+/// What a list shows.
+#[derive(Clone, Debug)]
+pub struct KeyFilter {
+    /// What the caller can see.
+    pub reach: Reach,
+    /// Where the keys stand.
+    pub status: Option<KeyStatus>,
+    /// Of one environment.
+    pub environment: Option<Environment>,
+    /// Of one workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// For all workspaces only.
+    pub all_workspaces: bool,
+    /// Part of the name, upper and lower case alike.
+    pub name: Option<String>,
+    /// Keys older than this one (creation, id).
+    pub before: Option<(UnixMillis, KeyId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Tx {
+    /// Adds a key.
+    pub async fn insert_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
+        rows_affected!(self, sqlx::query(
+            "INSERT INTO api_keys
+                 (id, org_id, user_id, workspace_id, name, name_lower, environment, scopes, masked, signing_key,
+                  issued_at_seconds, expires_at_seconds, family, rotated_from, created_by, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)")
+            .bind(int(key.id.get())).bind(int(key.org.get())).bind(int(key.user.get()))
+            .bind(key.workspace.map(|id| int(id.get()))).bind(&key.name).bind(key.name.to_lowercase())
+            .bind(key.environment.as_str()).bind(bits(key.scopes)).bind(&key.masked).bind(int(key.signing_key.get()))
+            .bind(int(key.issued_at.0)).bind(key.expires_at.map(|at| int(at.0))).bind(int(key.family.get()))
+            .bind(key.rotated_from.map(|id| int(id.get()))).bind(&key.created_by).bind(int(key.created_at.0)))?;
+        Ok(())
+    }
+
+    /// The key with this id, whoever it belongs to.
+    pub async fn key(&mut self, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+        let row: Option<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
+            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
+                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
+                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox
+             FROM api_keys WHERE id = $1")
+            .bind(int(id.get())).fetch_optional(conn).await)?;
+        row.map(ApiKey::try_from).transpose()
+    }
+
+    /// The key with this id, if it is in reach.
+    pub async fn key_in_reach(&mut self, reach: Reach, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+        let key = self.key(id).await?;
+        Ok(key.filter(|key| key.org == reach.org && reach.covers(key.workspace, key.environment)))
+    }
+
+    /// Keys from the newest to the oldest.
+    pub async fn list_keys(
+        &mut self,
+        filter: &KeyFilter,
+        now: UnixSeconds,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        let (before_at, before_id) = filter
+            .before
+            .map_or((None, None), |(at, id)| (Some(at.0), Some(id.get())));
+        let reach = filter.reach;
+        let pattern = filter.name.as_deref().map(like_pattern);
+        let rows: Vec<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
+            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
+                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
+                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox
+             FROM api_keys
+             WHERE org_id = $1
+               AND ($2 IS NULL OR workspace_id = $2)
+               AND ($3 = 'live' OR environment = 'dev' OR ($3 = 'test' AND environment = 'test'))
+               AND ($4 IS NULL OR environment = $4)
+               AND ($5 IS NULL OR workspace_id = $5)
+               AND ($6 = 0 OR workspace_id IS NULL)
+               AND ($7 IS NULL OR name_lower LIKE $7 ESCAPE '!')
+               AND ($8 IS NULL OR created_at < $8 OR (created_at = $8 AND id < $9))
+               AND ($10 IS NULL OR $10 = CASE
+                       WHEN revoked_at IS NOT NULL THEN 'revoked'
+                       WHEN expires_at_seconds <= $11 OR not_after_seconds <= $11 THEN 'expired'
+                       WHEN rotated_to IS NOT NULL THEN 'rotating'
+                       ELSE 'active' END)
+             ORDER BY created_at DESC, id DESC
+             LIMIT $12")
+            .bind(int(reach.org.get()))
+            .bind(reach.workspace.map(|id| int(id.get())))
+            .bind(reach.environment.as_str())
+            .bind(filter.environment.map(Environment::as_str))
+            .bind(filter.workspace.map(|id| int(id.get())))
+            .bind(i64::from(filter.all_workspaces))
+            .bind(pattern.as_deref())
+            .bind(before_at.map(int)).bind(before_id.map(int))
+            .bind(filter.status.map(KeyStatus::as_str))
+            .bind(int(now.0))
+            .bind(i64::from(filter.limit))
+            .fetch_all(conn).await)?;
+        rows.into_iter().map(ApiKey::try_from).collect()
+    }
+
+    /// Gives a key another name; false if there is no such key.
+    pub async fn rename_key(&mut self, id: KeyId, name: &str) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query("UPDATE api_keys SET name = $2, name_lower = $3 WHERE id = $1")
+                .bind(int(id.get()))
+                .bind(name)
+                .bind(name.to_lowercase())
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Holds the calling key for the rest of the transaction; false if it is dead. Its revocation waits for this
+    /// transaction, so nothing that it gives out can commit after its revocation.
+    pub async fn hold_key(&mut self, id: KeyId, now: UnixMillis) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query(
+                "UPDATE api_keys SET acted_at = $2
+             WHERE id = $1 AND revoked_at IS NULL
+               AND (expires_at_seconds IS NULL OR expires_at_seconds > $3)
+               AND (not_after_seconds IS NULL OR not_after_seconds > $3)"
+            )
+            .bind(int(id.get()))
+            .bind(int(now.0))
+            .bind(int(now.seconds().0))
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Claims a key for rotation: from now on it ends at `not_after`. False if it is dead or was rotated before.
+    pub async fn claim_rotation(
+        &mut self,
+        id: KeyId,
+        not_after: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query(
+                "UPDATE api_keys SET not_after_seconds = $2
+             WHERE id = $1 AND revoked_at IS NULL AND rotated_to IS NULL AND not_after_seconds IS NULL
+               AND (expires_at_seconds IS NULL OR expires_at_seconds > $3)"
+            )
+            .bind(int(id.get()))
+            .bind(int(not_after.0))
+            .bind(int(now.0))
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Completes a claimed rotation by naming the successor.
+    pub async fn set_successor(&mut self, id: KeyId, successor: KeyId) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE api_keys SET rotated_to = $2 WHERE id = $1 AND rotated_to IS NULL")
+                .bind(int(id.get()))
+                .bind(int(successor.get()))
+        )?;
+        Ok(())
+    }
+
+    /// How many keys of a line were made by rotation after `since`, and when the oldest of them was.
+    pub async fn count_rotations(
+        &mut self,
+        family: KeyId,
+        since: UnixMillis,
+    ) -> Result<(u64, Option<UnixMillis>), StoreError> {
+        let (count, oldest): (i64, Option<i64>) = on_db!(self, conn => sqlx::query_as(
+            "SELECT COUNT(*), MIN(created_at) FROM api_keys
+             WHERE family = $1 AND rotated_from IS NOT NULL AND created_at > $2")
+            .bind(int(family.get())).bind(int(since.0)).fetch_one(conn).await)?;
+        Ok((uint(count, "count")?, millis(oldest)?))
+    }
+
+    /// Revokes a key; false if it was revoked before (whose revocation stands).
+    pub async fn revoke_key(&mut self, id: KeyId, revoked: &Revoked) -> Result<bool, StoreError> {
+        let rows = rows_affected!(self, sqlx::query(
+            "UPDATE api_keys SET revoked_at = $2, revoked_reason = $3, revoked_by = $4, revoke_outbox = $5
+             WHERE id = $1 AND revoked_at IS NULL")
+            .bind(int(id.get())).bind(int(revoked.at.0)).bind(&revoked.reason).bind(&revoked.by).bind(revoked.outbox))?;
+        Ok(rows == 1)
+    }
+}
+
+fn like_pattern(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in part.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

@@ -1,0 +1,141 @@
+//! A whole control plane in a test: temporary SQLite, a clock that the test moves, the real router. No network, no jobs:
+//! nothing is published unless the test does it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::Value;
+use shared::time::UnixMillis;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::app::{App, Parts};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::orgs::bootstrap::{FirstStart, first_start};
+use crate::random::Random;
+use crate::routes;
+use crate::store::Store;
+
+/// 2026-11-21T23:08:40Z.
+pub(crate) const START: UnixMillis = UnixMillis(1_795_302_520_000);
+
+/// A control plane after its first start.
+pub(crate) struct TestApp {
+    pub(crate) app: Arc<App>,
+    pub(crate) clock: Clock,
+    pub(crate) made: FirstStart,
+    router: Router,
+    _folder: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// Status and `code` of a problem, or an empty code.
+    pub(crate) fn outcome(&self) -> (u16, &str) {
+        (
+            self.status.as_u16(),
+            self.body["code"].as_str().unwrap_or_default(),
+        )
+    }
+
+    /// A string member, which must be there.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.body[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {self:?}"))
+            .to_owned()
+    }
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config {
+            database_url: format!("sqlite://{}", folder.path().join("test.db").display()),
+            master_key_file: Some(folder.path().join("master.key")),
+            ..Config::default()
+        };
+        change(&mut config);
+        let clock = Clock::manual(START);
+        let random = Random::system();
+        let store = Store::connect(&config.database_url).await.expect("a database");
+        store.migrate().await.expect("a schema");
+        let made = first_start(&store, &config, &clock, &random, true)
+            .await
+            .expect("a first start");
+        let made = made.expect("the database was empty");
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let parts = Parts {
+            config,
+            store,
+            clock: clock.clone(),
+            random,
+            metrics,
+        };
+        let app = App::build(parts).await.expect("an application");
+        let router = routes::router(Arc::clone(&app));
+        Self {
+            app,
+            clock,
+            made,
+            router,
+            _folder: folder,
+        }
+    }
+
+    /// One request with a key and perhaps a JSON body.
+    pub(crate) async fn call(&self, method: Method, path: &str, key: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {key}"));
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.send(request.body(body).expect("a request")).await
+    }
+
+    /// Any request.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 20).await.expect("a body");
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// One request as the bootstrap administrator.
+    pub(crate) async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.call(method, path, &self.made.admin_key, body).await
+    }
+
+    /// A new key: its id and its text.
+    pub(crate) async fn create_key(&self, body: Value) -> (String, String) {
+        let answer = self.admin(Method::POST, "/v1/auth/keys", Some(body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        (answer.text("id"), answer.text("key"))
+    }
+}
