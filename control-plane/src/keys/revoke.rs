@@ -121,6 +121,9 @@ pub async fn revoke(
             drop(tx);
             key = super::show(app, caller, id).await?;
         }
+    } else {
+        // Not held while waiting: SQLite has one writer at a time, and completing the receipt needs to be it.
+        drop(tx);
     }
     receipt(app, &key, wait).await
 }

@@ -1,0 +1,42 @@
+# Recipes stay short: what is longer lives in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help dev test check bench wasm fuzz fmt
+SHELL := /bin/bash
+ENV := . scripts/env.sh &&
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Always the whole workspace: with fewer packages cargo would choose other features and build everything again.
+dev: ## run everything locally until Ctrl-C; prints `ready` when it is
+	@scripts/provision wasm node
+	@scripts/build-edge
+	$(ENV) cargo build --workspace --bins
+	@$(ENV) exec $(TARGET)/debug/dev
+
+test: ## install what is missing, build, run every test
+	@scripts/provision wasm node postgres
+	@scripts/build-edge
+	@scripts/build-edge test-routes
+	$(ENV) cargo build --workspace --bins --tests
+	@scripts/run-tests
+
+check: ## formatting, lints, licences, spelling, dependency rules
+	@scripts/provision check
+	@scripts/check
+
+bench: ## measure: tables on the screen, JSON in target/bench
+	@scripts/provision wasm node postgres
+	@scripts/build-edge
+	$(ENV) cargo build --release --workspace --bins
+	@$(ENV) exec $(TARGET)/release/bench
+
+wasm: ## build the edge Worker and print its size
+	@scripts/build-edge
+
+fuzz: ## run every fuzz target for a minute, from its seeds
+	@scripts/fuzz
+
+fmt: ## format the code
+	$(ENV) cargo fmt --all

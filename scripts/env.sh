@@ -1,0 +1,64 @@
+# shellcheck shell=bash disable=SC2034
+# Where the tools are. Source it (`. scripts/env.sh`); it prints nothing, installs nothing and takes well under a second.
+#
+# Exports
+#   PORTCULLIS_TOOLS   our versioned tool cache (default: ~/.cache/portcullis/tools)
+#   WASM_CARGO_PATH    folder with links cargo, rustc of a compiler that can build wasm32; empty: the usual ones can
+#   NODE22             folder of the Node.js that wrangler needs
+#   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by worker-build, which would download them otherwise
+# and puts our tools, and what npm installed, first on PATH.
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+export HOME="${HOME:-$(cd ~ && pwd)}"
+export PORTCULLIS_TOOLS="${PORTCULLIS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/portcullis/tools}"
+
+# One place for versions. wasm-bindgen-cli must equal the wasm-bindgen in Cargo.lock.
+WASM_BINDGEN_VERSION=0.2.130
+WORKER_BUILD_VERSION=0.8.7
+WASM_PACK_VERSION=0.15.1
+CARGO_DENY_VERSION=0.20.2
+CARGO_MACHETE_VERSION=0.9.2
+CARGO_NEXTEST_VERSION=0.9.143
+TYPOS_VERSION=1.52.0
+WASM_TARGET=wasm32-unknown-unknown
+
+tool_dir() { echo "$PORTCULLIS_TOOLS/$1-$2"; }
+
+has_std() { compgen -G "$1/libcore-*.rlib" >/dev/null && compgen -G "$1/libstd-*.rlib" >/dev/null; }
+
+# A shell that was not started by a login may lack rustup's folder on PATH.
+if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH="$HOME/.cargo/bin:$PATH"; fi
+# With another HOME rustup's proxies find no toolchain: theirs is beside the folder they live in.
+if [ -z "${RUSTUP_HOME:-}" ] && [ ! -d "$HOME/.rustup" ] && cargo_found="$(command -v cargo)"; then
+  rustup_beside="$(dirname "$(dirname "$(dirname "$cargo_found")")")/.rustup"
+  if [ -d "$rustup_beside/toolchains" ]; then export RUSTUP_HOME="$rustup_beside"; fi
+fi
+
+# The wasm32 compiler: the usual rustc when it has the target, else the one that `scripts/provision wasm` set up.
+debian_wasm="$PORTCULLIS_TOOLS/debian-wasm/bin"
+WASM_CARGO_PATH=""
+if ! { command -v rustc >/dev/null && has_std "$(rustc --print target-libdir --target $WASM_TARGET 2>/dev/null)"; }; then
+  # Only for the very compiler that std was built with: an upgrade makes it useless.
+  if [ -x "$debian_wasm/rustc" ] && [ "$("$debian_wasm/rustc" -V)" = "$(cat "$debian_wasm/../std-is-for" 2>/dev/null)" ] &&
+    has_std "$("$debian_wasm/rustc" --print target-libdir --target $WASM_TARGET)"; then
+    WASM_CARGO_PATH="$debian_wasm"
+  fi
+fi
+export WASM_CARGO_PATH
+
+NPM_BIN="$ROOT/node_modules/.bin"
+export NODE22="$NPM_BIN"
+WASM_BINDGEN_BIN="$(tool_dir wasm-bindgen-cli $WASM_BINDGEN_VERSION)/bin/wasm-bindgen"
+WASM_OPT_BIN="$NPM_BIN/wasm-opt"
+ESBUILD_BIN="$NPM_BIN/esbuild"
+export WASM_BINDGEN_BIN WASM_OPT_BIN ESBUILD_BIN
+
+for tool in "worker-build $WORKER_BUILD_VERSION" "wasm-pack $WASM_PACK_VERSION" "cargo-deny $CARGO_DENY_VERSION" \
+  "cargo-machete $CARGO_MACHETE_VERSION" "typos $TYPOS_VERSION" "wasm-bindgen-cli $WASM_BINDGEN_VERSION" \
+  "cargo-nextest $CARGO_NEXTEST_VERSION"; do
+  # shellcheck disable=SC2086  # a pair: name and version
+  dir="$(tool_dir $tool)/bin"
+  case ":$PATH:" in *":$dir:"*) ;; *) if [ -d "$dir" ]; then PATH="$dir:$PATH"; fi ;; esac
+done
+case ":$PATH:" in *":$NPM_BIN:"*) ;; *) PATH="$NPM_BIN:$PATH" ;; esac
+export PATH

@@ -1,0 +1,46 @@
+//! End-to-end tests: the real control plane, the Worker in real workerd, real clients.
+//!
+//! | what is shown | module |
+//! | --- | --- |
+//! | a key works at once; scopes, public and unknown paths; the life of a key | `keys` |
+//! | after the receipt nothing gets in | `revocation` |
+//! | rotation with overlap, expiry; hostile keys, without a network read | `rotation`, `hostile` |
+//! | tokens by client_credentials; forged ones | `jwt`, `forged` |
+//! | either side killed, restarted, cut off | `failure` |
+//! | replayed, reordered, forged, rolled-back frames | `feed` |
+//! | the same verdicts natively and in workerd | `parity` |
+//! | path tricks | `paths` |
+//! | the users' guide, word for word | `guide` |
+//! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
+//! | a panic of the Wasm lets nobody in | `panics` |
+//! | no secret in a log or on the disk | `logs`, and every stack when it ends |
+//! | our own signing keys are replaced | `signing_keys` |
+//!
+//! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "that is how a test fails"
+)]
+
+mod support;
+
+mod failure;
+mod feed;
+mod forged;
+mod gateway;
+mod guide;
+mod harness;
+mod hostile;
+mod jwt;
+mod keys;
+mod logs;
+mod oracle;
+mod panics;
+mod parity;
+mod paths;
+mod revocation;
+mod rotation;
+mod signing_keys;

@@ -1,0 +1,221 @@
+//! The control plane's program: its configuration, its first start, its process.
+//!
+//! Talks to it only as an operator does: a configuration file, the command line, the 0600 file with the first secrets.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    files,
+    http::{self, Request},
+    process::{self, Process},
+};
+
+/// The file that the first start leaves its secrets in.
+const BOOTSTRAP: &str = "bootstrap.json";
+
+/// What a control plane is started from.
+#[derive(Clone, Debug)]
+pub struct ControlPlaneConfig {
+    /// Own folder: configuration file, master key, SQLite database, first secrets.
+    pub folder: PathBuf,
+    /// Where the output goes.
+    pub log: PathBuf,
+    /// The port to listen on, on 127.0.0.1.
+    pub port: u16,
+    /// The edge's public URL: also the demo API's resource identifier.
+    pub resource: String,
+    /// Where frames are pushed to; the edge itself, or a recorder before it.
+    pub edge: String,
+    /// A database other than the SQLite file in the folder.
+    pub database_url: Option<String>,
+    /// Further lines of the configuration file.
+    pub extra: String,
+}
+
+/// What the first start gives away once.
+#[derive(Clone, Debug, Default)]
+pub struct Bootstrap(BTreeMap<String, String>);
+
+impl Bootstrap {
+    /// One value by name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+/// A control plane: prepared, and perhaps running.
+#[derive(Debug)]
+pub struct ControlPlane {
+    config: ControlPlaneConfig,
+    process: Option<Process>,
+}
+
+impl ControlPlane {
+    /// Writes the configuration and runs `portcullis migrate`. Nothing listens yet. Repeating it keeps all data.
+    pub fn prepare(config: ControlPlaneConfig) -> io::Result<Self> {
+        fs::create_dir_all(&config.folder)?;
+        fs::write(config.folder.join("portcullis.toml"), toml(&config))?;
+        let control = Self {
+            config,
+            process: None,
+        };
+        control.run(&["migrate"])?;
+        Ok(control)
+    }
+
+    /// `http://host:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.config.port)
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.config.folder
+    }
+
+    /// A command to be run like `portcullis <args>` in its folder.
+    pub fn command(&self, args: &[&str]) -> io::Result<Command> {
+        let mut command = Command::new(files::portcullis()?);
+        command
+            .args(args)
+            .current_dir(&self.config.folder)
+            .process_group(0);
+        for name in files::variables("PORTCULLIS_") {
+            command.env_remove(name);
+        }
+        command.env_remove("DATABASE_URL");
+        if let Some(url) = &self.config.database_url {
+            command.env("DATABASE_URL", url);
+        }
+        Ok(command)
+    }
+
+    /// Runs `portcullis <args>` to its end and gives what it printed; its errors go to the log.
+    pub fn run(&self, args: &[&str]) -> io::Result<String> {
+        let output = self.command(args)?.stdin(Stdio::null()).output()?;
+        process::append(&self.config.log)?.write_all(&output.stderr)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(format!(
+            "portcullis {} ended with {}: {errors}",
+            args.join(" "),
+            output.status
+        )))
+    }
+
+    /// The secrets of the first start, from the file it wrote.
+    pub fn bootstrap(&self) -> io::Result<Bootstrap> {
+        let text = fs::read_to_string(self.config.folder.join(BOOTSTRAP))?;
+        serde_json::from_str(&text)
+            .map(Bootstrap)
+            .map_err(io::Error::other)
+    }
+
+    /// The variables with which an edge trusts this feed.
+    pub fn trust(&self) -> io::Result<Vec<(String, String)>> {
+        Ok(pairs(&self.run(&["feed", "trust"])?.replace(' ', "\n"))
+            .into_iter()
+            .collect())
+    }
+
+    /// Starts `portcullis serve`. It answers shortly after; see [`ControlPlane::wait`].
+    pub fn serve(&mut self) -> io::Result<()> {
+        self.process = Some(Process::spawn(
+            "portcullis",
+            self.command(&["serve"])?,
+            &self.config.log,
+        )?);
+        Ok(())
+    }
+
+    /// Waits until `/health/ready` answers 200, or says why it never will.
+    pub async fn wait(&mut self) -> io::Result<()> {
+        let (address, probe) = (self.address(), Request::get("/health/ready"));
+        let mut last = String::from("no connection");
+        let looking = async {
+            loop {
+                match http::once(&address, &probe).await {
+                    Ok(answer) if answer.status == 200 => return Ok(()),
+                    Ok(answer) => last = answer.text(),
+                    Err(error) => last = error.to_string(),
+                }
+                if let Some(status) = self.process.as_mut().and_then(Process::ended) {
+                    let log = fs::read_to_string(&self.config.log).unwrap_or_default();
+                    return Err(io::Error::other(format!(
+                        "portcullis ended with {status}:\n{log}"
+                    )));
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(30), looking).await {
+            Ok(result) => result,
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("portcullis is not ready: {last}"),
+            )),
+        }
+    }
+
+    /// The running process.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// TERM.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it again after a kill or a stop, and waits.
+    pub async fn restart(&mut self) -> io::Result<()> {
+        self.stop();
+        self.serve()?;
+        self.wait().await
+    }
+}
+
+fn toml(config: &ControlPlaneConfig) -> String {
+    let ControlPlaneConfig {
+        port,
+        resource,
+        edge,
+        extra,
+        ..
+    } = config;
+    format!(
+        "listen = \"127.0.0.1:{port}\"\nissuer = \"http://127.0.0.1:{port}\"\nresource = \"{resource}\"\n\
+         database_url = \"sqlite://portcullis.db\"\nmaster_key_file = \"master.key\"\n\
+         bootstrap_file = \"{BOOTSTRAP}\"\ndev = true\n{extra}\n[[edges]]\nname = \"hub\"\nurl = \"{edge}\"\n"
+    )
+}
+
+/// `NAME=value` lines.
+fn pairs(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter_map(|line| line.trim().split_once('='))
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! Where the built programs are.
+
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// Cargo's target folder.
+pub fn target() -> PathBuf {
+    variable("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The Worker as built by `scripts/build-edge`; with its test-only routes if asked for.
+pub fn edge_modules(test_routes: bool) -> PathBuf {
+    root()
+        .join("target")
+        .join(if test_routes { "edge-test" } else { "edge" })
+}
+
+/// The control plane's program, next to the program that asks (so the profiles agree).
+pub fn portcullis() -> io::Result<PathBuf> {
+    let own = env::current_exe()?;
+    let beside = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("portcullis"));
+    let usual = [
+        target().join("debug/portcullis"),
+        target().join("release/portcullis"),
+    ];
+    beside
+        .chain(usual)
+        .find(|path| path.exists())
+        .ok_or_else(|| missing("portcullis", "cargo build -p control-plane"))
+}
+
+/// workerd's real program, not npm's JS wrapper, which would be one more process to kill.
+pub fn workerd() -> io::Result<PathBuf> {
+    let modules = root().join("node_modules");
+    let cpu = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "64"
+    };
+    let system = if cfg!(target_os = "macos") {
+        "darwin"
+    } else {
+        "linux"
+    };
+    let path = modules.join(format!("@cloudflare/workerd-{system}-{cpu}/bin/workerd"));
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(missing("workerd", "scripts/provision node"))
+    }
+}
+
+/// An environment variable that is set and not empty.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the tests that reads the environment"
+)]
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The names of all environment variables that start like this.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the tests that reads the environment"
+)]
+pub fn variables(prefix: &str) -> Vec<String> {
+    env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with(prefix))
+        .collect()
+}
+
+fn missing(what: &str, how: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("{what} is not built: run '{how}'"),
+    )
+}
