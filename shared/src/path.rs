@@ -83,22 +83,28 @@ fn refuse_tricks(segment: &str) -> Result<(), PathError> {
         return Err(PathError::Control);
     }
     // Some servers cut path parameters off before they resolve dots: `..;x` is `..` to them.
-    let name = segment.split(';').next().unwrap_or_default();
-    if matches!(name, "." | "..") {
+    if is_dots(segment) {
         return Err(PathError::DotSegment);
     }
     // A server behind us that decodes twice must not find a trick either.
     if segment.contains('%') {
         let lower = segment.to_ascii_lowercase();
-        if ["%2f", "%5c", "%00"].iter().any(|trick| lower.contains(trick)) {
+        if ["%2f", "%5c"].iter().any(|trick| lower.contains(trick)) {
             return Err(PathError::Slash);
         }
-        let once_more = lower.replace("%2e", ".");
-        if matches!(once_more.split(';').next().unwrap_or_default(), "." | "..") {
+        if ["%0", "%1", "%7f"].iter().any(|control| lower.contains(control)) {
+            return Err(PathError::Control);
+        }
+        if is_dots(&lower.replace("%2e", ".").replace("%3b", ";").replace("%20", " ")) {
             return Err(PathError::DotSegment);
         }
     }
     Ok(())
+}
+
+/// `.` or `..` to some server: path parameters cut off, and blanks around it ignored.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.split(';').next().unwrap_or_default().trim(), "." | "..")
 }
 
 fn encode(segment: &str, out: &mut String) {
@@ -156,6 +162,11 @@ mod tests {
             ("/a/..;x/b", DotSegment),
             ("/a/..;/b", DotSegment),
             ("/a/%252e%252e/b", DotSegment),
+            ("/a/..%253bx/b", DotSegment),
+            ("/a/..%20/b", DotSegment),
+            ("/a/..%2520/b", DotSegment),
+            ("/a%250db", Control),
+            ("/a%2500", Control),
             ("/a%2fb", Slash),
             ("/a%2Fb", Slash),
             ("/a%5cb", Slash),

@@ -38,6 +38,8 @@ pub const DEFAULT_MAX_STALENESS_MS: u64 = 2000;
 pub const DEFAULT_REFRESH_MS: u64 = 1000;
 /// The longest `allow_for_seconds`: 24 h.
 pub const MAX_ALLOW_STALE_SECONDS: u64 = 24 * 3600;
+/// DESIGN §9: how long a connection that was let in may stay open, in seconds.
+pub const DEFAULT_MAX_CONNECTION_SECONDS: u64 = 15 * 60;
 /// The largest document, in bytes.
 pub const MAX_BYTES: usize = 512 * 1024;
 
@@ -95,6 +97,9 @@ pub struct Route {
     /// What happens beyond the bound.
     #[serde(skip_serializing_if = "OnStale::is_deny")]
     pub on_stale: OnStale,
+    /// How long a connection that was let in (a WebSocket, a long answer) may stay open, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_seconds: Option<u64>,
     /// Browser origins that may call (CORS), exact; `"*"` only on public routes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub browser_origins: Vec<String>,
@@ -166,6 +171,8 @@ pub struct CompiledRoute {
     pub audience: String,
     /// The bound on the age of the state.
     pub max_staleness_ms: u64,
+    /// How long a connection may stay open, in seconds.
+    pub max_connection_seconds: u64,
     /// Its number in the document, used as the class in usage batches.
     pub number: u64,
 }
@@ -320,6 +327,12 @@ impl Policy {
         {
             return Err(at("max_staleness_ms", "from 500 to 3600000"));
         }
+        if route
+            .max_connection_seconds
+            .is_some_and(|seconds| !(1..=86_400).contains(&seconds))
+        {
+            return Err(at("max_connection_seconds", "from 1 to 86400"));
+        }
         for origin in &route.browser_origins {
             let wildcard = origin == "*" && route.public;
             let shape = origin.starts_with("https://") || origin.starts_with("http://");
@@ -345,6 +358,9 @@ impl Policy {
             any: scopes("any_scope", &route.any_scope)?,
             audience: route.audience.clone().unwrap_or_else(|| self.resource.clone()),
             max_staleness_ms: route.max_staleness_ms.unwrap_or(DEFAULT_MAX_STALENESS_MS),
+            max_connection_seconds: route
+                .max_connection_seconds
+                .unwrap_or(DEFAULT_MAX_CONNECTION_SECONDS),
             number: number as u64,
             route: route.clone(),
         })
@@ -382,6 +398,15 @@ impl CompiledPolicy {
             .iter()
             .filter(|r| !r.route.public && !r.route.strict && r.route.on_stale.is_deny());
         deny.map(|route| route.max_staleness_ms).max().unwrap_or(0)
+    }
+
+    /// The longest time, in seconds, that a connection which was let in with a credential may stay open.
+    pub fn max_connection_seconds(&self) -> u64 {
+        let guarded = self.routes.iter().filter(|route| !route.route.public);
+        guarded
+            .map(|route| route.max_connection_seconds)
+            .max()
+            .unwrap_or(0)
     }
 }
 

@@ -100,6 +100,10 @@ fn mistakes_are_named() {
             "routes[0].max_staleness_ms",
         ),
         (
+            r#"{"path":"/a","max_connection_seconds":0}"#,
+            "routes[0].max_connection_seconds",
+        ),
+        (
             r#"{"path":"/a","browser_origins":["*"]}"#,
             "routes[0].browser_origins",
         ),

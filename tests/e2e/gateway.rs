@@ -338,9 +338,24 @@ async fn the_verify_endpoint_judges_the_original_request() {
         .send(Request::verify("GET", "/public/x"))
         .await
         .expect(200);
-    for trick in ["/public/..%2fadmin", "/public/../admin/x", "//admin", "public/x"] {
+    for trick in [
+        "/public/..%2fadmin",
+        "/public/../admin/x",
+        "//admin",
+        "public/x",
+        "/public#/../admin/x",
+        "/.portcullis/health",
+    ] {
         let status = stack.anon().send(Request::verify("GET", trick)).await.status;
         assert!(matches!(status, 400 | 403), "{trick}: {status}");
+    }
+    for method in ["TRACE", "TRACK", "CONNECT"] {
+        let status = stack
+            .anon()
+            .send(Request::verify(method, "/public/x"))
+            .await
+            .status;
+        assert_eq!(status, 403, "{method}");
     }
     let disagreeing = Request::verify("GET", "/public/x").header("x-forwarded-uri", "/admin/x");
     assert!(matches!(stack.anon().send(disagreeing).await.status, 400 | 403));

@@ -27,6 +27,7 @@
 
 mod support;
 
+mod connections;
 mod failure;
 mod feed;
 mod forged;

@@ -42,6 +42,10 @@ const TABLE: &[(&str, Expected)] = &[
     ("/public/..%252fadmin", Malformed),
     ("/public/..%255cadmin", Malformed),
     ("/public/%252f/admin", Malformed),
+    ("/public/..%253b/admin", Malformed),
+    ("/public/x%250d%250ay", Malformed),
+    ("/public/..%20/admin", Malformed),
+    ("/public/..%2520/admin", Malformed),
     // Dot segments in every disguise.
     ("/public/../admin", Malformed),
     ("/public/../admin/users", Malformed),

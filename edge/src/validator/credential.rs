@@ -3,13 +3,22 @@
 use shared::verdict::Reason;
 use shared::{key, token};
 
-/// A credential's text, judged by shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A credential's text, judged by shape. Debug does not print it.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'a> {
     /// `brand_env_…`
     ApiKey(&'a str),
     /// Three parts with dots.
     Token(&'a str),
+}
+
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ApiKey(_) => "ApiKey(redacted)",
+            Self::Token(_) => "Token(redacted)",
+        })
+    }
 }
 
 impl<'a> Credential<'a> {

@@ -52,8 +52,8 @@ pub struct Deployment {
     pub issuer: String,
 }
 
-/// What the adapter saw of a request.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the adapter saw of a request. Has no Debug: it holds the credential.
+#[derive(Clone, Copy, Default)]
 pub struct RequestFacts<'a> {
     /// The method, as sent.
     pub method: &'a str,

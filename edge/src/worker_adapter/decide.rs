@@ -18,6 +18,10 @@ use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator
 const MAX_READS: usize = 3;
 
 /// Let in: what the gateway needs to go on.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the policy"
+)]
 #[derive(Debug)]
 pub(super) struct Pass {
     /// Canonical: the one form that is forwarded.
@@ -27,6 +31,9 @@ pub(super) struct Pass {
     pub(super) origin: Option<String>,
     pub(super) forward_credential: bool,
     pub(super) own_cors: bool,
+    pub(super) strict: bool,
+    /// How long the connection may stay open.
+    pub(super) lifetime_ms: u64,
     /// `X-Portcullis-*`, empty on a public route.
     pub(super) identity: HeaderList,
     pub(super) cors: HeaderList,
@@ -130,6 +137,8 @@ fn judge(
                 origin: route.route.origin.clone(),
                 forward_credential: route.route.forward_credential,
                 own_cors: cors::is_ours(route),
+                strict: route.route.strict,
+                lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
                 cors: cors::answer_headers(Some(route), facts.origin),
                 identity,
                 path: grant.path,

@@ -14,7 +14,7 @@ use super::feed;
 use super::http::{self, ForwardRules, HeaderList, Incoming};
 use super::response::{
     self, BODY_NOT_ALLOWED, BROWSER_KEY, METHOD_NOT_ALLOWED, MISCONFIGURED, NOT_FOUND, ORIGIN_UNREACHABLE,
-    Problem, STATE_STALE,
+    Problem, STATE_STALE, UPGRADE_REFUSED,
 };
 use super::{cors, isolate, metadata};
 use crate::validator::{Credential, RequestFacts};
@@ -37,14 +37,18 @@ pub(super) async fn handle(
     if path::canonical(&incoming.path).is_ok_and(|path| is_own(&path)) {
         return response::refuse(NOT_FOUND, &incoming.request_id, HeaderList::default());
     }
-    // TRACE would hand the caller what the gate says to the origin.
-    if matches!(incoming.method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+    if is_refused_method(&incoming.method) {
         return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
     }
     match decide::decide(facts(incoming), env, context, config).await {
         Ok(pass) => forward(request, incoming, pass, config).await,
         Err(stop) => refuse(stop, &incoming.request_id, config),
     }
+}
+
+/// TRACE would hand the caller what the gate says to the origin; CONNECT is for proxies.
+pub(super) fn is_refused_method(method: &str) -> bool {
+    matches!(method, "TRACE" | "TRACK" | "CONNECT")
 }
 
 /// Whether a path belongs to the gate.
@@ -109,7 +113,12 @@ async fn forward(
         },
         websocket: incoming.is_websocket(),
         own_cors: pass.own_cors,
+        lifetime_ms: pass.lifetime_ms,
     };
+    // A strict route promises that what is revoked is out at once. A socket that is open already would still be in.
+    if pass.strict && rules.websocket {
+        return response::refuse(UPGRADE_REFUSED, &incoming.request_id, pass.cors);
+    }
     match http::send(request, &url, rules, &outgoing, &answer).await {
         Ok(Some(response)) => Ok(response),
         Ok(None) => response::refuse(BODY_NOT_ALLOWED, &incoming.request_id, pass.cors),

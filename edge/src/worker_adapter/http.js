@@ -4,8 +4,10 @@
 // Connection-specific (RFC 9110 §7.6.1), and credentials for proxies, which end here.
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
   "te", "trailer", "transfer-encoding", "upgrade"]);
-// Many origins read `_` as `-` in header names.
-const OURS = /^(x[-_])?portcullis[-_]/i;
+// Many origins read `_`, and some any sign, as `-` in header names.
+const OURS = /^(x[^a-z0-9]+)?portcullis([^a-z0-9]|$)/i;
+// Some frameworks let these replace the method or path that was judged.
+const OVERRIDES = ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
 const CORS = /^access-control-/;
 const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
@@ -53,15 +55,53 @@ function vary(headers, names) {
   for (const name of names) if (!present.includes(name.toLowerCase())) headers.append("vary", name);
 }
 
+// Passes messages between the caller and the origin until one of them closes, or the time is up.
+function relay(origin, lifetime_ms) {
+  const [client, ours] = Object.values(new WebSocketPair());
+  const close = (socket, code, reason) => {
+    try { code === undefined ? socket.close() : socket.close(code, reason); } catch { /* closed already */ }
+  };
+  const end = (code, reason) => { close(ours, code, reason); close(origin, code, reason); };
+  const timer = setTimeout(() => end(1008, "max_connection"), lifetime_ms);
+  for (const [from, to] of [[ours, origin], [origin, ours]]) {
+    from.binaryType = "arraybuffer";
+    from.addEventListener("message", (event) => {
+      try { to.send(event.data); } catch { end(1011, "the other side is gone"); }
+    });
+    from.addEventListener("close", (event) => {
+      clearTimeout(timer);
+      // 1005 and 1006 say that no code was sent; they must not be sent either (RFC 6455 §7.4.1).
+      if (event.code === 1005) close(to);
+      else close(to, event.code === 1006 ? 1011 : event.code, event.reason);
+    });
+    from.addEventListener("error", () => end(1011, "error"));
+  }
+  origin.accept();
+  ours.accept();
+  return client;
+}
+
+// A body without a length may go on for ever (server-sent events): it is cut when the time is up. One with a length is left
+// to the runtime, which passes it on without us.
+function limited(answer, lifetime_ms) {
+  if (!answer.body || answer.headers.has("content-length")) return answer.body;
+  const { readable, writable } = new TransformStream();
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(new Error("max_connection")), lifetime_ms);
+  answer.body.pipeTo(writable, { signal: stop.signal }).catch(() => {}).finally(() => clearTimeout(timer));
+  return readable;
+}
+
 // Sends a request on and answers with what came back. flags: 1 = a guarded route, 2 = remove Authorization,
-// 4 = WebSocket upgrade, 8 = this route's CORS is ours. Resolves to null for a GET or HEAD with a body, which fetch cannot
+// 4 = WebSocket upgrade, 8 = this route's CORS is ours. On guarded routes nothing stays open past lifetime_ms. Resolves to null for a GET or HEAD with a body, which fetch cannot
 // send; rejects when the origin cannot be reached.
-export async function forward(request, url, flags, request_headers, response_headers) {
+export async function forward(request, url, flags, request_headers, response_headers, lifetime_ms) {
   const guarded = (flags & 1) !== 0, upgrade = (flags & 4) !== 0;
   const bodiless = request.method === "GET" || request.method === "HEAD";
   if (bodiless && request.body && request.headers.get("content-length") !== "0") return null;
   const outgoing = new Headers(request.headers);
   strip(outgoing);
+  if (guarded) for (const name of OVERRIDES) outgoing.delete(name);
   if (flags & 2) outgoing.delete("authorization");
   each(request_headers, (name, value) => outgoing.set(name, value));
   if (upgrade) outgoing.set("upgrade", "websocket");
@@ -71,10 +111,10 @@ export async function forward(request, url, flags, request_headers, response_hea
   if (guarded && !upgrade) init.cache = "no-store";
   const answer = await fetch(url, init);
 
-  const socket = answer.webSocket;
+  const socket = guarded && answer.webSocket ? relay(answer.webSocket, lifetime_ms) : answer.webSocket;
   const response = socket
     ? new Response(null, { status: 101, webSocket: socket, headers: answer.headers })
-    : new Response(answer.body, answer);
+    : new Response(guarded ? limited(answer, lifetime_ms) : answer.body, answer);
   const headers = response.headers;
   strip(headers);
   if (guarded) {
@@ -95,30 +135,44 @@ export function respond(status, pairs, body) {
   return new Response(body, { status, headers });
 }
 
-// The whole body, or undefined if it is longer than the limit; no more than the limit is ever held.
-export async function read_body(request, limit) {
-  if (Number(request.headers.get("content-length") ?? 0) > limit) return undefined;
-  if (!request.body) return new Uint8Array(0);
-  const parts = [];
-  let length = 0;
-  const reader = request.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.byteLength;
-    if (length > limit) {
-      await reader.cancel();
-      return undefined;
-    }
-    parts.push(value);
-  }
-  const whole = new Uint8Array(length);
+// A body that is read in two steps: its front, and then the rest if it is worth it.
+export function open_body(request) {
+  const declared = Number(request.headers.get("content-length") ?? 0);
+  return { reader: request.body?.getReader(), parts: [], length: 0, done: !request.body, declared };
+}
+
+async function pull(body) {
+  const { done, value } = await body.reader.read();
+  body.done = done;
+  if (done) return;
+  body.parts.push(value);
+  body.length += value.byteLength;
+}
+
+function join(body) {
+  const whole = new Uint8Array(body.length);
   let at = 0;
-  for (const part of parts) {
+  for (const part of body.parts) {
     whole.set(part, at);
     at += part.byteLength;
   }
   return whole;
+}
+
+// The first bytes: as many as asked for, or fewer if there are no more.
+export async function front_of_body(body, count) {
+  while (!body.done && body.length < count) await pull(body);
+  return join(body).subarray(0, count);
+}
+
+// All of it, or undefined if it is longer than the limit; little more than the limit is ever held.
+export async function rest_of_body(body, limit) {
+  while (body.declared <= limit && !body.done && body.length <= limit) await pull(body);
+  if (body.declared > limit || body.length > limit) {
+    await body.reader?.cancel();
+    return undefined;
+  }
+  return join(body);
 }
 
 // Asks the hub: resolves to [status, the hub's account of itself, body].

@@ -28,11 +28,16 @@ extern "C" {
         flags: u32,
         request_headers: &str,
         response_headers: &str,
+        lifetime_ms: f64,
     ) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
     fn respond(status: u16, headers: &str, body: JsValue) -> Result<web_sys::Response, JsValue>;
     #[wasm_bindgen(catch)]
-    fn read_body(request: &web_sys::Request, limit: f64) -> Result<Promise, JsValue>;
+    fn open_body(request: &web_sys::Request) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn front_of_body(body: &JsValue, count: u32) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn rest_of_body(body: &JsValue, limit: f64) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
     fn ask(env: &JsValue, path: &str, body: JsValue, timeout_ms: u32) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
@@ -63,8 +68,7 @@ pub(super) async fn pause(milliseconds: u32) {
     }
 }
 
-/// What the gate looks at in a request. Copied out of the runtime in one call.
-#[derive(Debug)]
+/// What the gate looks at in a request. Copied out of the runtime in one call. Has no Debug: it holds the credential.
 pub(super) struct Incoming {
     pub(super) method: String,
     /// Scheme and authority, `https://api.example`.
@@ -177,6 +181,8 @@ pub(super) struct ForwardRules {
     pub(super) websocket: bool,
     /// The policy answers CORS on this route; what the origin says about it is dropped.
     pub(super) own_cors: bool,
+    /// How long the connection may stay open on a guarded route.
+    pub(super) lifetime_ms: u64,
 }
 
 /// Sends the request on and streams the answer back. `None` for a GET or HEAD with a body, which cannot be sent on; an
@@ -192,7 +198,16 @@ pub(super) async fn send(
         | u32::from(rules.remove_authorization) << 1
         | u32::from(rules.websocket) << 2
         | u32::from(rules.own_cors) << 3;
-    let answer = forward(request, url, flags, &request_headers.0, &response_headers.0)?;
+    #[expect(clippy::cast_precision_loss, reason = "at most a day")]
+    let lifetime_ms = rules.lifetime_ms as f64;
+    let answer = forward(
+        request,
+        url,
+        flags,
+        &request_headers.0,
+        &response_headers.0,
+        lifetime_ms,
+    )?;
     let answer = JsFuture::from(answer).await?;
     if answer.is_null() {
         Ok(None)
@@ -229,13 +244,33 @@ pub(super) fn answer_bytes(
     respond(status, &headers.0, Uint8Array::from(body).into())
 }
 
-/// The whole body, or `None` if it is longer than `limit`.
-pub(super) async fn body(request: &web_sys::Request, limit: u32) -> Result<Option<Vec<u8>>, JsValue> {
-    let bytes = JsFuture::from(read_body(request, f64::from(limit))?).await?;
-    if bytes.is_undefined() {
-        return Ok(None);
+/// A request's body, read in two steps: its front, and then the rest if it is worth it.
+pub(super) struct Body(JsValue);
+
+impl Body {
+    /// Starts reading.
+    pub(super) fn open(request: &web_sys::Request) -> Result<Self, JsValue> {
+        open_body(request).map(Self)
     }
-    Ok(Some(Uint8Array::new(&bytes).to_vec()))
+
+    /// The first `count` bytes, or fewer if there are no more.
+    pub(super) async fn front(&self, count: usize) -> Result<Vec<u8>, JsValue> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let bytes = JsFuture::from(front_of_body(&self.0, count)?).await?;
+        Ok(Uint8Array::new(&bytes).to_vec())
+    }
+
+    /// The whole body, or `None` if it is longer than `limit`.
+    pub(super) async fn whole(self, limit: usize) -> Result<Option<Vec<u8>>, JsValue> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let bytes = JsFuture::from(rest_of_body(&self.0, f64::from(limit))?).await?;
+        Ok((!bytes.is_undefined()).then(|| Uint8Array::new(&bytes).to_vec()))
+    }
+}
+
+/// The whole body, or `None` if it is longer than `limit`.
+pub(super) async fn body(request: &web_sys::Request, limit: usize) -> Result<Option<Vec<u8>>, JsValue> {
+    Body::open(request)?.whole(limit).await
 }
 
 /// What the hub answered.

@@ -1,15 +1,18 @@
 //! `POST /.portcullis/feed` and `/.portcullis/feed/fetch`: the publisher's way in.
 //!
 //! Size, form, certificate and signature are checked here, with the isolate's own replica, before the hub is touched: what
-//! is not signed for this feed costs no object anything. Order and content are the hub's to judge.
+//! is not signed for this feed costs no object anything. And no memory: unless the front of a body holds a certificate of
+//! this feed, the rest is not even read. Order and content are the hub's to judge.
 
 use serde_json::json;
-use shared::feed::{EnvelopeType, MAX_FRAME, MAX_MESSAGE, Refusal, VERSION, kinds, split_message};
+use shared::feed::{
+    EnvelopeType, MAX_FRAME, MAX_MESSAGE, PEEK, Refusal, VERSION, kinds, peek_message, split_message,
+};
 use wasm_bindgen::JsValue;
 use worker::{Env, console_error};
 
 use super::config::EdgeConfig;
-use super::http::{self, HeaderList, Incoming, now};
+use super::http::{self, Body, HeaderList, Incoming, now};
 use super::isolate;
 use super::response::{self, HUB_UNREACHABLE, METHOD_NOT_ALLOWED, OK, TOO_LARGE};
 
@@ -19,7 +22,9 @@ pub(super) const PATH: &str = "/.portcullis/feed";
 pub(super) const FETCH_PATH: &str = "/.portcullis/feed/fetch";
 const CONTENT_TYPE: &str = "application/vnd.portcullis.feed";
 /// A signed request is small.
-const MAX_FETCH: u32 = 4096;
+const MAX_FETCH: usize = 4096;
+/// A message without a snapshot: a batch of frames.
+const MAX_FRAMES: usize = 6 << 20;
 
 /// Answers both endpoints.
 pub(super) async fn handle(
@@ -32,12 +37,16 @@ pub(super) async fn handle(
         return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
     }
     let fetch = incoming.path == FETCH_PATH;
+    let body = Body::open(request)?;
     let limit = if fetch {
         MAX_FETCH
     } else {
-        u32::try_from(MAX_MESSAGE).unwrap_or(u32::MAX)
+        match limit(&body.front(PEEK).await?, config) {
+            Ok(limit) => limit,
+            Err(refusal) => return refuse(response::feed_status(refusal), &refusal.to_string(), incoming),
+        }
     };
-    let Some(body) = http::body(request, limit).await? else {
+    let Some(body) = body.whole(limit).await? else {
         return refuse(TOO_LARGE.status, TOO_LARGE.code, incoming);
     };
     let checked = if fetch {
@@ -70,6 +79,18 @@ pub(super) async fn handle(
     headers.push("cache-control", "no-store");
     headers.push("x-request-id", &incoming.request_id);
     http::answer_bytes(answer.status, &headers, &answer.body)
+}
+
+/// How long a message may be that starts like this.
+fn limit(front: &[u8], config: &EdgeConfig) -> Result<usize, Refusal> {
+    let (kind, certificate) = peek_message(front)?;
+    let checked = isolate::with(|isolate| isolate.replica(&config.trust).check_certificate(&certificate));
+    checked.unwrap_or(Err(Refusal::Unexpected))?;
+    Ok(if kind == EnvelopeType::Snapshot {
+        MAX_MESSAGE
+    } else {
+        MAX_FRAMES
+    })
 }
 
 /// Frames, snapshots and heartbeats, all signed for this feed.

@@ -75,6 +75,8 @@ pub(super) enum Caught {
 pub(super) struct Isolate {
     replica: Option<Replica>,
     policy: Option<CompiledPolicy>,
+    /// The longest scope catalogue so far: later ones only append to it.
+    catalogue: Vec<String>,
     /// The document that `policy` was made of, to see a change.
     policy_document: Vec<u8>,
     pub(super) cache: StatementCache,
@@ -276,7 +278,18 @@ impl Isolate {
             return;
         }
         self.policy = match Policy::from_json(document).and_then(Policy::compile) {
-            Ok(policy) => Some(policy),
+            // Scopes in keys are bits of the catalogue: another order would give them another meaning.
+            Ok(policy) if !policy.catalogue().all().starts_with(&self.catalogue) => {
+                console_error!(
+                    "policy version {} is refused: its scopes do not continue the ones before",
+                    version
+                );
+                None
+            }
+            Ok(policy) => {
+                self.catalogue = policy.catalogue().all().to_vec();
+                Some(policy)
+            }
             Err(error) => {
                 console_error!("policy version {} is refused: {}", version, error);
                 None

@@ -79,6 +79,13 @@ pub(super) const BROWSER_KEY: Problem = problem(
     "Forbidden",
     "API keys are not accepted from browsers here: whoever opens the page could copy the key. Use OAuth with PKCE instead.",
 );
+/// 403: a WebSocket to a strict route.
+pub(super) const UPGRADE_REFUSED: Problem = problem(
+    403,
+    "upgrade_refused",
+    "Forbidden",
+    "Strict routes take no WebSockets: an open one would outlive a revocation. Use a route that is not strict.",
+);
 /// 503: the restriction list is too old to decide.
 pub(super) const STATE_STALE: Problem = problem(
     503,

@@ -6,7 +6,7 @@ use super::http::{self, HeaderList, Incoming};
 use super::response;
 use crate::validator::vectors;
 
-const MAX_VECTORS: u32 = 8 << 20;
+const MAX_VECTORS: usize = 8 << 20;
 
 /// Answers `/.portcullis/test/…`; `None` for any other path.
 pub(super) async fn handle(

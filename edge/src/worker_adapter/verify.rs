@@ -8,6 +8,7 @@
 //! Answers 200 with the identity headers, 401, 403, 400 for a request that cannot be judged, 503 for a stale state. nginx
 //! takes only 2xx, 401 and 403 for an answer: `?answers=auth_request` turns the rest into 403.
 
+use shared::path;
 use wasm_bindgen::JsValue;
 use worker::{Context, Env};
 
@@ -39,6 +40,10 @@ pub(super) async fn handle(
             HeaderList::default(),
         );
     };
+    if gateway::is_refused_method(&method) || path::canonical(&path).is_ok_and(|path| gateway::is_own(&path))
+    {
+        return response::refuse(FORBIDDEN, &incoming.request_id, HeaderList::default());
+    }
     let facts = RequestFacts {
         method: &method,
         path: &path,
@@ -78,8 +83,10 @@ fn original(request: &web_sys::Request) -> Option<(String, String)> {
     )?;
     // Sent twice, a header arrives joined by a comma: no method has one, and for a URI the origin's view could differ.
     let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
-    let path = uri.split(['?', '#']).next().unwrap_or_default();
-    (is_method && path.starts_with('/') && !uri.contains(", /")).then(|| (method, path.to_owned()))
+    // A fragment is never sent by a client (RFC 9110 §7.1); a server that knows none would read it as part of the path.
+    let is_plain = !uri.contains('#') && !uri.contains(", /");
+    let path = uri.split('?').next().unwrap_or_default();
+    (is_method && is_plain && path.starts_with('/')).then(|| (method, path.to_owned()))
 }
 
 fn agreed(first: Option<String>, second: Option<String>) -> Option<String> {

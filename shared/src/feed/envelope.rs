@@ -9,6 +9,8 @@ use crate::wire::{Malformed, Reader, Writer};
 const DOMAIN: &[u8] = b"portcullis/feed/v1";
 const CERTIFICATE_DOMAIN: &[u8] = b"portcullis/feed-key/v1";
 const MAX_CERTIFICATE: usize = 256;
+/// A certificate and two signatures: nothing shorter is an envelope.
+const MIN_ENVELOPE: usize = 180;
 
 /// What a consumer pins in its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,7 +193,25 @@ pub fn split_message(message: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
         return Err(Malformed);
     }
     while !reader.is_empty() {
-        envelopes.push(reader.bytes(MAX_MESSAGE)?);
+        let envelope = reader.bytes(MAX_MESSAGE)?;
+        // Else a message of zeros would be millions of them.
+        if envelope.len() < MIN_ENVELOPE {
+            return Err(Malformed);
+        }
+        envelopes.push(envelope);
     }
     Ok(envelopes)
+}
+
+/// How many bytes at the front of a message [`peek_message`] needs.
+pub const PEEK: usize = 512;
+
+/// What a message starts with: the type and the certificate of its first envelope. So a receiver can tell from the first
+/// [`PEEK`] bytes whether the rest is worth holding.
+pub fn peek_message(front: &[u8]) -> Result<(EnvelopeType, Certificate), Malformed> {
+    let mut r = Reader::new(front);
+    r.varint()?;
+    r.expect_u8(VERSION)?;
+    let kind = EnvelopeType::from_code(r.u8()?)?;
+    Ok((kind, Certificate::decode(r.bytes(MAX_CERTIFICATE)?)?))
 }

@@ -36,7 +36,9 @@ mod snapshot;
 mod state;
 
 pub use entry::{Block, Entry, Expiry, IssuingKey, IssuingPurpose, KeyOwner, KeyRef, Subject, kinds};
-pub use envelope::{Certificate, Envelope, EnvelopeType, Trust, join_message, sign, split_message};
+pub use envelope::{
+    Certificate, Envelope, EnvelopeType, PEEK, Trust, join_message, peek_message, sign, split_message,
+};
 pub use frame::{FetchRequest, Frame, Head, Heartbeat};
 pub use replica::{Applied, Refusal, Replica};
 pub use snapshot::Snapshot;

@@ -105,7 +105,16 @@ impl Replica {
     /// Checks who speaks, without looking at what is said: what a gate does before it wakes an object.
     pub fn authenticate<'a>(&mut self, bytes: &'a [u8]) -> Result<Envelope<'a>, Refusal> {
         let envelope = Envelope::decode(bytes)?;
-        let certificate = &envelope.certificate;
+        self.check_certificate(&envelope.certificate)?;
+        if envelope.has_valid_signature() {
+            Ok(envelope)
+        } else {
+            Err(Refusal::BadSignature)
+        }
+    }
+
+    /// Whether the root vouches for a speaker, and its key was not removed. Says nothing about who holds the certificate.
+    pub fn check_certificate(&mut self, certificate: &Certificate) -> Result<(), Refusal> {
         if certificate.feed != self.trust.feed {
             return Err(Refusal::WrongFeed);
         }
@@ -118,11 +127,7 @@ impl Replica {
             }
             self.certificate = Some(certificate.clone());
         }
-        if envelope.has_valid_signature() {
-            Ok(envelope)
-        } else {
-            Err(Refusal::BadSignature)
-        }
+        Ok(())
     }
 
     /// Takes in one envelope, or says why not; a refusal changes nothing.

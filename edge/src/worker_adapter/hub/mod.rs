@@ -47,12 +47,10 @@ impl DurableObject for Hub {
         let url = request.inner().url();
         let (_, path, query) = http::split_url(&url);
         let body = match path {
-            "/apply" | "/fetch" => {
-                match http::body(request.inner(), u32::try_from(MAX_MESSAGE).unwrap_or(u32::MAX)).await {
-                    Ok(Some(body)) => body,
-                    Ok(None) | Err(_) => return Ok(self.answer(INVALID_REQUEST.status, b"")?),
-                }
-            }
+            "/apply" | "/fetch" => match http::body(request.inner(), MAX_MESSAGE).await {
+                Ok(Some(body)) => body,
+                Ok(None) | Err(_) => return Ok(self.answer(INVALID_REQUEST.status, b"")?),
+            },
             _ => Vec::new(),
         };
         // From here on nothing is awaited: one event, one transaction.
