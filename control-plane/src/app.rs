@@ -11,7 +11,7 @@ use shared::scope::Catalogue;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::random::Random;
-use crate::revocation::Feed;
+use crate::revocation::{self, Feed};
 use crate::signing::Keyring;
 use crate::store::Store;
 
@@ -67,6 +67,7 @@ impl App {
             metrics,
         } = parts;
         let policy = load_policy(&config)?;
+        revocation::check_policy(&mut store.begin_read().await?, &policy).await?;
         let keyring = Keyring::load(&store, &config).await?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

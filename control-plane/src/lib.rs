@@ -24,6 +24,7 @@ pub mod signing;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+mod text;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -64,6 +64,11 @@ impl TestApp {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(None, change).await
+    }
+
+    /// The same on a migrated, empty database of either engine, if one is given.
+    pub(crate) async fn start_on(store: Option<Store>, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = Config {
             database_url: format!("sqlite://{}", folder.path().join("test.db").display()),
@@ -73,7 +78,10 @@ impl TestApp {
         change(&mut config);
         let clock = Clock::manual(START);
         let random = Random::system();
-        let store = Store::connect(&config.database_url).await.expect("a database");
+        let store = match store {
+            Some(store) => store,
+            None => Store::connect(&config.database_url).await.expect("a database"),
+        };
         store.migrate().await.expect("a schema");
         let made = first_start(&store, &config, &clock, &random, true)
             .await

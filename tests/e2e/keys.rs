@@ -45,7 +45,13 @@ async fn a_key_lives_and_dies(database: Database) {
     assert_eq!(receipt["id"], key.id.as_str());
     assert_eq!(receipt["acknowledged"], json!(["hub"]));
     assert_eq!(receipt["pending"], json!([]));
-    for member in ["revoked_at", "seq", "bound_ms", "effective_at"] {
+    for member in [
+        "revoked_at",
+        "seq",
+        "bound_ms",
+        "effective_at",
+        "open_connections_until",
+    ] {
         assert!(!receipt[member].is_null(), "{member} in {receipt}");
     }
     assert_invalid_token(

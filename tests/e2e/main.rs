@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | a key works at once; scopes, public and unknown paths; the life of a key | `keys` |
 //! | after the receipt nothing gets in | `revocation` |
+//! | what was made of a stolen key, client or signing key dies too | `compromise` |
 //! | rotation with overlap, expiry; hostile keys, without a network read | `rotation`, `hostile` |
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
 //! | either side killed, restarted, cut off | `failure` |
@@ -27,6 +28,7 @@
 
 mod support;
 
+mod compromise;
 mod connections;
 mod failure;
 mod feed;

@@ -1,14 +1,20 @@
 -- Signing keys, status indexes, OAuth clients, and the feed to the edge. Times are Unix milliseconds unless the column
 -- says `_seconds`.
 
--- One row: the feed of this installation and its current epoch, and the policy that was published last.
+-- One row: the feed of this installation and its current epoch, and the policy that was published last. Whoever adds to
+-- the chain or ends an epoch holds this row. `former_bound_ms` is the bound of the policies before: edges may go by it
+-- until they have acknowledged the outbox row `policy_outbox`, and so long again.
 CREATE TABLE feed_state (
-    id             BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
-    feed_id        BYTEA   NOT NULL CHECK (length(feed_id) = 16),
-    epoch          BIGINT NOT NULL,
-    policy_version BIGINT NOT NULL,
-    policy         BYTEA   NOT NULL,
-    created_at     BIGINT NOT NULL
+    id                     BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    feed_id                BYTEA   NOT NULL CHECK (length(feed_id) = 16),
+    epoch                  BIGINT NOT NULL,
+    policy_version         BIGINT NOT NULL,
+    policy                 BYTEA   NOT NULL,
+    policy_bound_ms        BIGINT NOT NULL,
+    former_bound_ms        BIGINT NOT NULL,
+    policy_outbox          BIGINT,
+    policy_acknowledged_at BIGINT,
+    created_at             BIGINT NOT NULL
 );
 
 -- Signed by the root: this feed key may sign this epoch.

@@ -1,7 +1,8 @@
 -- Organisations and what they own, API keys, idempotency, audit. Times are Unix milliseconds unless the column says
 -- `_seconds`. Status is told by nullable times, never by booleans. Ids are numbers below 2^53.
 
--- One row: this database. A clone of it has the same incarnation until it takes over.
+-- One row: this database. It publishes only where a file beside it names the same incarnation, which a copy elsewhere lacks
+-- until it takes over.
 CREATE TABLE installation (
     id          INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     incarnation BLOB    NOT NULL CHECK (length(incarnation) = 16),

@@ -1,14 +1,20 @@
 -- Signing keys, status indexes, OAuth clients, and the feed to the edge. Times are Unix milliseconds unless the column
 -- says `_seconds`.
 
--- One row: the feed of this installation and its current epoch, and the policy that was published last.
+-- One row: the feed of this installation and its current epoch, and the policy that was published last. Whoever adds to
+-- the chain or ends an epoch holds this row. `former_bound_ms` is the bound of the policies before: edges may go by it
+-- until they have acknowledged the outbox row `policy_outbox`, and so long again.
 CREATE TABLE feed_state (
-    id             INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
-    feed_id        BLOB    NOT NULL CHECK (length(feed_id) = 16),
-    epoch          INTEGER NOT NULL,
-    policy_version INTEGER NOT NULL,
-    policy         BLOB    NOT NULL,
-    created_at     INTEGER NOT NULL
+    id                     INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    feed_id                BLOB    NOT NULL CHECK (length(feed_id) = 16),
+    epoch                  INTEGER NOT NULL,
+    policy_version         INTEGER NOT NULL,
+    policy                 BLOB    NOT NULL,
+    policy_bound_ms        INTEGER NOT NULL,
+    former_bound_ms        INTEGER NOT NULL,
+    policy_outbox          INTEGER,
+    policy_acknowledged_at INTEGER,
+    created_at             INTEGER NOT NULL
 ) STRICT;
 
 -- Signed by the root: this feed key may sign this epoch.

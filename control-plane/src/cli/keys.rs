@@ -69,6 +69,9 @@ enum KeysCommand {
         /// Why, in the words of RFC 5280
         #[arg(long, default_value = "unspecified")]
         reason: String,
+        /// With every key of its line of rotations, before and after it [default: true for key_compromise]
+        #[arg(long, value_name = "BOOL")]
+        line: Option<bool>,
         /// Wait until no edge lets it in (effective), until the hub has it (ack), or not at all (none)
         #[arg(long, default_value = "effective")]
         wait: String,
@@ -185,15 +188,16 @@ pub(super) async fn run(args: KeysArgs, format: Format) -> Result<(), CliError> 
             }
             answer
         }
-        KeysCommand::Revoke { id, reason, wait } => {
+        KeysCommand::Revoke {
+            id,
+            reason,
+            line,
+            wait,
+        } => {
+            let mut query = vec![("reason", reason), ("wait", wait)];
+            query.extend(line.map(|line| ("line", line.to_string())));
             client
-                .call(
-                    Method::DELETE,
-                    &path(&id)?,
-                    &[("reason", reason), ("wait", wait)],
-                    None,
-                    None,
-                )
+                .call(Method::DELETE, &path(&id)?, &query, None, None)
                 .await?
         }
         KeysCommand::Signing(_) => return Ok(()),

@@ -4,14 +4,16 @@
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use shared::id::{ClientId, SigningKeyId};
 
 use super::{CliError, Format, output, server};
 use crate::audit::Actor;
 use crate::config::Config;
 use crate::http::time::format_rfc3339;
 use crate::oauth::clients::{self, NewClient};
+use crate::revocation::{self, Wait};
 use crate::signing::{self, Purpose};
-use crate::{app::App, revocation};
+use crate::{app::App, keys};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClientsCommand {
@@ -29,6 +31,11 @@ pub(super) enum ClientsCommand {
     },
     /// List clients, oldest first
     List,
+    /// Disable a client for good, kill its tokens, and print the receipt
+    Disable {
+        /// Its id: cli_…
+        client_id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,7 +44,8 @@ pub(super) enum FeedCommand {
     Trust,
     /// Begin a new epoch with a fresh snapshot, when edges refuse the feed after a database was restored
     Recover,
-    /// Make this copy of a database the one that publishes, in a new epoch; the other copy must be stopped
+    /// Make this copy of a database the one that publishes, in a new epoch and with a new incarnation file; every other
+    /// copy must be stopped
     TakeOver,
 }
 
@@ -48,10 +56,17 @@ pub(super) enum SigningCommand {
         /// What the key signs
         #[arg(long, value_enum)]
         purpose: SigningPurpose,
+        /// Somebody else has the key: remove it at once, with everything that it signed. With a kid, that key instead of
+        /// the one that signs. Prints a new admin key where all of them are dead
+        #[arg(long, value_name = "KID", num_args = 0..=1, default_missing_value = SIGNER)]
+        compromised: Option<String>,
     },
     /// List signing keys and where they are in their lives
     List,
 }
+
+/// `--compromised` without a kid: the key that signs.
+const SIGNER: &str = "signer";
 
 /// The purposes whose keys are replaced.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,6 +95,10 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
         ClientsCommand::Create { name, scope, scopes } => {
             let created = create_client(&app, name, scope.as_deref(), &scopes).await?;
             output::object(&created, format);
+        }
+        ClientsCommand::Disable { client_id } => {
+            let disabled = disable_client(&app, &client_id).await?;
+            output::object(&disabled, format);
         }
         ClientsCommand::List => {
             let mut tx = app.store.begin_read().await.map_err(anyhow::Error::from)?;
@@ -149,10 +168,47 @@ async fn create_client(
     }))
 }
 
+async fn disable_client(app: &App, id: &str) -> Result<Value, CliError> {
+    let id: ClientId = id.parse().map_err(|error| CliError::Usage(format!("{error}")))?;
+    let mut tx = app.store.begin().await.map_err(anyhow::Error::from)?;
+    let actor = Actor::command_line();
+    let client = clients::disable(&mut tx, &app.random, id, &actor, app.clock.now())
+        .await
+        .map_err(anyhow::Error::from)?
+        .ok_or_else(|| {
+            CliError::Refused("there is no such client; see `portcullis clients list`".to_owned())
+        })?;
+    tx.commit().await.map_err(anyhow::Error::from)?;
+    // A running server pushes it; without one the edge is listed as pending.
+    let receipt = revocation::await_receipt(app, &id.to_string(), Wait::Effective)
+        .await
+        .map_err(anyhow::Error::from)?;
+    let mut answer = json!({
+        "client_id": client.id,
+        "name": client.name,
+        "disabled_at": client.disabled_at.map(format_rfc3339),
+    });
+    let receipt = serde_json::to_value(receipt).map_err(anyhow::Error::from)?;
+    if let (Some(answer), Value::Object(receipt)) = (answer.as_object_mut(), receipt) {
+        answer.extend(receipt);
+    }
+    Ok(answer)
+}
+
 pub(super) async fn signing(config: Config, command: SigningCommand, format: Format) -> Result<(), CliError> {
     let app = server::open(config).await?;
     match command {
-        SigningCommand::Rotate { purpose } => {
+        SigningCommand::Rotate {
+            purpose,
+            compromised: Some(which),
+        } => {
+            let replaced = replace_compromised(&app, purpose.into(), &which).await?;
+            output::object(&replaced, format);
+        }
+        SigningCommand::Rotate {
+            purpose,
+            compromised: None,
+        } => {
             let mut tx = app.store.begin().await.map_err(anyhow::Error::from)?;
             let actor = Actor::command_line();
             let id = signing::rotate(
@@ -190,6 +246,41 @@ pub(super) async fn signing(config: Config, command: SigningCommand, format: For
         }
     }
     Ok(())
+}
+
+async fn replace_compromised(app: &App, purpose: Purpose, which: &str) -> Result<Value, CliError> {
+    let which = (which != SIGNER).then(|| signing_key_id(which)).transpose()?;
+    let (actor, now) = (Actor::command_line(), app.clock.now());
+    let mut tx = app.store.begin().await.map_err(anyhow::Error::from)?;
+    let replaced =
+        signing::replace_compromised(&mut tx, &app.keyring, &app.random, purpose, which, &actor, now)
+            .await
+            .map_err(anyhow::Error::from)?;
+    let admin = match replaced.new {
+        Some(drawn) if purpose == Purpose::ApiKey => Some(
+            keys::create_admin(&mut tx, app, drawn, &actor, now)
+                .await
+                .map_err(|error| anyhow::anyhow!(error.problem().detail.clone()))?,
+        ),
+        _ => None,
+    };
+    tx.commit().await.map_err(anyhow::Error::from)?;
+    Ok(json!({
+        "purpose": purpose.as_str(),
+        "removed": replaced.removed.iter().map(|id| id.kid()).collect::<Vec<_>>(),
+        "new_signing_key": replaced.new.map(|(id, _)| id.kid()),
+        "api_keys_revoked": replaced.api_keys,
+        "admin_key_id": admin.as_ref().map(|made| made.key.id),
+        "admin_key": admin.as_ref().map(|made| made.plain.expose()),
+    }))
+}
+
+/// `k3`, as `portcullis keys signing list` shows it.
+fn signing_key_id(kid: &str) -> Result<SigningKeyId, CliError> {
+    kid.strip_prefix('k')
+        .and_then(|number| number.parse().ok())
+        .and_then(SigningKeyId::from_u64)
+        .ok_or_else(|| CliError::Usage("--compromised takes a kid such as k3, or nothing".to_owned()))
 }
 
 pub(super) async fn feed(config: Config, command: FeedCommand, format: Format) -> Result<(), CliError> {

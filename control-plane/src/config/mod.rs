@@ -12,7 +12,7 @@ mod tests;
 mod validate;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
@@ -42,6 +42,10 @@ pub struct Config {
     /// A file of mode 0600 that holds the master key; created on first start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub master_key_file: Option<PathBuf>,
+    /// Names the copy of the database that publishes; made on first start. Without it `portcullis-incarnation` beside the
+    /// master key file; beside the SQLite file, or in the working folder, if the key is in the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incarnation_file: Option<PathBuf>,
     /// The first part of every API key: `pc` in `pc_live_…`.
     pub brand: String,
     /// The environments whose keys this deployment issues and accepts.
@@ -141,6 +145,7 @@ impl Default for Config {
             database_url: "sqlite://portcullis.db".to_owned(),
             master_key: None,
             master_key_file: Some(PathBuf::from("portcullis-master.key")),
+            incarnation_file: None,
             brand: "pc".to_owned(),
             environments: vec![Environment::Live, Environment::Test, Environment::Dev],
             dev: false,
@@ -193,6 +198,25 @@ impl Default for Limits {
 }
 
 impl Config {
+    /// Where the incarnation file is.
+    pub fn incarnation_path(&self) -> PathBuf {
+        if let Some(path) = &self.incarnation_file {
+            return path.clone();
+        }
+        let neighbour = match (&self.master_key, &self.master_key_file) {
+            (None, Some(file)) => Some(file.as_path()),
+            _ => self.sqlite_file(),
+        };
+        let folder = neighbour.and_then(Path::parent).unwrap_or(Path::new(""));
+        folder.join("portcullis-incarnation")
+    }
+
+    fn sqlite_file(&self) -> Option<&Path> {
+        let rest = self.database_url.strip_prefix("sqlite:")?;
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        rest.split('?').next().map(Path::new)
+    }
+
     /// How often one line of keys may rotate itself in an hour.
     pub fn self_rotations_per_hour(&self) -> u64 {
         self.keys

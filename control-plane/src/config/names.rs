@@ -23,6 +23,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("database_url", Kind::Text),
     ("master_key", Kind::Text),
     ("master_key_file", Kind::Text),
+    ("incarnation_file", Kind::Text),
     ("brand", Kind::Text),
     ("environments", Kind::List),
     ("dev", Kind::Bool),

@@ -176,6 +176,7 @@ fn the_list_of_names_is_complete() {
     let full = Config {
         metrics_listen: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
         master_key: Some("x".into()),
+        incarnation_file: Some("i".into()),
         policy_file: Some("p".into()),
         bootstrap_file: Some("b".into()),
         keys: Keys {
@@ -213,5 +214,32 @@ fn the_list_of_names_is_complete() {
             (_, Kind::Edges) => "hub=http://127.0.0.1:1",
         };
         from("", &[(&variable(path), text)]).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+}
+
+#[test]
+fn the_incarnation_file_is_beside_what_is_not_copied_with_the_database() {
+    let env = ("PORTCULLIS_MASTER_KEY", "x");
+    for (file, variables, expected) in [
+        ("", &[][..], "portcullis-incarnation"),
+        (
+            "master_key_file = '/run/secrets/k'\ndatabase_url = 'sqlite:///var/a/b.db'",
+            &[],
+            "/run/secrets/portcullis-incarnation",
+        ),
+        (
+            "database_url = 'sqlite:///var/a/b.db?mode=rwc'",
+            &[env],
+            "/var/a/portcullis-incarnation",
+        ),
+        (
+            "database_url = 'postgres://u@h/d'",
+            &[env],
+            "portcullis-incarnation",
+        ),
+        ("incarnation_file = '/x/y'", &[env], "/x/y"),
+    ] {
+        let path = from(file, variables).expect("valid").incarnation_path();
+        assert_eq!(path, PathBuf::from(expected), "{file}");
     }
 }

@@ -67,6 +67,31 @@ async fn live_is_not_ready() {
     );
 }
 
+/// Whoever sends methods of their own makes one label of it, not one each.
+#[tokio::test]
+async fn methods_are_counted_under_known_names() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let test = TestApp::start().await;
+    for method in ["GET", "DELETE", "get", "SPAM1", "SPAM2"] {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        test.admin(method, "/v1/nothing", None).await;
+    }
+    let lines = counted.render();
+    let count = |method: &str| {
+        let labels = format!("{{method=\"{method}\",route=\"unmatched\",status=\"404\"}} ");
+        let line = lines.lines().find(|line| line.contains(&labels));
+        line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+    };
+    assert_eq!(
+        ["GET", "DELETE", "other"].map(count),
+        ["1", "1", "3"].map(|n| Some(n.to_owned())),
+        "{lines}"
+    );
+    assert!(!lines.contains("SPAM") && !lines.contains("\"get\""), "{lines}");
+}
+
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -116,6 +141,9 @@ async fn no_secret_is_logged() {
         Some(serde_json::json!({ key.clone(): 1 })),
     )
     .await;
+    // A key is a word, and any word may be a method.
+    let method = Method::from_bytes(key.as_bytes()).expect("a method");
+    test.admin(method, "/v1/auth/keys", None).await;
     test.app.store.close().await;
     assert_eq!(
         test.admin(Method::GET, "/v1/auth/keys", None).await.outcome(),

@@ -14,7 +14,7 @@ use shared::key::Environment;
 use shared::time::UnixSeconds;
 
 use super::json::{Cursor, IssuedView, KeyPage, KeyView, RotatedView};
-use super::{Idempotency, NewKey, Reason, Rotation, rules};
+use super::{Idempotency, NewKey, Reason, Revocation, Rotation, rules};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
@@ -213,6 +213,7 @@ fn rotation_answer(app: &App, rotated: &super::Rotated) -> Response {
 pub struct RevokeQuery {
     wait: Option<String>,
     reason: Option<String>,
+    line: Option<bool>,
 }
 
 /// The body of `DELETE /v1/auth/keys/{id}`, for those who prefer one.
@@ -220,6 +221,7 @@ pub struct RevokeQuery {
 #[serde(deny_unknown_fields)]
 pub struct RevokeBody {
     reason: Option<String>,
+    line: Option<bool>,
 }
 
 /// `DELETE /v1/auth/keys/{id}`
@@ -230,20 +232,27 @@ pub async fn revoke(
     StrictQuery(query): StrictQuery<RevokeQuery>,
     OptionalJson(body): OptionalJson<RevokeBody>,
 ) -> Result<Response, ApiError> {
-    let reason = match (query.reason, body.reason) {
-        (Some(_), Some(_)) => {
-            return Err(ApiError::invalid_field(
-                "reason",
-                "give it in the query or in the body, not in both",
-            ));
-        }
-        (Some(text), None) | (None, Some(text)) => text
+    let reason = match one_of("reason", query.reason, body.reason)? {
+        Some(text) => text
             .parse::<Reason>()
             .map_err(|expected| ApiError::invalid_field("reason", expected))?,
-        (None, None) => Reason::default(),
+        None => Reason::default(),
     };
-    let receipt = super::revoke(&app, &caller, key_id(&id)?, reason, wait(query.wait.as_deref())?).await?;
+    let revocation = Revocation {
+        reason,
+        line: one_of("line", query.line, body.line)?,
+        wait: wait(query.wait.as_deref())?,
+    };
+    let receipt = super::revoke(&app, &caller, key_id(&id)?, revocation).await?;
     Ok(([NO_STORE], Json(receipt)).into_response())
+}
+
+fn one_of<T>(field: &str, query: Option<T>, body: Option<T>) -> Result<Option<T>, ApiError> {
+    if query.is_some() && body.is_some() {
+        let detail = "give it in the query or in the body, not in both";
+        return Err(ApiError::invalid_field(field, detail));
+    }
+    Ok(query.or(body))
 }
 
 /// An id that is not even one is a key that is not there: the text is not repeated, it may be a whole key.

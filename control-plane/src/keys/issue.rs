@@ -148,7 +148,7 @@ pub(super) struct Draft {
 #[derive(Clone)]
 pub(super) struct Drawn {
     pub(super) id: KeyId,
-    signer: std::sync::Arc<signing::SigningKey>,
+    pub(super) signer: std::sync::Arc<signing::SigningKey>,
 }
 
 impl Drawn {

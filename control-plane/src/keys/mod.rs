@@ -2,6 +2,7 @@
 //!
 //! What it does not: sign (`signing`), tell the edge (`revocation`), check keys at the edge (crate `edge`).
 
+mod admin;
 pub mod api;
 mod issue;
 pub mod json;
@@ -11,8 +12,9 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use admin::create_admin;
 pub use issue::{Idempotency, Issued, NewKey, create};
-pub use revoke::{Reason, revoke};
+pub use revoke::{Reason, Revocation, revoke};
 pub use rotate::{Rotated, Rotation, rotate, rotate_itself};
 pub use rules::scopes as scopes_of;
 

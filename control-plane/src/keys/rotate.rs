@@ -128,7 +128,7 @@ async fn rotate_key(
 
     if overlap == 0 {
         let by = caller.actor().who;
-        old.revoked = Some(revoke::write(&mut tx, &old, Reason::Superseded, by, now).await?);
+        old.revoked = Some(revoke::write(&mut tx, app, &old, Reason::Superseded, by).await?);
     } else {
         let entry = Entry::NotAfter(Expiry {
             index: old.id.into(),
@@ -149,7 +149,7 @@ async fn rotate_key(
     metrics::counter!("portcullis_api_keys_rotated_total").increment(1);
 
     let receipt = match &old.revoked {
-        Some(_) => Some(revoke::receipt(app, &old, rotation.wait).await?),
+        Some(_) => Some(revoke::receipt(app, &old, old.id, rotation.wait).await?),
         None => None,
     };
     Ok(Rotated {

@@ -9,9 +9,8 @@ use shared::time::UnixSeconds;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::http::time::format_rfc3339;
+use crate::text::{self, MAX_NAME};
 
-/// The longest name, in characters.
-const MAX_NAME: usize = 100;
 /// The furthest expiry: beyond it, "never" is meant.
 const MAX_LIFETIME_SECONDS: u64 = 100 * 366 * 86_400;
 /// The longest overlap of a rotation.
@@ -28,13 +27,10 @@ pub(super) struct Grant {
 
 /// A name that a list can show.
 pub(super) fn name(text: &str) -> Result<String, ApiError> {
-    let trimmed = text.trim();
-    let length = trimmed.chars().count();
-    if !(1..=MAX_NAME).contains(&length) || trimmed.chars().any(char::is_control) {
-        let detail = format!("a name has 1 to {MAX_NAME} characters and no control characters");
-        return Err(ApiError::invalid_field("name", detail));
-    }
-    Ok(trimmed.to_owned())
+    let detail = || format!("a name has 1 to {MAX_NAME} characters, all of which can be seen");
+    text::name(text)
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError::invalid_field("name", detail()))
 }
 
 /// The scopes that a preset or a list names; exactly one of the two.

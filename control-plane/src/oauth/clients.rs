@@ -1,8 +1,9 @@
-//! OAuth clients: making one, with a secret that is shown once.
+//! OAuth clients: making one, with a secret that is shown once, and disabling one, which kills its tokens.
 
 use serde_json::json;
 use shared::base62;
 use shared::crypto::sha256;
+use shared::feed::{Entry, Subject};
 use shared::id::{ClientId, OrgId};
 use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
@@ -12,6 +13,7 @@ use crate::audit::{self, Actor, Event};
 use crate::random::{Random, RandomError};
 use crate::store::clients::Client;
 use crate::store::{StoreError, Tx};
+use crate::{revocation, text};
 
 /// Client ids are drawn below this.
 const ID_LIMIT: u64 = 1 << 32;
@@ -65,8 +67,8 @@ pub struct CreatedClient {
 /// Why a client was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The name is empty or too long.
-    #[error("a client's name has 1 to 100 characters")]
+    /// The name is empty, too long, or not what it looks like.
+    #[error("a client's name has 1 to 100 characters, all of which can be seen")]
     Name,
     /// No random numbers.
     #[error(transparent)]
@@ -85,10 +87,7 @@ pub async fn create(
     actor: &Actor,
     now: UnixMillis,
 ) -> Result<CreatedClient, CreateError> {
-    let name = new.name.trim().to_owned();
-    if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-        return Err(CreateError::Name);
-    }
+    let name = text::name(&new.name).ok_or(CreateError::Name)?.to_owned();
     let secret = ClientSecret::generate(brand, random)?;
     let client = Client {
         id: ClientId::from_u64(random.below(ID_LIMIT)?).ok_or(StoreError::Corrupt("client id"))?,
@@ -109,4 +108,31 @@ pub async fn create(
     };
     audit::record(tx, random, &event, now).await?;
     Ok(CreatedClient { client, secret })
+}
+
+/// Disables a client for good: it gets no token any more, and those that it has die at the edge. The receipt is that of the
+/// subject `cli_…`. A second call changes nothing. `None`: there is no such client.
+pub async fn disable(
+    tx: &mut Tx,
+    random: &Random,
+    id: ClientId,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<Option<Client>, StoreError> {
+    if let Some(not_before) = tx.disable_client(id, now).await? {
+        let subject = id.to_string();
+        let entry = Entry::NotBefore(Subject::Client(subject.clone()), not_before);
+        let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+        tx.insert_receipt(&subject, now, outbox).await?;
+        let client = tx.client(id).await?;
+        let event = Event {
+            org: client.as_ref().map(|client| client.org),
+            actor,
+            action: "client.disable",
+            target: subject,
+            detail: json!({ "not_before": not_before }),
+        };
+        audit::record(tx, random, &event, now).await?;
+    }
+    tx.client(id).await
 }

@@ -4,9 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use shared::crypto::{Algorithm, VerifyingKey, from_base64url};
+use shared::feed::{Entry, Subject};
 use shared::scope::ScopeSet;
 
-use super::clients::{CreateError, CreatedClient, NewClient, create};
+use super::clients::{CreateError, CreatedClient, NewClient, create, disable};
 use super::form::{Form, FormError};
 use crate::audit::Actor;
 use crate::testing::{Answer, TestApp};
@@ -314,7 +315,7 @@ async fn a_client_has_a_name_and_an_audit_row() {
     );
     assert!(!format!("{rows:?}{made:?}").contains(made.secret.expose()));
     assert!(made.secret.expose().len() >= "pc_secret_".len() + 43, "256 bits");
-    for name in ["", "  ", "a\nb"] {
+    for name in ["", "  ", "a\nb", "a\u{200b}b"] {
         let new = NewClient {
             org: test.made.org,
             name: name.to_owned(),
@@ -324,6 +325,52 @@ async fn a_client_has_a_name_and_an_audit_row() {
         let made = create(&mut tx, &test.app.random, "pc", new, &Actor::system(), now).await;
         assert!(matches!(made, Err(CreateError::Name)), "{name:?}");
     }
+}
+
+#[tokio::test]
+async fn a_disabled_client_gets_nothing_and_the_edge_is_told() {
+    let test = TestApp::start().await;
+    let (made, other) = (
+        client(&test, &["memory:read"]).await,
+        client(&test, &["memory:read"]).await,
+    );
+    let token = async |made: &CreatedClient| {
+        let header = basic(&made.client.id.to_string(), made.secret.expose());
+        let answer = post(&test, Some(&header), "grant_type=client_credentials").await;
+        answer.status.as_u16()
+    };
+    assert_eq!(token(&made).await, 200);
+    let now = test.app.clock.now();
+    let subject = made.client.id.to_string();
+    for _ in 0..2 {
+        let mut tx = test.app.store.begin().await.expect("tx");
+        let actor = Actor::command_line();
+        let done = disable(&mut tx, &test.app.random, made.client.id, &actor, now)
+            .await
+            .expect("done")
+            .expect("there is one");
+        assert_eq!(done.disabled_at, Some(now));
+        tx.commit().await.expect("commit");
+        test.clock.advance_ms(5000);
+    }
+    assert_eq!((token(&made).await, token(&other).await), (401, 200));
+
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let rows = tx.audit_of(&subject, 10).await.expect("rows");
+    let actions: Vec<_> = rows.iter().map(|row| row.action.as_str()).collect();
+    assert_eq!(actions, ["client.create", "client.disable"]);
+    let entry = Entry::NotBefore(Subject::Client(subject.clone()), now.seconds()).encode();
+    let pending = tx.pending_entries(1000).await.expect("rows");
+    let told: Vec<_> = pending
+        .iter()
+        .filter(|row| row.entry == entry)
+        .map(|row| row.id)
+        .collect();
+    let receipt = tx.receipt(&subject).await.expect("asked").expect("one");
+    assert_eq!(told, [receipt.outbox_id], "once, and the receipt waits for it");
+    let unknown = "cli_000000zzz".parse().expect("an id");
+    let nobody = disable(&mut tx, &test.app.random, unknown, &Actor::command_line(), now).await;
+    assert!(nobody.expect("asked").is_none());
 }
 
 #[test]

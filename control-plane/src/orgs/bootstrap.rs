@@ -26,6 +26,7 @@ use crate::audit::{self, Actor, Event};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::random::{Random, RandomError};
+use crate::revocation::incarnation;
 use crate::signing::{self, Keyring, Purpose};
 use crate::store::keys::ApiKey;
 use crate::store::orgs::{IssueSubjects, NewUser, Role};
@@ -78,7 +79,13 @@ pub async fn first_start(
     let now = clock.now();
 
     let mut tx = store.begin().await?;
-    if !tx.claim_installation(random.bytes()?, now).await? {
+    let incarnation_path = config.incarnation_path();
+    // One that is there is of a first start that came no further, or of a database that is gone.
+    let incarnation = match incarnation::read(&incarnation_path)? {
+        Some(known) => known,
+        None => random.bytes()?,
+    };
+    if !tx.claim_installation(incarnation, now).await? {
         // Another instance was first and shows them.
         return Ok(None);
     }
@@ -101,6 +108,8 @@ pub async fn first_start(
     if let Some(path) = &config.bootstrap_file {
         write_file(path, &made).with_context(|| format!("cannot write bootstrap_file {}", path.display()))?;
     }
+    // Before the commit too: a database without it does not publish.
+    incarnation::write(&incarnation_path, incarnation)?;
     tx.commit().await?;
     Ok(Some(made))
 }

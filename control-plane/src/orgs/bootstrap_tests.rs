@@ -96,6 +96,32 @@ async fn secrets_go_to_a_private_file() {
 }
 
 #[tokio::test]
+async fn the_incarnation_is_also_outside() {
+    let fresh = Fresh::new().await;
+    let path = fresh.folder.path().join("portcullis-incarnation");
+    // Left by a first start that came no further.
+    incarnation::write(&path, [3; 16]).expect("written");
+    fresh.start(true).await.expect("a start").expect("the first");
+    let mut tx = fresh.store.begin_read().await.expect("tx");
+    assert_eq!(tx.incarnation().await.expect("asked"), Some([3; 16]));
+    drop(tx);
+
+    let fresh = Fresh::new().await;
+    let path = fresh.folder.path().join("portcullis-incarnation");
+    fresh.start(true).await.expect("a start").expect("the first");
+    let known = incarnation::read(&path).expect("read").expect("written");
+    let mut tx = fresh.store.begin_read().await.expect("tx");
+    assert_eq!(tx.incarnation().await.expect("asked"), Some(known));
+    let permissions = std::fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(permissions & 0o777, 0o600);
+    drop(tx);
+    // Only the first start writes it: a copy that lost it stays a copy.
+    std::fs::remove_file(&path).expect("removed");
+    assert!(fresh.start(true).await.expect("a start").is_none());
+    assert_eq!(incarnation::read(&path).expect("read"), None);
+}
+
+#[tokio::test]
 async fn a_second_start_makes_nothing() {
     let fresh = Fresh::new().await;
     assert!(fresh.start(true).await.expect("a start").is_some());

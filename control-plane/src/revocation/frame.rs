@@ -1,7 +1,8 @@
 //! Outbox rows → the next frame of the chain, signed, in one transaction.
 //!
-//! Any number of instances may try at once: the primary key (epoch, seq) lets one through, and the number of stamped rows
-//! must be the number of framed ones. The others begin again. Only what was committed here is ever sent.
+//! Any number of instances may try at once. Whoever adds to the chain or ends an epoch first takes the row of `feed_state`
+//! ([`lock`]): an epoch that opened between our look at the head and our commit would lack the frame, and nothing would tell.
+//! The number of stamped rows must be the number of framed ones, or we begin again. Only what was committed is ever sent.
 
 use shared::crypto::Digest;
 use shared::feed::{self, Certificate, Entry, EnvelopeType, Frame, Head, Heartbeat, MAX_FRAME};
@@ -15,6 +16,8 @@ use crate::store::{Store, StoreError, Tx, uint};
 
 const MAX_ROWS: u32 = 4096;
 const ATTEMPTS: u32 = 16;
+/// How long a borrowed certificate counts: one question, and clocks that differ.
+const BORROWED_SECONDS: u64 = 5 * 60;
 
 /// Frames what is pending, as one frame; `None` if nothing is. Call it until it gives `None`.
 pub async fn frame_pending(
@@ -41,8 +44,28 @@ async fn frame_once(
     now: UnixMillis,
 ) -> Result<Option<Position>, FeedError> {
     let mut tx = store.begin().await?;
-    // The head before the rows: a rival that commits in between takes our place in the chain, not our rows.
-    let head = head(&mut tx).await?;
+    let Some(at) = write_frame(&mut tx, keyring, now).await? else {
+        return Ok(None);
+    };
+    tx.commit().await?;
+    metrics::counter!("portcullis_feed_frames_total").increment(1);
+    Ok(Some(at))
+}
+
+/// Keeps all others from adding to the chain and from ending the epoch. The first statement of every transaction that does.
+pub(super) async fn lock(tx: &mut Tx) -> Result<(), FeedError> {
+    tx.lock_feed().await?.ok_or(SigningError::NotInitialised)?;
+    Ok(())
+}
+
+/// Everything of a frame but the commit.
+pub(super) async fn write_frame(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    now: UnixMillis,
+) -> Result<Option<Position>, FeedError> {
+    lock(tx).await?;
+    let head = head(tx).await?;
     let rows = fitting(tx.pending_entries(MAX_ROWS).await?);
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Ok(None);
@@ -52,7 +75,7 @@ async fn frame_once(
         seq: head.seq.saturating_add(1),
     };
     let frame = Frame {
-        feed: signing::feed_id(&mut tx).await?,
+        feed: signing::feed_id(tx).await?,
         epoch: at.epoch,
         seq: at.seq,
         previous: head.digest,
@@ -60,7 +83,7 @@ async fn frame_once(
         entries: rows.iter().map(decode).collect::<Result<_, _>>()?,
     };
     let body = frame.encode();
-    let pen = Pen::take(&mut tx, keyring, at.epoch, now).await?;
+    let pen = Pen::take(tx, keyring, at.epoch, now).await?;
     let envelope = pen.sign(EnvelopeType::Frame, &body)?;
     let count = rows.len() as u64;
     tx.insert_frame(at, &Frame::digest(&body), Some(&envelope), count, now)
@@ -68,8 +91,6 @@ async fn frame_once(
     if tx.stamp_entries(first.id, last.id, at).await? != count {
         return Err(FeedError::Contended);
     }
-    tx.commit().await?;
-    metrics::counter!("portcullis_feed_frames_total").increment(1);
     metrics::counter!("portcullis_feed_entries_total").increment(count);
     let oldest = uint(first.created_at, "time").unwrap_or(now.0);
     #[expect(clippy::cast_precision_loss, reason = "a duration for a graph")]
@@ -145,6 +166,8 @@ pub(super) async fn heartbeat(
 pub(super) struct Pen {
     key: std::sync::Arc<SigningKey>,
     certificate: Certificate,
+    /// Under the number that cannot be removed.
+    borrowed: bool,
 }
 
 impl Pen {
@@ -157,10 +180,15 @@ impl Pen {
     ) -> Result<Self, FeedError> {
         let key = keyring.signer(tx, Purpose::Feed).await?;
         let certificate = signing::certificate(tx, keyring, &key, epoch, now).await?;
-        Ok(Self { key, certificate })
+        Ok(Self {
+            key,
+            certificate,
+            borrowed: false,
+        })
     }
 
-    /// In any transaction: with a certificate that is used once and not stored, under a number that nothing can have removed.
+    /// In any transaction: with a certificate that is not stored, under a number that nothing can have removed. It ends
+    /// within minutes, and what it signs changes nothing: it asks and it beats.
     pub(super) async fn borrow(
         tx: &mut Tx,
         keyring: &Keyring,
@@ -169,8 +197,13 @@ impl Pen {
     ) -> Result<Self, FeedError> {
         let key = keyring.signer(tx, Purpose::Feed).await?;
         let number = shared::id::SigningKeyId::from_u64(shared::id::LIMIT - 1).unwrap_or(key.id);
-        let certificate = signing::certify(tx, keyring, &key, number, epoch, now).await?;
-        Ok(Self { key, certificate })
+        let end = now.seconds().saturating_add(BORROWED_SECONDS);
+        let certificate = signing::certify(tx, keyring, &key, number, epoch, end).await?;
+        Ok(Self {
+            key,
+            certificate,
+            borrowed: true,
+        })
     }
 
     /// The stored certificate if there is one, for transactions that only read.
@@ -181,17 +214,24 @@ impl Pen {
         now: UnixMillis,
     ) -> Result<Self, FeedError> {
         let key = keyring.signer(tx, Purpose::Feed).await?;
-        let certificate = match tx.certificate(epoch, key.id.get()).await? {
-            Some(stored) => {
-                Certificate::decode(&stored).map_err(|_| StoreError::Corrupt("feed certificate"))?
-            }
-            None => signing::certify(tx, keyring, &key, key.id, epoch, now).await?,
+        let certificate = if let Some(stored) = tx.certificate(epoch, key.id.get()).await? {
+            Certificate::decode(&stored).map_err(|_| StoreError::Corrupt("feed certificate"))?
+        } else {
+            let end = now.seconds().saturating_add(signing::CERTIFICATE_SECONDS);
+            signing::certify(tx, keyring, &key, key.id, epoch, end).await?
         };
-        Ok(Self { key, certificate })
+        Ok(Self {
+            key,
+            certificate,
+            borrowed: false,
+        })
     }
 
     /// The signed envelope of a body.
     pub(super) fn sign(&self, kind: EnvelopeType, body: &[u8]) -> Result<Vec<u8>, FeedError> {
+        if self.borrowed && !matches!(kind, EnvelopeType::Fetch | EnvelopeType::Heartbeat) {
+            return Err(FeedError::Borrowed);
+        }
         Ok(feed::sign(kind, &self.certificate, body, |message| {
             self.key.sign_ed25519(message)
         })?)

@@ -8,7 +8,7 @@ use shared::time::UnixMillis;
 
 use super::edge_api::{self, Answer};
 use super::frame::{Pen, head, heartbeat, position};
-use super::{FeedError, recover};
+use super::{FeedError, incarnation, recover};
 use crate::app::App;
 use crate::config::Edge;
 use crate::store::feed::{Peer, Position};
@@ -190,9 +190,15 @@ pub(super) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standi
         .await?
         .is_some_and(|frame| frame.digest == theirs.digest);
     let current = head(tx).await?.epoch;
+    // A frame of ours that is not below the opening of the next epoch is not in its snapshot.
+    let contained = written
+        && tx
+            .opening_after(at.epoch)
+            .await?
+            .is_some_and(|opening| at.seq < opening);
     Ok(if written && at.epoch == current {
         Standing::At(at)
-    } else if at.epoch < current && (written || tx.is_absorbed(at, &theirs.digest).await?) {
+    } else if at.epoch < current && (contained || tx.is_absorbed(at, &theirs.digest).await?) {
         Standing::Behind
     } else {
         Standing::Stranger(theirs)
@@ -201,6 +207,7 @@ pub(super) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standi
 
 async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
     let mut tx = app.store.begin_read().await?;
+    incarnation::check(&mut tx, &app.config).await?;
     let end = head(&mut tx).await?;
     if matches!(standing, Standing::At(at) if at.epoch < end.epoch) {
         *standing = Standing::Behind;

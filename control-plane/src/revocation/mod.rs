@@ -12,12 +12,14 @@
 //! | `publish` | the tasks, and what they do each second |
 //! | `recover` | an edge knows more than we do, or a new epoch is asked for |
 //! | `receipt` | when nobody lets a revoked credential in any more |
+//! | `incarnation` | whether this copy of the database may publish |
 //! | `policy` | the route policy as a feed entry |
 //!
 //! What it does not: decide who may revoke what (the features do), or apply anything (the edge does).
 
 mod edge_api;
 mod frame;
+pub(crate) mod incarnation;
 mod link;
 mod policy;
 mod publish;
@@ -28,6 +30,7 @@ mod snapshot;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,7 +43,7 @@ use crate::store::feed::Position;
 use crate::store::{StoreError, Tx};
 
 pub use frame::frame_pending;
-pub use policy::publish_policy;
+pub use policy::{check_policy, publish_policy};
 pub use publish::start;
 pub use receipt::{Receipt, Wait, await_receipt};
 pub use recover::{recover, take_over};
@@ -71,6 +74,32 @@ pub enum FeedError {
     /// The state does not fit into a message any more.
     #[error("the state is too large for a snapshot")]
     TooLarge,
+    /// The edge would refuse the whole state.
+    #[error("{0} credentials would be revoked, more than an edge holds: nothing was changed")]
+    TooManyRevoked(u64),
+    /// A borrowed certificate changes nothing.
+    #[error("a borrowed certificate signs only questions and heartbeats")]
+    Borrowed,
+    /// This may be a copy of the database that publishes.
+    #[error(
+        "the incarnation file {file} {problem}, so this may be a copy of a database that publishes elsewhere: to publish \
+         from here, stop every other copy and run `portcullis feed take-over`",
+        file = file.display()
+    )]
+    Copy {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The incarnation file cannot be read or written.
+    #[error("cannot use the incarnation file {file}: {error}; `incarnation_file` sets another place", file = file.display())]
+    IncarnationFile {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// Two installations push to one edge.
     #[error(
         "this edge keeps getting another history: does a copy of this installation run? `portcullis feed take-over`"

@@ -1,14 +1,23 @@
 //! The route policy as an entry of the feed: published when it differs from the last one, with a line per rule that changed.
+//!
+//! Two things outlive a policy. Its scopes: issued keys hold places in the catalogue, so it only grows at its end. Its
+//! bound: an edge goes by it until it has the next policy, and its isolates so long again, so a tighter one counts later.
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use shared::feed::Entry;
 use shared::policy::{CompiledPolicy, Policy, Route};
 use shared::time::UnixMillis;
 
-use super::enqueue;
+use super::{FeedError, enqueue};
+use crate::app::App;
 use crate::signing::SigningError;
+use crate::store::feed::{FeedStateRow, NewPolicy};
 use crate::store::{StoreError, Tx, uint};
+
+/// The longest that a policy can let a route wait: for a document that this version cannot read.
+const LONGEST_BOUND_MS: u64 = 3_600_000;
 
 /// Puts the policy into the outbox if it is not the one that was published last; gives its version if so.
 pub async fn publish_policy(
@@ -16,29 +25,139 @@ pub async fn publish_policy(
     policy: &CompiledPolicy,
     now: UnixMillis,
 ) -> Result<Option<u64>, SigningError> {
+    tx.lock_feed().await?;
     let state = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
-    let json = policy.policy.to_json();
-    if json == state.policy {
+    if policy.policy.to_json() == state.policy {
         return Ok(None);
     }
+    announce(tx, &state, None, policy, now).await.map(Some)
+}
+
+/// Publishes the policy again, past the one that an edge has: edges may go by that one or by ours until they have this.
+pub(super) async fn republish(
+    tx: &mut Tx,
+    theirs: Option<(u64, &[u8])>,
+    policy: &CompiledPolicy,
+    now: UnixMillis,
+) -> Result<u64, SigningError> {
+    let state = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
+    announce(tx, &state, theirs, policy, now).await
+}
+
+/// Refuses a policy under which keys that were issued would mean something else.
+pub async fn check_policy(tx: &mut Tx, policy: &CompiledPolicy) -> Result<(), SigningError> {
+    match tx.feed_state().await? {
+        Some(state) => keeps_scopes(&state.policy, policy),
+        None => Ok(()),
+    }
+}
+
+async fn announce(
+    tx: &mut Tx,
+    state: &FeedStateRow,
+    theirs: Option<(u64, &[u8])>,
+    policy: &CompiledPolicy,
+    now: UnixMillis,
+) -> Result<u64, SigningError> {
+    keeps_scopes(&state.policy, policy)?;
+    let mut former_bound_ms = bound_ms(state, now)?;
     let known = uint(state.policy_version, "policy version")?;
-    let version = known.saturating_add(1);
-    if !tx.set_published_policy(known, version, &json).await? {
-        return Ok(None);
+    let mut version = known;
+    if let Some((their_version, json)) = theirs {
+        keeps_scopes(json, policy)?;
+        former_bound_ms = former_bound_ms.max(bound_of(json));
+        version = version.max(their_version);
     }
-    log_changes(
-        Policy::from_json(&state.policy).ok().as_ref(),
-        &policy.policy,
+    version = version.saturating_add(1);
+    let json = policy.policy.to_json();
+    let entry = Entry::Policy {
         version,
-    );
-    let entry = Entry::Policy { version, json };
-    enqueue(tx, "policy", &entry, now)
+        json: json.clone(),
+    };
+    let outbox = enqueue(tx, "policy", &entry, now)
         .await
         .map_err(|error| match error {
-            StoreError::Corrupt(_) => StoreError::Corrupt("route policy: it is larger than a frame").into(),
-            error => SigningError::Store(error),
+            StoreError::Corrupt(_) => StoreError::Corrupt("route policy: it is larger than a frame"),
+            error => error,
         })?;
-    Ok(Some(version))
+    let new = NewPolicy {
+        version,
+        json: &json,
+        bound_ms: policy.bound_ms(),
+        former_bound_ms,
+        outbox,
+    };
+    if !tx.set_published_policy(known, new).await? {
+        return Err(StoreError::Corrupt("policy version: it moved under a lock").into());
+    }
+    let old = Policy::from_json(&state.policy).ok();
+    log_changes(old.as_ref(), &policy.policy, version);
+    Ok(version)
+}
+
+/// How long an isolate may go by a state that its hub has left behind, at this moment and with what edges have by then.
+pub(super) fn bound_ms(state: &FeedStateRow, at: UnixMillis) -> Result<u64, StoreError> {
+    let bound = uint(state.policy_bound_ms, "bound")?;
+    let former = uint(state.former_bound_ms, "bound")?;
+    let over = match state.policy_acknowledged_at {
+        Some(since) => at >= UnixMillis(uint(since, "time")?).saturating_add(former),
+        None => false,
+    };
+    Ok(if over { bound } else { bound.max(former) })
+}
+
+/// Notes that every configured edge has the policy, once that is so: from then on the former bound runs out.
+pub(super) async fn note_acknowledged(app: &App) -> Result<(), FeedError> {
+    let mut tx = app.store.begin_read().await?;
+    let state = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
+    let (Some(outbox), None) = (state.policy_outbox, state.policy_acknowledged_at) else {
+        return Ok(());
+    };
+    let peers = tx.peers().await?;
+    let mut edges = app.config.edges.iter();
+    let all_known = edges.all(|edge| peers.iter().any(|peer| peer.name == edge.name));
+    if !all_known || !tx.is_acknowledged(outbox).await? {
+        return Ok(());
+    }
+    drop(tx);
+    // After the look: never before the last acknowledgement came.
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    tx.note_policy_acknowledged(outbox, now).await?;
+    Ok(tx.commit().await?)
+}
+
+fn bound_of(json: &[u8]) -> u64 {
+    Policy::from_json(json)
+        .ok()
+        .and_then(|policy| policy.compile().ok())
+        .map_or(LONGEST_BOUND_MS, |policy| policy.bound_ms())
+}
+
+/// Of a published document only this, so that a version that cannot read the rest still compares it.
+#[derive(Deserialize)]
+struct Published {
+    scopes: Vec<String>,
+}
+
+/// The published scopes are the first ones of the new policy.
+fn keeps_scopes(published: &[u8], policy: &CompiledPolicy) -> Result<(), SigningError> {
+    if published.is_empty() {
+        return Ok(());
+    }
+    let published: Published =
+        serde_json::from_slice(published).map_err(|_| StoreError::Corrupt("route policy"))?;
+    let scopes = policy.catalogue().all();
+    let moved = (1..)
+        .zip(published.scopes)
+        .find(|(place, was)| scopes.get(place - 1) != Some(was));
+    let Some((place, was)) = moved else {
+        return Ok(());
+    };
+    let is = scopes
+        .get(place - 1)
+        .map_or_else(|| "nothing".to_owned(), |name| format!("`{name}`"));
+    Err(SigningError::ScopesMoved { place, was, is })
 }
 
 /// A change shows what it opens: every rule that is new or altered, and every rule that went.

@@ -12,9 +12,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::link::{Link, Step};
-use super::{FeedError, Progress, frame, policy, snapshot};
+use super::{FeedError, Progress, frame, incarnation, policy, snapshot};
 use crate::app::App;
-use crate::signing::{self, Readiness};
+use crate::signing::{self, Readiness, SigningError};
 use crate::store::StoreError;
 
 /// How often the outbox is looked at when nobody wakes us: other instances and the command line write to it too.
@@ -53,6 +53,7 @@ impl Drop for Links {
 }
 
 async fn run(app: Arc<App>) -> Result<(), FeedError> {
+    wait_until_ours(&app).await?;
     forget_old_peers(&app).await?;
     let mut contacts = JoinSet::new();
     for edge in app.config.edges.iter().cloned() {
@@ -71,6 +72,8 @@ async fn run(app: Arc<App>) -> Result<(), FeedError> {
     loop {
         match round(&app).await {
             Ok(()) => {}
+            // Another took over: the links end with this.
+            Err(error @ FeedError::Copy { .. }) => return Err(error),
             Err(error) => tracing::error!(%error, "framing failed; it is tried again"),
         }
         if Instant::now() >= housekeeping {
@@ -92,8 +95,25 @@ async fn run(app: Arc<App>) -> Result<(), FeedError> {
     }
 }
 
+/// A copy says once that it is one, and waits for `feed take-over`. It is not ready until then.
+async fn wait_until_ours(app: &App) -> Result<(), FeedError> {
+    let mut told = false;
+    loop {
+        match incarnation::check(&mut app.store.begin_read().await?, &app.config).await {
+            Err(error @ FeedError::Copy { .. }) if !told => {
+                tracing::error!(%error, "nothing is published");
+                told = true;
+            }
+            Err(FeedError::Copy { .. }) => {}
+            outcome => return outcome,
+        }
+        tokio::time::sleep(HOUSEKEEPING).await;
+    }
+}
+
 /// Frames everything that is pending and tells the links where the chain ends.
-async fn round(app: &App) -> Result<(), FeedError> {
+pub(super) async fn round(app: &App) -> Result<(), FeedError> {
+    incarnation::check(&mut app.store.begin_read().await?, &app.config).await?;
     while frame::frame_pending(&app.store, &app.keyring, app.clock.now())
         .await?
         .is_some()
@@ -120,11 +140,12 @@ async fn keep_house(app: &App) -> Result<(), FeedError> {
     if due {
         snapshot::make(&app.store, &app.keyring, now).await?;
     }
+    policy::note_acknowledged(app).await?;
     advance_keys(app, now).await
 }
 
 /// Moves keys under rotation. Opens a write transaction only if one is on its way.
-async fn advance_keys(app: &App, now: UnixMillis) -> Result<(), FeedError> {
+pub(super) async fn advance_keys(app: &App, now: UnixMillis) -> Result<(), FeedError> {
     use signing::KeyState::{Pending, Retired};
     let on_the_way = |key: &Arc<signing::SigningKey>| {
         key.state == Pending || (key.state == Retired && key.purpose != signing::Purpose::ApiKey)
@@ -133,11 +154,12 @@ async fn advance_keys(app: &App, now: UnixMillis) -> Result<(), FeedError> {
         return Ok(());
     }
     let edges: Vec<String> = app.config.edges.iter().map(|edge| edge.name.clone()).collect();
+    let mut tx = app.store.begin().await?;
+    let state = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
     let readiness = Readiness {
         edges: &edges,
-        bound_ms: super::receipt::bound_ms(app),
+        bound_ms: super::receipt::bound_ms(app, &state, now)?,
     };
-    let mut tx = app.store.begin().await?;
     let moved = signing::advance(&mut tx, &app.keyring, &app.random, &readiness, now).await?;
     tx.commit().await?;
     if moved {

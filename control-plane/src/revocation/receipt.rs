@@ -4,6 +4,7 @@
 //! from a state without the revocation is past the bound of every route that denies on staleness. Strict routes need no
 //! bound. Once complete, a receipt is kept: asking again gives the same one.
 
+use std::cmp::Ordering;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use shared::time::UnixMillis;
 use tokio::time::Instant;
 
-use super::Progress;
+use super::{Progress, policy};
 use crate::app::App;
 use crate::http::time::Timestamp;
-use crate::store::feed::{Position, ReceiptRow};
+use crate::store::feed::{FeedStateRow, Position, ReceiptRow};
 use crate::store::{StoreError, uint};
 
 /// How often the database is asked when another process publishes.
@@ -62,12 +63,25 @@ pub struct Receipt {
     pub effective_at: Option<Timestamp>,
 }
 
-/// The longest that a route which denies on staleness may go by a state that an edge's hub has left behind.
-pub(super) fn bound_ms(app: &App) -> u64 {
-    if app.config.edges.is_empty() {
+/// The longest that a route which denies on staleness may go by a state that an edge's hub has left behind by then.
+pub(super) fn bound_ms(app: &App, state: &FeedStateRow, at: UnixMillis) -> Result<u64, StoreError> {
+    Ok(if app.config.edges.is_empty() {
         0
     } else {
-        app.config.feed.colo_ttl_ms.saturating_add(app.policy.bound_ms())
+        app.config
+            .feed
+            .colo_ttl_ms
+            .saturating_add(policy::bound_ms(state, at)?)
+    })
+}
+
+/// Whether an edge that stands at `theirs` has the frame at `ours`; `opening` is where the epoch after `ours` opened.
+pub(super) fn has_frame(theirs: Position, ours: Position, opening: Option<u64>) -> bool {
+    match theirs.epoch.cmp(&ours.epoch) {
+        Ordering::Less => false,
+        Ordering::Equal => theirs.seq >= ours.seq,
+        // The later epochs hold what the first of them opened with.
+        Ordering::Greater => opening.is_some_and(|opening| ours.seq < opening),
     }
 }
 
@@ -112,7 +126,15 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
         .await?
         .ok_or(StoreError::Corrupt("receipt: there is none"))?;
     let position = tx.outbox_position(row.outbox_id).await?;
+    let opening = match position {
+        Some(at) => tx.opening_after(at.epoch).await?,
+        None => None,
+    };
     let stored = tx.peers().await?;
+    let state = tx
+        .feed_state()
+        .await?
+        .ok_or(StoreError::Corrupt("feed: there is none"))?;
     drop(tx);
     // The time after the look, so that an acknowledgement is never dated before it came.
     let now = app.clock.now();
@@ -126,22 +148,23 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
             .find(|peer| peer.name == *edge)
             .map(|peer| (peer.position, peer.acked_at));
         let reached = |known: Option<(Position, UnixMillis)>| {
-            known.filter(|(at, _)| Some(*at) >= position).map(|(_, at)| at)
+            known
+                .filter(|(theirs, _)| position.is_some_and(|ours| has_frame(*theirs, ours, opening)))
+                .map(|(_, at)| at)
         };
         // Either tells the truth; the earlier moment is the tighter one.
-        position.and_then(|_| match (reached(here), reached(there)) {
+        match (reached(here), reached(there)) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
-        })
+        }
     };
     let edges = app.config.edges.iter().map(|edge| edge.name.clone());
     let (acknowledged, pending): (Vec<_>, Vec<_>) = edges.partition(|edge| has(edge).is_some());
-    let bound = bound_ms(app);
     let mut receipt = Receipt {
         seq: position.map(|at| at.seq),
         acknowledged,
         pending,
-        bound_ms: bound,
+        bound_ms: bound_ms(app, &state, now)?,
         effective_at: None,
     };
     if position.is_none() || !receipt.pending.is_empty() {
@@ -154,6 +177,9 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
         .max()
         .unwrap_or(now)
         .min(now);
+    // The bound when the last edge had it, not now: isolates counted from then.
+    let bound = bound_ms(app, &state, last)?;
+    receipt.bound_ms = bound;
     let effective_at = last.saturating_add(bound);
     let mut tx = app.store.begin().await?;
     let names = serde_json::to_string(&receipt.acknowledged).unwrap_or_default();

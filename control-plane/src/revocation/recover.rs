@@ -11,15 +11,15 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use shared::feed::{
-    Block, Entry, EnvelopeType, FetchRequest, Head, KeyRef, Refusal, Replica, Snapshot, State, Subject,
-    split_message,
+    Block, Entry, EnvelopeType, FetchRequest, Head, KeyRef, MAX_REVOKED, Refusal, Replica, Snapshot, State,
+    Subject, split_message,
 };
 use shared::id::{ClientId, KeyId, SigningKeyId, StatusIndex};
 use shared::time::UnixMillis;
 
 use super::frame::{self, Pen, position};
 use super::link::{Standing, standing};
-use super::{FeedError, edge_api, enqueue, pinned, policy, snapshot};
+use super::{FeedError, edge_api, enqueue, incarnation, pinned, policy, snapshot};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::config::Edge;
@@ -33,37 +33,55 @@ use crate::store::{StoreError, Tx, int, uint};
 pub async fn recover(app: &App, actor: &Actor) -> Result<u64, FeedError> {
     let _one_at_a_time = app.feed.0.recovery.lock().await;
     let mut tx = app.store.begin().await?;
-    let own = snapshot::rebuild(&mut tx, &app.keyring).await?;
-    let head = frame::head(&mut tx).await?;
+    frame::lock(&mut tx).await?;
+    incarnation::check(&mut tx, &app.config).await?;
+    let epoch = reopen(&mut tx, app, actor, "feed.recover").await?;
+    tx.commit().await?;
+    app.feed.wake();
+    Ok(epoch)
+}
+
+/// Makes this database the one that publishes: a new incarnation, here and in the file beside it, and a new epoch, which
+/// older copies cannot continue.
+pub async fn take_over(app: &App, actor: &Actor) -> Result<u64, FeedError> {
+    let _one_at_a_time = app.feed.0.recovery.lock().await;
+    let incarnation: [u8; 16] = app.random.bytes().map_err(SigningError::from)?;
+    let mut tx = app.store.begin().await?;
+    frame::lock(&mut tx).await?;
+    tx.set_incarnation(incarnation).await?;
+    let epoch = reopen(&mut tx, app, actor, "feed.take_over").await?;
+    // Before the commit: if one of the two is missing after a crash, nobody publishes until this is done again.
+    incarnation::write(&app.config.incarnation_path(), incarnation)?;
+    tx.commit().await?;
+    app.feed.wake();
+    Ok(epoch)
+}
+
+/// Everything of a new epoch but the commit. The caller holds the lock.
+pub(super) async fn reopen(
+    tx: &mut Tx,
+    app: &App,
+    actor: &Actor,
+    action: &'static str,
+) -> Result<u64, FeedError> {
+    let own = snapshot::rebuild(tx, &app.keyring).await?;
+    let head = frame::head(tx).await?;
     let opening = Opening {
         state: own.state().clone(),
         epoch: head.epoch + 1,
         seq: head.seq + 1,
         from: head.epoch,
     };
-    open_epoch(&mut tx, app, opening, actor, "feed.recover")
-        .await
-        .map(drop)?;
-    tx.commit().await?;
-    app.feed.wake();
+    open_epoch(tx, app, opening, actor, action).await.map(drop)?;
     Ok(head.epoch + 1)
 }
 
-/// Makes this database the one that publishes: a new incarnation and a new epoch, which older copies cannot continue.
-pub async fn take_over(app: &App, actor: &Actor) -> Result<u64, FeedError> {
-    let incarnation: [u8; 16] = app.random.bytes().map_err(SigningError::from)?;
-    let mut tx = app.store.begin().await?;
-    tx.set_incarnation(incarnation).await?;
-    tx.commit().await?;
-    recover(app, actor).await
-}
-
-struct Opening {
-    state: State,
-    epoch: u64,
-    seq: u64,
+pub(super) struct Opening {
+    pub(super) state: State,
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
     /// The epoch that ends.
-    from: u64,
+    pub(super) from: u64,
 }
 
 /// Takes over what an edge holds and we do not. Nothing happens if another instance did it meanwhile.
@@ -85,6 +103,8 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     let now = app.clock.now();
 
     let mut tx = app.store.begin().await?;
+    frame::lock(&mut tx).await?;
+    incarnation::check(&mut tx, &app.config).await?;
     if !is_stranger(&mut tx, theirs).await? {
         return Ok(());
     }
@@ -96,7 +116,6 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     let restored = apply(&mut tx, &state, now).await?;
     revoke_unknown(&mut tx, &mut state, now).await?;
     tx.close_index_blocks(None, now).await?;
-    adopt_policy(&mut tx, &state).await?;
     for head in [theirs, found] {
         tx.insert_absorbed_head(position(head), &head.digest, now).await?;
     }
@@ -111,7 +130,7 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     // What the state lacks goes out as the first frames of the epoch: signers where one was lost, blocks, our policy.
     signing::ensure_signers(&mut tx, &app.keyring, now).await?;
     signing::ensure_blocks(&mut tx, now).await?;
-    policy::publish_policy(&mut tx, &app.policy, now).await?;
+    policy::republish(&mut tx, state.policy(), &app.policy, now).await?;
     tx.commit().await?;
     app.keyring.reload(&mut app.store.begin_read().await?).await?;
     metrics::counter!("portcullis_feed_takeovers_total").increment(1);
@@ -342,27 +361,19 @@ pub(super) fn gaps(block: &Block, taken: &[i64]) -> Vec<(StatusIndex, StatusInde
     gaps
 }
 
-/// The version of our next policy must be past the one that the edge has.
-async fn adopt_policy(tx: &mut Tx, state: &State) -> Result<(), FeedError> {
-    let Some((version, json)) = state.policy() else {
-        return Ok(());
-    };
-    let known = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
-    let known = uint(known.policy_version, "policy version")?;
-    if version >= known {
-        tx.set_published_policy(known, version, json).await?;
-    }
-    Ok(())
-}
-
 /// Ends the current epoch and opens the next with a snapshot of this state, under a new certificate by the root.
-async fn open_epoch(
+pub(super) async fn open_epoch(
     tx: &mut Tx,
     app: &App,
     opening: Opening,
     actor: &Actor,
     action: &'static str,
 ) -> Result<State, FeedError> {
+    let revoked = opening.state.revoked_count();
+    // No edge would take such a snapshot, and there is no way back from a committed epoch.
+    if revoked > MAX_REVOKED {
+        return Err(FeedError::TooManyRevoked(revoked));
+    }
     let now = app.clock.now();
     let Opening {
         state,
@@ -389,7 +400,7 @@ async fn open_epoch(
         actor,
         action,
         target: format!("epoch {epoch}"),
-        detail: json!({ "seq": seq, "revoked": state.revoked_count() }),
+        detail: json!({ "seq": seq, "revoked": revoked }),
     };
     audit::record(tx, &app.random, &event, now).await?;
     Ok(state)

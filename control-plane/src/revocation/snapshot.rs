@@ -5,7 +5,7 @@
 use shared::feed::{EnvelopeType, MAX_MESSAGE, Replica, Snapshot};
 use shared::time::UnixMillis;
 
-use super::frame::{Pen, head, position};
+use super::frame::{Pen, head, lock, position};
 use super::{FeedError, pinned};
 use crate::signing::{Keyring, Purpose};
 use crate::store::feed::Position;
@@ -95,6 +95,7 @@ pub(super) async fn make(
     })
     .await?;
     let mut tx = store.begin().await?;
+    lock(&mut tx).await?;
     if super::frame::head(&mut tx).await?.epoch != head.epoch {
         return Ok(None);
     }

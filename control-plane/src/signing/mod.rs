@@ -35,9 +35,9 @@ pub use index::{draw_index, prune_indexes};
 pub use master::{MasterKey, MasterKeyError};
 pub use private::{PrivateKey, PrivateKeyError};
 pub use ring::{Keyring, SigningKey};
-pub use rotate::{Readiness, advance, rotate};
+pub use rotate::{Readiness, Replaced, advance, replace_compromised, rotate};
 pub use start::initialise;
-pub(crate) use start::{certificate, certify, ensure_signers, feed_id};
+pub(crate) use start::{CERTIFICATE_SECONDS, certificate, certify, ensure_signers, feed_id};
 
 /// What a key is for. One key per purpose, one purpose per key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,9 +160,27 @@ pub enum SigningError {
     /// A rotation of this purpose is under way.
     #[error("signing key {0} is still pending: wait until every edge has acknowledged it")]
     RotationPending(SigningKeyId),
+    /// Only what signs credentials is removed with what it signed.
+    #[error(
+        "a {0} key signs no credentials: rotate it without `--compromised`, the new one takes over at once"
+    )]
+    SignsNoCredentials(Purpose),
     /// The root is pinned in the edge's configuration.
     #[error("the root key is not rotated: the edge pins it in its configuration")]
     RootIsPinned,
+    /// Another catalogue than the one that issued keys were made under.
+    #[error(
+        "the policy's scopes must begin with those published before, in the same order, because issued keys hold their \
+         places: place {place} was `{was}` and is {is} now"
+    )]
+    ScopesMoved {
+        /// The first place that differs, from 1.
+        place: usize,
+        /// The published name.
+        was: String,
+        /// The name there now, quoted, or "nothing".
+        is: String,
+    },
     /// Every announced index block is used up or not yet acknowledged.
     #[error("no status index for {0}: the edge has not acknowledged the next block yet")]
     NoIndex(Purpose),

@@ -4,19 +4,23 @@
 //! acknowledged it and one bound has passed since, and retires its predecessor: an API-key signer's private half is
 //! destroyed there and then; an access-token key is removed when its last token has ended. A feed key needs no
 //! announcement (its certificate travels with all that it signs) and takes over at once.
+//!
+//! [`replace_compromised`] knows no overlap: the old key is removed at once, with everything that it signed.
 
 use serde_json::json;
 use shared::feed::{Entry, KeyRef};
-use shared::id::SigningKeyId;
+use shared::id::{SigningKeyId, StatusIndex};
 use shared::time::UnixMillis;
 
 use super::ring::{Keyring, SigningKey};
 use super::start::create_key;
 use super::{KeyState, Purpose, SigningError};
 use crate::audit::{self, Actor, Event};
+use crate::keys::Reason;
 use crate::random::Random;
 use crate::revocation;
-use crate::store::Tx;
+use crate::store::keys::Revoked;
+use crate::store::{StoreError, Tx, uint};
 
 /// An edge's clock may be behind ours by so much, twice.
 const SKEW_SECONDS: u64 = 120;
@@ -58,6 +62,107 @@ pub async fn rotate(
     }
     record(tx, random, "signing_key.create", &new, actor, now).await?;
     Ok(new.id)
+}
+
+/// What [`replace_compromised`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// What is trusted no more.
+    pub removed: Vec<SigningKeyId>,
+    /// What signs from now on, where the signer itself was removed, and a status index of its first block. Others are
+    /// drawn once every edge has acknowledged that block; who takes this one must know that it works only then.
+    pub new: Option<(SigningKeyId, StatusIndex)>,
+    /// How many API keys died with it.
+    pub api_keys: u64,
+}
+
+/// Removes a key that somebody else has: everything that it signed is dead as soon as the edge knows. `which` names one,
+/// perhaps retired long ago; without it the signer goes, and a pending successor, which was in the same drawer.
+pub async fn replace_compromised(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    random: &Random,
+    purpose: Purpose,
+    which: Option<SigningKeyId>,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<Replaced, SigningError> {
+    keyring.reload(tx).await?;
+    match purpose {
+        Purpose::Root => return Err(SigningError::RootIsPinned),
+        Purpose::Feed => return Err(SigningError::SignsNoCredentials(purpose)),
+        Purpose::ApiKey | Purpose::AccessToken => {}
+    }
+    let lost = |key: &SigningKey| match which {
+        Some(id) => key.id == id && key.state != KeyState::Removed,
+        None => matches!(key.state, KeyState::Active | KeyState::Pending),
+    };
+    let mut done = Replaced {
+        removed: Vec::new(),
+        new: None,
+        api_keys: 0,
+    };
+    for key in keyring.all() {
+        // In the order of their numbers, as `switch` takes them.
+        if key.purpose == purpose && lost(&key) && tx.disown_signing_key(key.id, now).await? {
+            done.api_keys += kill(tx, random, &key, actor, now).await?;
+            done.removed.push(key.id);
+        }
+    }
+    if let (Some(id), true) = (which, done.removed.is_empty()) {
+        return Err(SigningError::UnknownKey(id));
+    }
+    if tx.active_signing_key(purpose.as_str()).await?.is_none() {
+        let new = create_key(tx, keyring, purpose, KeyState::Active, now).await?;
+        record(tx, random, "signing_key.create", &new, actor, now).await?;
+        done.new = Some((new.id, first_index(tx, random, new.id, now).await?));
+    }
+    keyring.reload(tx).await?;
+    Ok(done)
+}
+
+/// Tells the edge that a disowned key counts no more, and the database that what it signed is revoked.
+async fn kill(
+    tx: &mut Tx,
+    random: &Random,
+    key: &SigningKey,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<u64, SigningError> {
+    tx.close_index_blocks(Some(key.id), now).await?;
+    let subject = format!("signing_key:{}", key.id);
+    let outbox = revocation::enqueue(tx, &subject, &Entry::KeyRemoved(KeyRef::Ours(key.id)), now).await?;
+    record(tx, random, "signing_key.compromise", key, actor, now).await?;
+    if key.purpose != Purpose::ApiKey {
+        return Ok(0);
+    }
+    let revoked = Revoked {
+        at: now,
+        reason: Reason::KeyCompromise.as_str().to_owned(),
+        by: actor.who.clone(),
+        outbox,
+    };
+    Ok(tx.revoke_keys_signed_by(key.id, &revoked).await?)
+}
+
+/// Takes an index of a key's first block, acknowledged or not.
+async fn first_index(
+    tx: &mut Tx,
+    random: &Random,
+    key: SigningKeyId,
+    now: UnixMillis,
+) -> Result<StatusIndex, SigningError> {
+    let blocks = tx.open_index_blocks(key).await?;
+    let block = blocks.first().ok_or(StoreError::Corrupt("index block"))?;
+    let (start, length) = (
+        uint(block.start, "index block")?,
+        uint(block.length, "index block")?,
+    );
+    let number = start.saturating_add(random.below(length)?);
+    let index = StatusIndex::from_u64(number).ok_or(StoreError::Corrupt("index block"))?;
+    // The block was made in this transaction: nobody else can have drawn from it.
+    tx.take_index(index, block.start, None, now).await?;
+    Ok(index)
 }
 
 /// Moves every key that is due one station further; true if one moved. Cheap when nothing is under way.

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::feed::{Certificate, Entry, FeedId, IssuingKey, KeyOwner, KeyRef};
 use shared::id::SigningKeyId;
 use shared::policy::CompiledPolicy;
-use shared::time::UnixMillis;
+use shared::time::{UnixMillis, UnixSeconds};
 
 use super::index::{SPARE_BLOCKS, allocate_blocks};
 use super::ring::{Keyring, SigningKey};
@@ -18,7 +18,7 @@ use crate::store::signing::SigningKeyRow;
 use crate::store::{StoreError, Tx, int};
 
 /// A feed key's certificate is renewed when less than half of this is left.
-const CERTIFICATE_SECONDS: u64 = 366 * 24 * 3600;
+pub(crate) const CERTIFICATE_SECONDS: u64 = 366 * 24 * 3600;
 
 /// Gives an empty database its feed, its keys, their first index blocks and the policy; false if it has them already.
 pub async fn initialise(
@@ -116,20 +116,21 @@ pub(crate) async fn certificate(
             return Ok(stored);
         }
     }
-    let fresh = certify(tx, keyring, key, key.id, epoch, now).await?;
+    let end = now.seconds().saturating_add(CERTIFICATE_SECONDS);
+    let fresh = certify(tx, keyring, key, key.id, epoch, end).await?;
     tx.insert_certificate(epoch, key.id.get(), &fresh.encode(), now)
         .await?;
     Ok(fresh)
 }
 
-/// A certificate for a feed key under any number, signed by the root and not stored.
+/// A certificate for a feed key under any number until a time, signed by the root and not stored.
 pub(crate) async fn certify(
     tx: &mut Tx,
     keyring: &Keyring,
     key: &SigningKey,
     number: SigningKeyId,
     epoch: u64,
-    now: UnixMillis,
+    not_after: UnixSeconds,
 ) -> Result<Certificate, SigningError> {
     let mut certificate = Certificate {
         feed: feed_id(tx).await?,
@@ -140,7 +141,7 @@ pub(crate) async fn certify(
             .material()
             .try_into()
             .map_err(|_| StoreError::Corrupt("feed key"))?,
-        not_after: now.seconds().saturating_add(CERTIFICATE_SECONDS),
+        not_after,
         root_signature: [0; 64],
     };
     let root = keyring.signer(tx, Purpose::Root).await?;

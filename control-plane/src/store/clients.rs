@@ -84,6 +84,24 @@ impl Tx {
         rows.into_iter().map(Client::try_from).collect()
     }
 
+    /// Disables a client and kills what it was issued until now. Gives the time T that the edge must know:
+    /// `max(now, last_iat)`, so that a skewed instance's issue is dead too. None if it was disabled before.
+    pub async fn disable_client(
+        &mut self,
+        client: ClientId,
+        now: UnixMillis,
+    ) -> Result<Option<UnixSeconds>, StoreError> {
+        let at: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "UPDATE clients SET disabled_at = $2, not_before_seconds = CASE
+                 WHEN not_before_seconds >= $3 AND not_before_seconds >= last_iat_seconds THEN not_before_seconds
+                 WHEN last_iat_seconds > $3 THEN last_iat_seconds
+                 ELSE $3 END
+             WHERE id = $1 AND disabled_at IS NULL
+             RETURNING not_before_seconds")
+            .bind(int(client.get())).bind(int(now.0)).bind(int(now.seconds().0)).fetch_optional(conn).await)?;
+        at.map(|at| uint(at, "time").map(UnixSeconds)).transpose()
+    }
+
     /// Dates an issue under a client: `earliest` (as its organisation allows), or one second past the client's own
     /// `not_before`; and remembers it. None if the client was disabled meanwhile.
     pub async fn client_issue_time(

@@ -20,6 +20,29 @@ pub struct FeedStateRow {
     pub policy_version: i64,
     /// That policy, as enqueued.
     pub policy: Vec<u8>,
+    /// Its bound.
+    pub policy_bound_ms: i64,
+    /// The bound that edges which lack it may still go by.
+    pub former_bound_ms: i64,
+    /// The outbox row that tells them.
+    pub policy_outbox: Option<i64>,
+    /// When every edge was seen to have it.
+    pub policy_acknowledged_at: Option<i64>,
+}
+
+/// A policy as it is noted when it is enqueued.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPolicy<'a> {
+    /// Its version.
+    pub version: u64,
+    /// The document.
+    pub json: &'a [u8],
+    /// Its bound.
+    pub bound_ms: u64,
+    /// The bound in force before it.
+    pub former_bound_ms: u64,
+    /// The outbox row that tells the edges.
+    pub outbox: i64,
 }
 
 /// An outbox row that no frame holds yet.
@@ -91,8 +114,20 @@ pub struct ReceiptRow {
 impl Tx {
     /// The feed of this installation, once it exists.
     pub async fn feed_state(&mut self) -> Result<Option<FeedStateRow>, StoreError> {
-        on_db!(self, conn => sqlx::query_as("SELECT feed_id, epoch, policy_version, policy FROM feed_state WHERE id = 1")
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT feed_id, epoch, policy_version, policy, policy_bound_ms, former_bound_ms, policy_outbox,
+                    policy_acknowledged_at
+             FROM feed_state WHERE id = 1")
             .fetch_optional(conn).await)
+    }
+
+    /// Keeps all others from adding to the chain and from ending the epoch, until the end of the transaction; gives the
+    /// epoch. Before anything else is read: what is read earlier may be out of date by then.
+    pub async fn lock_feed(&mut self) -> Result<Option<u64>, StoreError> {
+        let epoch: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "UPDATE feed_state SET epoch = epoch WHERE id = 1 RETURNING epoch")
+            .fetch_optional(conn).await)?;
+        epoch.map(|epoch| uint(epoch, "epoch")).transpose()
     }
 
     /// Creates the feed; false if there is one already.
@@ -101,10 +136,18 @@ impl Tx {
         feed_id: &[u8; 16],
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
-        let rows = rows_affected!(self, sqlx::query(
-            "INSERT INTO feed_state (id, feed_id, epoch, policy_version, policy, created_at) VALUES (1, $1, 1, 0, $2, $3)
-             ON CONFLICT (id) DO NOTHING")
-            .bind(feed_id.as_slice()).bind(Vec::<u8>::new()).bind(int(now.0)))?;
+        let rows = rows_affected!(
+            self,
+            sqlx::query(
+                "INSERT INTO feed_state
+                 (id, feed_id, epoch, policy_version, policy, policy_bound_ms, former_bound_ms, created_at)
+             VALUES (1, $1, 1, 0, $2, 0, 0, $3)
+             ON CONFLICT (id) DO NOTHING"
+            )
+            .bind(feed_id.as_slice())
+            .bind(Vec::<u8>::new())
+            .bind(int(now.0))
+        )?;
         Ok(rows == 1)
     }
 
@@ -123,14 +166,42 @@ impl Tx {
     pub async fn set_published_policy(
         &mut self,
         from: u64,
-        to: u64,
-        policy: &[u8],
+        policy: NewPolicy<'_>,
     ) -> Result<bool, StoreError> {
         let rows =
             rows_affected!(self, sqlx::query(
-            "UPDATE feed_state SET policy_version = $2, policy = $3 WHERE id = 1 AND policy_version = $1")
-            .bind(int(from)).bind(int(to)).bind(policy))?;
+            "UPDATE feed_state SET policy_version = $2, policy = $3, policy_bound_ms = $4, former_bound_ms = $5,
+                 policy_outbox = $6, policy_acknowledged_at = NULL
+             WHERE id = 1 AND policy_version = $1")
+            .bind(int(from)).bind(int(policy.version)).bind(policy.json).bind(int(policy.bound_ms))
+            .bind(int(policy.former_bound_ms)).bind(policy.outbox))?;
         Ok(rows == 1)
+    }
+
+    /// Notes that every edge has the policy that this outbox row told them; the first time counts.
+    pub async fn note_policy_acknowledged(
+        &mut self,
+        outbox: i64,
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query(
+                "UPDATE feed_state SET policy_acknowledged_at = $2
+             WHERE id = 1 AND policy_outbox = $1 AND policy_acknowledged_at IS NULL"
+            )
+            .bind(outbox)
+            .bind(int(now.0))
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Where the epoch after this one opened: its snapshot holds all that was framed before this number, and nothing else.
+    pub async fn opening_after(&mut self, epoch: u64) -> Result<Option<u64>, StoreError> {
+        let seq: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT seq FROM feed_frames WHERE epoch > $1 ORDER BY epoch, seq LIMIT 1")
+            .bind(int(epoch)).fetch_optional(conn).await)?;
+        seq.map(|seq| uint(seq, "seq")).transpose()
     }
 
     /// Stores the certificate of a feed key for an epoch.

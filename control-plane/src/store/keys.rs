@@ -389,6 +389,77 @@ impl Tx {
         Ok((uint(count, "count")?, millis(oldest)?))
     }
 
+    /// Holds a key for its revocation; false if it was revoked before. What is dated afterwards is not dated before a
+    /// change that this transaction had to wait for.
+    pub async fn hold_unrevoked(&mut self, id: KeyId) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query("UPDATE api_keys SET acted_at = acted_at WHERE id = $1 AND revoked_at IS NULL")
+                .bind(int(id.get()))
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Holds the first key of a line, dead or alive: whoever revokes the whole line waits here, and nowhere later.
+    pub async fn hold_line(&mut self, family: KeyId) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE api_keys SET acted_at = acted_at WHERE id = $1").bind(int(family.get()))
+        )?;
+        Ok(())
+    }
+
+    /// The keys of a line that are not revoked and whose overlap is not over, oldest first. One that can still be rotated
+    /// is always among them.
+    pub async fn open_line(&mut self, family: KeyId, now: UnixSeconds) -> Result<Vec<KeyId>, StoreError> {
+        let ids: Vec<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT id FROM api_keys
+             WHERE family = $1 AND revoked_at IS NULL AND (not_after_seconds IS NULL OR not_after_seconds > $2)
+             ORDER BY created_at, id")
+            .bind(int(family.get())).bind(int(now.0)).fetch_all(conn).await)?;
+        ids.into_iter().map(key_id).collect()
+    }
+
+    /// The keys that took over from this one, one after the other, as far as they are alive.
+    pub async fn live_successors(&mut self, id: KeyId, now: UnixSeconds) -> Result<Vec<KeyId>, StoreError> {
+        let ids: Vec<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "WITH RECURSIVE line (id, place) AS (
+                 SELECT rotated_to, 1 FROM api_keys WHERE id = $1
+                 UNION ALL
+                 SELECT k.rotated_to, line.place + 1 FROM line JOIN api_keys k ON k.id = line.id)
+             SELECT k.id FROM line JOIN api_keys k ON k.id = line.id
+             WHERE k.revoked_at IS NULL
+               AND (k.expires_at_seconds IS NULL OR k.expires_at_seconds > $2)
+               AND (k.not_after_seconds IS NULL OR k.not_after_seconds > $2)
+             ORDER BY line.place")
+            .bind(int(id.get())).bind(int(now.0)).fetch_all(conn).await)?;
+        ids.into_iter().map(key_id).collect()
+    }
+
+    /// The key of a line whose revocation reaches the edge last: one that waits for its frame, or the one in the latest
+    /// frame. Among committed rows the frames follow the numbers, so an edge that has this one has them all.
+    pub async fn last_revoked_of_line(&mut self, family: KeyId) -> Result<Option<KeyId>, StoreError> {
+        let id: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT k.id FROM api_keys k JOIN outbox o ON o.id = k.revoke_outbox
+             WHERE k.family = $1
+             ORDER BY CASE WHEN o.seq IS NULL THEN 0 ELSE 1 END, o.epoch DESC, o.seq DESC, o.id DESC
+             LIMIT 1")
+            .bind(int(family.get())).fetch_optional(conn).await)?;
+        id.map(key_id).transpose()
+    }
+
+    /// Revokes everything that a signing key has signed; gives how many keys that were.
+    pub async fn revoke_keys_signed_by(
+        &mut self,
+        signer: SigningKeyId,
+        revoked: &Revoked,
+    ) -> Result<u64, StoreError> {
+        rows_affected!(self, sqlx::query(
+            "UPDATE api_keys SET revoked_at = $2, revoked_reason = $3, revoked_by = $4, revoke_outbox = $5
+             WHERE signing_key = $1 AND revoked_at IS NULL")
+            .bind(int(signer.get())).bind(int(revoked.at.0)).bind(&revoked.reason).bind(&revoked.by).bind(revoked.outbox))
+    }
+
     /// Revokes a key; false if it was revoked before (whose revocation stands).
     pub async fn revoke_key(&mut self, id: KeyId, revoked: &Revoked) -> Result<bool, StoreError> {
         let rows = rows_affected!(self, sqlx::query(

@@ -7,11 +7,11 @@
 //! 1. Columns: `BIGINT`/`INTEGER` for ids and Unix times, `BYTEA`/`BLOB` for digests, `TEXT` for names, JSON and enums, a
 //!    nullable time where others put a boolean. SQLite tables are `STRICT`.
 //! 2. Only what both engines accept: `$n` (a number may be reused), `ON CONFLICT … DO NOTHING | DO UPDATE`, `RETURNING`,
-//!    `CASE`, `LIMIT $n`. Not: `FOR UPDATE`, `now()`, arrays, `ILIKE`, `GREATEST`, `::casts`, `SUM` (numeric there).
+//!    `CASE`, `LIMIT $n`, `WITH RECURSIVE`. Not: `FOR UPDATE`, `now()`, arrays, `ILIKE`, `GREATEST`, `::casts`, `SUM` (numeric there).
 //! 3. Times and ids come from Rust, never from the database.
 //! 4. A state change is compare-and-set: `UPDATE … WHERE … AND revoked_at IS NULL`, and the row count decides. PostgreSQL
 //!    runs READ COMMITTED: a row is locked by updating it, never by reading it.
-//! 5. Locks are taken in one order: calling key, org, workspace, membership, target, index block, outbox.
+//! 5. Locks are taken in one order: feed state, calling key, org, workspace, membership, target, index block, outbox.
 //! 6. SQLite write transactions begin with `BEGIN IMMEDIATE`; a plain `BEGIN` that reads and then writes fails with
 //!    "database is locked" whatever the busy timeout. `synchronous=FULL`: `NORMAL` may roll back an acknowledged
 //!    revocation at a power loss.
@@ -20,7 +20,7 @@
 
 pub mod audit;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 pub mod idempotency;
 pub mod keys;
 pub mod orgs;

@@ -153,6 +153,16 @@ impl Tx {
         id.map(org_id).transpose()
     }
 
+    /// The owner of an organisation who was there first, if one is active.
+    pub async fn first_owner(&mut self, org: OrgId) -> Result<Option<UserId>, StoreError> {
+        let id: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT m.user_id FROM memberships m JOIN users u ON u.id = m.user_id
+             WHERE m.org_id = $1 AND m.role = 'owner' AND m.suspended_at IS NULL AND u.deactivated_at IS NULL
+             ORDER BY m.created_at, m.user_id LIMIT 1")
+            .bind(int(org.get())).fetch_optional(conn).await)?;
+        id.map(user_id).transpose()
+    }
+
     /// Adds a user. A second one with the same e-mail address is a unique violation.
     pub async fn insert_user(&mut self, user: &NewUser<'_>, now: UnixMillis) -> Result<(), StoreError> {
         rows_affected!(

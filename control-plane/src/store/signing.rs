@@ -246,10 +246,13 @@ impl Tx {
     }
 
     /// Whether every edge that ever acknowledged anything has acknowledged this outbox row (and so its frame).
+    /// An edge in a later epoch has it if it was framed before the next epoch opened.
     pub async fn is_acknowledged(&mut self, outbox_id: i64) -> Result<bool, StoreError> {
         let missing: i64 = on_db!(self, conn => sqlx::query_scalar(
             "SELECT COUNT(*) FROM edge_peers p JOIN outbox o ON o.id = $1
-             WHERE o.seq IS NULL OR p.epoch < o.epoch OR (p.epoch = o.epoch AND p.seq < o.seq)")
+             WHERE o.seq IS NULL OR p.epoch < o.epoch OR (p.epoch = o.epoch AND p.seq < o.seq)
+                OR (p.epoch > o.epoch AND o.seq >= COALESCE(
+                    (SELECT f.seq FROM feed_frames f WHERE f.epoch > o.epoch ORDER BY f.epoch, f.seq LIMIT 1), 0))")
             .bind(outbox_id).fetch_one(conn).await)?;
         Ok(missing == 0)
     }

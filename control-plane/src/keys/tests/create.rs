@@ -134,6 +134,11 @@ async fn bad_requests_name_the_field() {
         (json!({"name": "", "scope": "read"}), "invalid_field", "name"),
         (json!({"name": "a\nb", "scope": "read"}), "invalid_field", "name"),
         (
+            json!({"name": "a\u{202e}b", "scope": "read"}),
+            "invalid_field",
+            "name",
+        ),
+        (
             json!({"name": "x".repeat(101), "scope": "read"}),
             "invalid_field",
             "name",

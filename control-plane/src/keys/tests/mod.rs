@@ -3,6 +3,7 @@
 mod access;
 mod create;
 mod end;
+mod line;
 mod list;
 mod together;
 

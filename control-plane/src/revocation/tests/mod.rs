@@ -1,5 +1,8 @@
 //! The publisher against a real consumer: `shared::feed::Replica` behind HTTP, which is the code that the hub runs.
 
+mod copies;
+mod epochs;
+mod policies;
 mod push;
 mod receipts;
 mod restore;
@@ -165,9 +168,13 @@ async fn give(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
 
 /// A control plane with one edge that trusts it.
 async fn pair() -> (TestApp, Hub) {
+    pair_on(None).await
+}
+
+async fn pair_on(store: Option<Store>) -> (TestApp, Hub) {
     let hub = Hub::start().await;
     let edge = hub.edge("hub");
-    let test = TestApp::start_with(|config| {
+    let test = TestApp::start_on(store, |config| {
         config.edges = vec![edge];
         config.feed.colo_ttl_ms = 0;
         config.feed.heartbeat_ms = 50;
@@ -218,6 +225,20 @@ async fn revoke(test: &TestApp, key: StatusIndex, wait: &str) -> serde_json::Val
     let answer = test.admin(Method::DELETE, &path, None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body
+}
+
+/// Another process on the same database, with another configuration.
+async fn beside(test: &TestApp, change: impl FnOnce(&mut Config)) -> anyhow::Result<Arc<App>> {
+    let mut config = test.app.config.clone();
+    change(&mut config);
+    let parts = Parts {
+        config,
+        store: test.app.store.clone(),
+        clock: test.clock.clone(),
+        random: Random::system(),
+        metrics: test.app.metrics.clone(),
+    };
+    App::build(parts).await
 }
 
 /// Another process on another database file, as after a restore.

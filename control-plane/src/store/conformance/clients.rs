@@ -62,6 +62,57 @@ pub(super) async fn a_clients_issue_is_dated(store: Store) {
     );
 }
 
+pub(super) async fn a_client_is_disabled_once(store: Store) {
+    let client = people_and_client(&store).await;
+    let now = NOW.seconds();
+    let fast = now.saturating_add(5);
+    let disable = async |prepare: i64| {
+        let mut tx = store.begin().await.expect("tx");
+        match prepare {
+            1 => assert!(
+                tx.client_issue_time(client.id, fast)
+                    .await
+                    .expect("dated")
+                    .is_some()
+            ),
+            2 => assert_eq!(
+                tx.raise_client_not_before(77, now.0 + 9).await.expect("raised"),
+                1
+            ),
+            _ => {}
+        }
+        let at = tx.disable_client(client.id, NOW).await.expect("disabled");
+        assert_eq!(
+            tx.client_issue_time(client.id, now).await.expect("asked"),
+            None,
+            "no token any more"
+        );
+        assert_eq!(
+            tx.disable_client(client.id, NOW).await.expect("asked"),
+            None,
+            "once"
+        );
+        let found = tx.client(client.id).await.expect("asked").expect("there");
+        assert_eq!(found.disabled_at, Some(NOW));
+        // Rolled back, for the next case.
+        at
+    };
+    assert_eq!(disable(0).await, Some(now));
+    assert_eq!(
+        disable(1).await,
+        Some(fast),
+        "an issue of a fast clock is dead too"
+    );
+    assert_eq!(
+        disable(2).await,
+        Some(now.saturating_add(9)),
+        "what was dead stays dead"
+    );
+    let unknown = ClientId::from_u64(78).expect("small");
+    let mut tx = store.begin().await.expect("tx");
+    assert_eq!(tx.disable_client(unknown, NOW).await.expect("asked"), None);
+}
+
 pub(super) async fn restrictions_are_only_tightened(store: Store) {
     people_and_client(&store).await;
     let mut tx = store.begin().await.expect("tx");

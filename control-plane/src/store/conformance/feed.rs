@@ -2,7 +2,7 @@
 
 use super::NOW;
 use super::installation::LATER;
-use crate::store::feed::{Peer, Position, ReceiptRow};
+use crate::store::feed::{NewPolicy, Peer, Position, ReceiptRow};
 use crate::store::{Store, int};
 
 pub(super) async fn a_receipt_is_completed_once(store: Store) {
@@ -71,13 +71,25 @@ pub(super) async fn snapshots_come_back_whole(store: Store) {
 }
 
 pub(super) async fn epochs_and_policies_are_compare_and_set(store: Store) {
+    let policy = |json| NewPolicy {
+        version: 1,
+        json,
+        bound_ms: 2000,
+        former_bound_ms: 5000,
+        outbox: 7,
+    };
     let mut tx = store.begin().await.expect("tx");
+    assert_eq!(tx.lock_feed().await.expect("asked"), None, "there is none");
     assert!(tx.insert_feed_state(&[3; 16], NOW).await.expect("made"));
     assert!(!tx.insert_feed_state(&[4; 16], NOW).await.expect("asked"));
     assert!(tx.advance_epoch(1, 4).await.expect("advanced"));
     assert!(!tx.advance_epoch(1, 5).await.expect("asked"));
-    assert!(tx.set_published_policy(0, 1, b"{}").await.expect("set"));
-    assert!(!tx.set_published_policy(0, 1, b"[]").await.expect("asked"));
+    assert_eq!(tx.lock_feed().await.expect("locked"), Some(4));
+    assert!(tx.set_published_policy(0, policy(b"{}")).await.expect("set"));
+    assert!(!tx.set_published_policy(0, policy(b"[]")).await.expect("asked"));
+    assert!(!tx.note_policy_acknowledged(8, NOW).await.expect("another"));
+    assert!(tx.note_policy_acknowledged(7, NOW).await.expect("noted"));
+    assert!(!tx.note_policy_acknowledged(7, LATER).await.expect("asked"));
     let state = tx.feed_state().await.expect("asked").expect("there");
     assert_eq!(
         (state.epoch, state.policy_version, state.policy),

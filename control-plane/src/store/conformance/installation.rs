@@ -9,7 +9,7 @@ use super::NOW;
 use crate::audit::Actor;
 use crate::random::Random;
 use crate::revocation::{self, frame_pending};
-use crate::signing::{self, KeyState, Keyring, MasterKey, Purpose, Readiness, SigningError};
+use crate::signing::{self, KeyState, Keyring, MasterKey, Purpose, Readiness, Replaced, SigningError};
 use crate::store::feed::{Peer, Position};
 use crate::store::{Store, Tx};
 
@@ -111,6 +111,19 @@ impl Installation {
         let id = signing::rotate(&mut tx, &self.keyring, &self.random, purpose, &actor, NOW).await?;
         tx.commit().await?;
         Ok(id)
+    }
+
+    pub(super) async fn replace_compromised(
+        &self,
+        purpose: Purpose,
+        which: Option<SigningKeyId>,
+    ) -> Result<Replaced, SigningError> {
+        let mut tx = self.tx().await;
+        let actor = Actor::command_line();
+        let (ring, random) = (&self.keyring, &self.random);
+        let done = signing::replace_compromised(&mut tx, ring, random, purpose, which, &actor, NOW).await?;
+        tx.commit().await?;
+        Ok(done)
     }
 
     pub(super) async fn advance(&self, edges: &[String], now: UnixMillis) -> bool {

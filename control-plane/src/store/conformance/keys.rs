@@ -1,13 +1,14 @@
 //! API keys: rows, lists, states.
 
-use shared::id::LIMIT;
+use shared::id::{KeyId, LIMIT, SigningKeyId};
 use shared::key::Environment;
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 
 use super::{NOW, filter, key_id, org, people, revoked, sample, workspace};
-use crate::store::Store;
+use crate::store::feed::Position;
 use crate::store::keys::{ApiKey, KeyFilter, KeyStatus, Reach};
+use crate::store::{Store, Tx};
 
 pub(super) async fn a_key_comes_back_as_it_went_in(store: Store) {
     let mut tx = people(&store).await;
@@ -292,4 +293,100 @@ pub(super) async fn rotations_are_counted_by_line(store: Store) {
         tx.count_rotations(key_id(2), NOW).await.expect("count"),
         (0, None)
     );
+}
+
+/// 1 → 2 → 3 → 4, and 9 of another line. 1's overlap is over, 2 is in its overlap.
+pub(super) async fn a_line_is_followed_to_its_end(store: Store) {
+    let mut tx = people(&store).await;
+    let now = NOW.seconds();
+    for number in [1, 2, 3, 4, 9] {
+        let member = number != 9;
+        tx.insert_key(&ApiKey {
+            rotated_from: (member && number > 1).then(|| key_id(number - 1)),
+            family: key_id(if member { 1 } else { 9 }),
+            // A clock that went back between two rotations changes nothing.
+            created_at: NOW.saturating_add(10 - number),
+            signing_key: SigningKeyId::from_u64(if number == 4 { 2 } else { 1 }).expect("small"),
+            ..sample(number)
+        })
+        .await
+        .expect("insert");
+    }
+    for (old, end) in [(1, now), (2, now.saturating_add(60)), (3, now.saturating_add(60))] {
+        assert!(tx.claim_rotation(key_id(old), end, now).await.expect("claim"));
+        tx.set_successor(key_id(old), key_id(old + 1))
+            .await
+            .expect("successor");
+    }
+    let ids = |keys: Vec<KeyId>| keys.into_iter().map(KeyId::get).collect::<Vec<_>>();
+    assert_eq!(ids(tx.open_line(key_id(1), now).await.expect("ids")), [4, 3, 2]);
+    for (of, successors) in [(1, vec![2, 3, 4]), (3, vec![4]), (4, vec![]), (9, vec![])] {
+        assert_eq!(
+            ids(tx.live_successors(key_id(of), now).await.expect("ids")),
+            successors,
+            "{of}"
+        );
+    }
+    tx.hold_line(key_id(1)).await.expect("held");
+    assert!(tx.hold_unrevoked(key_id(3)).await.expect("held"));
+    assert!(tx.revoke_key(key_id(3), &revoked(7)).await.expect("revoke"));
+    assert!(!tx.hold_unrevoked(key_id(3)).await.expect("asked"), "dead");
+    assert!(!tx.hold_unrevoked(key_id(99)).await.expect("asked"), "unknown");
+    assert_eq!(ids(tx.open_line(key_id(1), now).await.expect("ids")), [4, 2]);
+    assert_eq!(
+        ids(tx.live_successors(key_id(1), now).await.expect("ids")),
+        [2, 4],
+        "behind a dead one too"
+    );
+    let later = now.saturating_add(60);
+    assert_eq!(ids(tx.live_successors(key_id(1), later).await.expect("ids")), [4]);
+
+    let signer = SigningKeyId::from_u64(1).expect("small");
+    assert_eq!(
+        tx.revoke_keys_signed_by(signer, &revoked(8)).await.expect("done"),
+        3
+    );
+    assert_eq!(
+        tx.revoke_keys_signed_by(signer, &revoked(9)).await.expect("done"),
+        0
+    );
+    let key = tx.key(key_id(3)).await.expect("row").expect("key");
+    assert_eq!(key.revoked, Some(revoked(7)), "the first one stands");
+    assert_eq!(ids(tx.open_line(key_id(1), now).await.expect("ids")), [4]);
+}
+
+pub(super) async fn the_last_of_a_line_is_what_the_edge_gets_last(store: Store) {
+    let mut tx = people(&store).await;
+    let mut outbox = Vec::new();
+    for number in 1..=3 {
+        tx.insert_key(&ApiKey {
+            family: key_id(1),
+            ..sample(number)
+        })
+        .await
+        .expect("insert");
+        outbox.push(tx.enqueue_entry("test", &[0], NOW).await.expect("enqueued"));
+    }
+    let last = async |tx: &mut Tx| tx.last_revoked_of_line(key_id(1)).await.expect("asked");
+    assert_eq!(last(&mut tx).await, None);
+    // The third was revoked under the lowest number.
+    for (key, row) in [(1, 1), (2, 2), (3, 0)] {
+        assert!(
+            tx.revoke_key(key_id(key), &revoked(outbox[row]))
+                .await
+                .expect("revoke")
+        );
+    }
+    assert_eq!(
+        last(&mut tx).await,
+        Some(key_id(2)),
+        "all wait: the highest number"
+    );
+    let at = |epoch, seq| Position { epoch, seq };
+    for (row, position, expected) in [(2, at(1, 5), 1), (1, at(1, 6), 3), (0, at(2, 1), 3)] {
+        tx.stamp_entries(outbox[row], outbox[row], position)
+            .await
+            .expect("stamped");
+        assert_eq!(last(&mut tx).await, Some(key_id(expected)), "{position:?}");
+    }
 }

@@ -58,7 +58,7 @@ macro_rules! suite {
         }
     };
 }
-pub(super) use suite;
+pub(crate) use suite;
 
 suite! {
     people::{
@@ -75,6 +75,8 @@ suite! {
         a_status_follows_the_clock,
         a_dead_key_is_not_held,
         rotations_are_counted_by_line,
+        a_line_is_followed_to_its_end,
+        the_last_of_a_line_is_what_the_edge_gets_last,
     },
     races::{
         an_issue_that_waited_for_a_not_before_survives_it,
@@ -100,11 +102,14 @@ suite! {
         a_key_is_replaced_when_every_edge_has_it,
         a_token_key_goes_with_its_last_token,
         a_feed_key_takes_over_at_once,
+        a_compromised_key_goes_at_once,
+        a_retired_key_can_be_named,
         the_root_stays,
     },
     clients::{
         a_client_comes_back_as_it_went_in,
         a_clients_issue_is_dated,
+        a_client_is_disabled_once,
         restrictions_are_only_tightened,
     },
     outbox::{

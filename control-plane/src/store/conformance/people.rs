@@ -18,6 +18,8 @@ pub(super) async fn people_and_places(store: Store) {
     tx.commit().await.expect("commit");
     let mut tx = store.begin_read().await.expect("tx");
     assert_eq!(tx.first_org().await.expect("one"), Some(org(1)));
+    assert_eq!(tx.first_owner(org(1)).await.expect("one"), Some(user(2)));
+    assert_eq!(tx.first_owner(org(9)).await.expect("none"), None);
     assert_eq!(
         tx.user_by_email("ada@example.com").await.expect("row"),
         Some((user(2), Some("hash".to_owned())))

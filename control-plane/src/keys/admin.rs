@@ -1,0 +1,70 @@
+//! An admin key for the owner, made at the machine: when the signing key of API keys was compromised, every admin key is
+//! dead, and nobody could make another one over the API.
+
+use serde_json::json;
+use shared::id::{KeyId, SigningKeyId, StatusIndex};
+use shared::key::Environment;
+use shared::scope::ADMIN;
+use shared::time::UnixMillis;
+
+use super::issue::{Draft, Drawn, Issued};
+use super::rules::Grant;
+use crate::app::App;
+use crate::audit::{self, Actor, Event};
+use crate::error::ApiError;
+use crate::store::Tx;
+use crate::store::orgs::IssueSubjects;
+
+const NAME: &str = "admin key after a compromise";
+
+/// Issues the key under an index that was taken for it. It works at the edge as soon as the edge knows the index's block.
+pub async fn create_admin(
+    tx: &mut Tx,
+    app: &App,
+    (signing_key, index): (SigningKeyId, StatusIndex),
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<Issued, ApiError> {
+    let org = tx
+        .first_org()
+        .await?
+        .ok_or_else(|| ApiError::not_found("organisation"))?;
+    let user = tx
+        .first_owner(org)
+        .await?
+        .ok_or_else(|| ApiError::not_found("owner"))?;
+    let subjects = IssueSubjects {
+        org,
+        workspace: None,
+        user: Some(user),
+    };
+    let grant = Grant {
+        workspace: None,
+        // Live reaches the keys of every environment; a deployment without it gets the most that it has.
+        environment: *app.config.environments.iter().min().unwrap_or(&Environment::Live),
+        scopes: app.catalogue().parse([ADMIN]).map_err(ApiError::internal)?,
+        expires_at: None,
+    };
+    let draft = Draft {
+        org,
+        user,
+        grant,
+        issued_at: tx.issue_time(subjects, now.seconds()).await?,
+        drawn: Drawn {
+            id: KeyId::from(index),
+            signer: app.keyring.key(tx, signing_key).await?,
+        },
+    };
+    let (plain, masked) = draft.build(app)?;
+    let key = draft.row(NAME.to_owned(), masked, actor.who.clone(), now);
+    tx.insert_key(&key).await?;
+    let event = Event {
+        org: Some(org),
+        actor,
+        action: "api_key.create",
+        target: key.id.to_string(),
+        detail: json!({"name": key.name, "scopes": [ADMIN]}),
+    };
+    audit::record(tx, &app.random, &event, now).await?;
+    Ok(Issued { plain, key })
+}
