@@ -10,6 +10,7 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
 use crate::signing::Keyring;
@@ -35,6 +36,8 @@ pub struct App {
     pub keyring: Keyring,
     /// The publisher: wake it, ask whether it runs.
     pub feed: Feed,
+    /// Checks and hashes passwords, a few at a time.
+    pub passwords: Passwords,
     /// For calls to edges. No redirects.
     pub http: reqwest::Client,
     /// Renders `/metrics`.
@@ -83,6 +86,7 @@ impl App {
             policy,
             keyring,
             feed: Feed::default(),
+            passwords: Passwords::default(),
             http,
             metrics,
         }))

@@ -9,10 +9,11 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{revocation, signing};
+use crate::{oauth, revocation, sessions, signing};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
+const SEALED: Duration = Duration::from_secs(10);
 /// How long a create can be replayed.
 const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
 
@@ -21,6 +22,9 @@ pub fn start(app: &Arc<App>) {
     revocation::start(Arc::clone(app));
     every("forget old idempotency keys", HOUR, app, forget_idempotency);
     every("forget ended status indexes", HOUR, app, prune_indexes);
+    every("forget ended sessions", HOUR, app, sessions::forget);
+    every("forget ended grants", HOUR, app, forget_grants);
+    every("drop sealed successors", SEALED, app, drop_sealed);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
 
@@ -57,6 +61,20 @@ async fn forget_idempotency(app: Arc<App>) -> anyhow::Result<()> {
 async fn prune_indexes(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     signing::prune_indexes(&mut tx, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn forget_grants(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    oauth::grants::prune(&mut tx, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn drop_sealed(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    tx.drop_sealed(app.clock.now()).await?;
     tx.commit().await?;
     Ok(())
 }

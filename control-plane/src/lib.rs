@@ -17,9 +17,11 @@ pub mod jobs;
 pub mod keys;
 pub mod oauth;
 pub mod orgs;
+pub mod pages;
 pub mod random;
 pub mod revocation;
 pub mod routes;
+pub mod sessions;
 pub mod signing;
 pub mod store;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub(crate) mod testing;
 mod text;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -39,7 +42,6 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, routes::router(app))
-        .with_graceful_shutdown(stop)
-        .await
+    let service = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop).await
 }

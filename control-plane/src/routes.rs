@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{keys, oauth};
+use crate::{keys, oauth, pages, sessions};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -33,12 +33,24 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
         // OAuth
-        .route("/token", post(oauth::token::post))
         .route(
-            "/.well-known/oauth-authorization-server",
-            get(oauth::metadata::get),
+            "/authorize",
+            get(oauth::authorize::get).post(oauth::consent::post),
         )
-        .route("/.well-known/jwks.json", get(oauth::jwks::get))
+        .route("/introspect", post(oauth::introspect::post))
+        .merge(for_scripts())
+        // Sign-in
+        .route("/login", get(sessions::login::get).post(sessions::login::post))
+        .route("/logout", post(sessions::post_logout))
+        .route("/account", get(sessions::landing))
+        .route("/account/sessions", get(sessions::get_list))
+        .route("/account/sessions/end-all", post(sessions::end_everywhere))
+        .route("/account/sessions/{sid}/end", post(sessions::end_one))
+        .route(
+            "/account/password",
+            get(sessions::get_password).post(sessions::post_password),
+        )
+        .route(&pages::stylesheet_path(), get(pages::stylesheet))
         // Operation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
@@ -46,6 +58,30 @@ pub fn router(app: Arc<App>) -> Router {
         router = router.route("/metrics", get(health::metrics));
     }
     framed(router, app)
+}
+
+/// What programs in a browser call, from any origin. `/authorize` is never among them.
+fn for_scripts() -> Router<Arc<App>> {
+    use oauth::cors::{open, preflight};
+    Router::new()
+        .route("/token", post(oauth::token::post).options(preflight))
+        .route("/revoke", post(oauth::revoke::post).options(preflight))
+        .route(
+            "/userinfo",
+            get(oauth::userinfo::get)
+                .post(oauth::userinfo::get)
+                .options(preflight),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(oauth::metadata::get).options(preflight),
+        )
+        .route(
+            "/.well-known/openid-configuration",
+            get(oauth::metadata::get).options(preflight),
+        )
+        .route("/.well-known/jwks.json", get(oauth::jwks::get).options(preflight))
+        .route_layer(middleware::from_fn(open))
 }
 
 /// The listener of `metrics_listen`.

@@ -38,6 +38,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) raw: String,
 }
 
 impl Answer {
@@ -132,6 +134,7 @@ impl TestApp {
             status: parts.status,
             headers: parts.headers,
             body,
+            raw: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 
@@ -146,4 +149,15 @@ impl TestApp {
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         (answer.text("id"), answer.text("key"))
     }
+}
+
+/// Waits for what a task in the background does, for ten seconds at most.
+pub(crate) async fn eventually(mut check: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if check().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it did not happen");
 }

@@ -89,10 +89,14 @@ ids! {
     KeyId = "key";
     /// An OAuth client.
     ClientId = "cli";
+    /// What a person agreed to for a client: a family of tokens.
+    GrantId = "grt";
     /// A service account.
     ServiceId = "svc";
     /// An audit event.
     AuditId = "aud";
+    /// A sign-in session: `sid` in the tokens that were issued from it.
+    SessionId = "ses";
 }
 
 /// A position in the status lists: one per API key and one per OAuth grant (DESIGN: status index).

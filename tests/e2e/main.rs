@@ -40,6 +40,7 @@ mod hostile;
 mod jwt;
 mod keys;
 mod logs;
+mod oauth;
 mod oracle;
 mod panics;
 mod parity;

@@ -10,14 +10,15 @@ use super::{CliError, Format, output, server};
 use crate::audit::Actor;
 use crate::config::Config;
 use crate::http::time::format_rfc3339;
-use crate::oauth::clients::{self, NewClient};
+use crate::oauth::clients::{self, CreateError, NewClient};
 use crate::revocation::{self, Wait};
 use crate::signing::{self, Purpose};
+use crate::store::clients::ClientKind;
 use crate::{app::App, keys};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClientsCommand {
-    /// Make a client for `client_credentials`; its secret is printed once
+    /// Make a client: for `client_credentials`, and with redirect URIs to sign people in; its secret is printed once
     Create {
         /// What people call it
         #[arg(long)]
@@ -28,6 +29,15 @@ pub(super) enum ClientsCommand {
         /// Single scopes, separated by commas
         #[arg(long, value_delimiter = ',')]
         scopes: Vec<String>,
+        /// It runs in a browser or on people's machines and cannot keep a secret: it gets none
+        #[arg(long, requires = "redirect_uri")]
+        public: bool,
+        /// Where people are sent back to, in full; may be given several times. On loopback any port will do
+        #[arg(long, value_name = "URI")]
+        redirect_uri: Vec<String>,
+        /// How long a refresh token can be retried, in seconds: 0 to 300
+        #[arg(long, value_name = "SECONDS", default_value_t = clients::DEFAULT_GRACE_SECONDS)]
+        refresh_grace: u64,
     },
     /// List clients, oldest first
     List,
@@ -92,8 +102,25 @@ impl From<SigningPurpose> for Purpose {
 pub(super) async fn clients(config: Config, command: ClientsCommand, format: Format) -> Result<(), CliError> {
     let app = server::open(config).await?;
     match command {
-        ClientsCommand::Create { name, scope, scopes } => {
-            let created = create_client(&app, name, scope.as_deref(), &scopes).await?;
+        ClientsCommand::Create {
+            name,
+            scope,
+            scopes,
+            public,
+            redirect_uri,
+            refresh_grace,
+        } => {
+            let wanted = WantedClient {
+                name,
+                kind: if public {
+                    ClientKind::Public
+                } else {
+                    ClientKind::Confidential
+                },
+                redirect_uris: redirect_uri,
+                refresh_grace_seconds: refresh_grace,
+            };
+            let created = create_client(&app, wanted, scope.as_deref(), &scopes).await?;
             output::object(&created, format);
         }
         ClientsCommand::Disable { client_id } => {
@@ -112,7 +139,9 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                         "client_id": client.id,
                         "name": client.name,
                         "org": client.org,
+                        "kind": client.kind.as_str(),
                         "scopes": app.catalogue().names(client.scopes),
+                        "redirect_uris": client.redirect_uris,
                         "created_at": format_rfc3339(client.created_at),
                         "disabled_at": client.disabled_at.map(format_rfc3339),
                     })
@@ -120,7 +149,15 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                 .collect();
             output::table(
                 &rows,
-                &["client_id", "name", "org", "scopes", "created_at", "disabled_at"],
+                &[
+                    "client_id",
+                    "name",
+                    "kind",
+                    "org",
+                    "scopes",
+                    "created_at",
+                    "disabled_at",
+                ],
                 format,
             );
         }
@@ -128,9 +165,16 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
     Ok(())
 }
 
+struct WantedClient {
+    name: String,
+    kind: ClientKind,
+    redirect_uris: Vec<String>,
+    refresh_grace_seconds: u64,
+}
+
 async fn create_client(
     app: &App,
-    name: String,
+    wanted: WantedClient,
     scope: Option<&str>,
     scopes: &[String],
 ) -> Result<Value, CliError> {
@@ -144,7 +188,14 @@ async fn create_client(
         .await
         .map_err(anyhow::Error::from)?
         .context("run `portcullis migrate` first")?;
-    let new = NewClient { org, name, scopes };
+    let new = NewClient {
+        org,
+        name: wanted.name,
+        scopes,
+        kind: wanted.kind,
+        redirect_uris: wanted.redirect_uris,
+        refresh_grace_seconds: wanted.refresh_grace_seconds,
+    };
     let actor = Actor::command_line();
     let created = clients::create(
         &mut tx,
@@ -156,16 +207,21 @@ async fn create_client(
     )
     .await
     .map_err(|error| match error {
-        clients::CreateError::Name => CliError::Usage(error.to_string()),
-        error => CliError::Failed(error.into()),
+        CreateError::Random(_) | CreateError::Store(_) => CliError::Failed(error.into()),
+        error => CliError::Usage(error.to_string()),
     })?;
     tx.commit().await.map_err(anyhow::Error::from)?;
-    Ok(json!({
+    let mut shown = json!({
         "client_id": created.client.id,
-        "client_secret": created.secret.expose(),
         "name": created.client.name,
+        "kind": created.client.kind.as_str(),
         "scopes": app.catalogue().names(created.client.scopes),
-    }))
+        "redirect_uris": created.client.redirect_uris,
+    });
+    if let (Some(secret), Value::Object(members)) = (&created.secret, &mut shown) {
+        members.insert("client_secret".to_owned(), secret.expose().into());
+    }
+    Ok(shown)
 }
 
 async fn disable_client(app: &App, id: &str) -> Result<Value, CliError> {

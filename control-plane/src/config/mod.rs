@@ -74,6 +74,10 @@ pub struct Config {
     pub feed: Feed,
     /// Caps on what one caller may use.
     pub limits: Limits,
+    /// How long a sign-in lasts.
+    pub sessions: Sessions,
+    /// How often somebody may try to sign in.
+    pub sign_in: SignIn,
 }
 
 /// How log lines look.
@@ -102,6 +106,10 @@ pub struct Edge {
 pub struct Tokens {
     /// Lifetime of an access token.
     pub access_seconds: u64,
+    /// A grant ends when its refresh token is not used for so long.
+    pub refresh_idle_seconds: u64,
+    /// A grant ends after so long in any case.
+    pub refresh_max_seconds: u64,
 }
 
 /// API keys.
@@ -135,6 +143,33 @@ pub struct Limits {
     pub request_seconds: u64,
 }
 
+/// How long a sign-in lasts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
+    /// Without use.
+    pub idle_seconds: u64,
+    /// In any case.
+    pub max_seconds: u64,
+}
+
+/// How often somebody may try to sign in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignIn {
+    /// Attempts are counted for so long; then the count starts again.
+    pub window_seconds: u64,
+    /// Failures for one account in a window; without it 10, in `dev` 100,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures_per_account: Option<u64>,
+    /// Failures from one address (IPv6: one /64) in a window; without it 50, in `dev` 100,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures_per_address: Option<u64>,
+    /// The header in which a trusted proxy in front names the client; its last entry counts. Without it, the peer's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_header: Option<String>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -162,13 +197,19 @@ impl Default for Config {
             keys: Keys::default(),
             feed: Feed::default(),
             limits: Limits::default(),
+            sessions: Sessions::default(),
+            sign_in: SignIn::default(),
         }
     }
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { access_seconds: 3600 }
+        Self {
+            access_seconds: 3600,
+            refresh_idle_seconds: 30 * 86_400,
+            refresh_max_seconds: 90 * 86_400,
+        }
     }
 }
 
@@ -197,6 +238,26 @@ impl Default for Limits {
     }
 }
 
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            idle_seconds: 24 * 3600,
+            max_seconds: 7 * 24 * 3600,
+        }
+    }
+}
+
+impl Default for SignIn {
+    fn default() -> Self {
+        Self {
+            window_seconds: 900,
+            failures_per_account: None,
+            failures_per_address: None,
+            address_header: None,
+        }
+    }
+}
+
 impl Config {
     /// Where the incarnation file is.
     pub fn incarnation_path(&self) -> PathBuf {
@@ -215,6 +276,20 @@ impl Config {
         let rest = self.database_url.strip_prefix("sqlite:")?;
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         rest.split('?').next().map(Path::new)
+    }
+
+    /// Failures for one account in a window.
+    pub fn sign_in_failures_per_account(&self) -> u64 {
+        self.sign_in
+            .failures_per_account
+            .unwrap_or(if self.dev { 100_000 } else { 10 })
+    }
+
+    /// Failures from one address in a window.
+    pub fn sign_in_failures_per_address(&self) -> u64 {
+        self.sign_in
+            .failures_per_address
+            .unwrap_or(if self.dev { 100_000 } else { 50 })
     }
 
     /// How often one line of keys may rotate itself in an hour.

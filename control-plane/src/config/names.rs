@@ -34,12 +34,20 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("bootstrap_email", Kind::Text),
     ("edges", Kind::Edges),
     ("tokens.access_seconds", Kind::Integer),
+    ("tokens.refresh_idle_seconds", Kind::Integer),
+    ("tokens.refresh_max_seconds", Kind::Integer),
     ("keys.rotation_overlap_seconds", Kind::Integer),
     ("keys.self_rotations_per_hour", Kind::Integer),
     ("feed.heartbeat_ms", Kind::Integer),
     ("feed.receipt_wait_ms", Kind::Integer),
     ("feed.colo_ttl_ms", Kind::Integer),
     ("limits.request_seconds", Kind::Integer),
+    ("sessions.idle_seconds", Kind::Integer),
+    ("sessions.max_seconds", Kind::Integer),
+    ("sign_in.window_seconds", Kind::Integer),
+    ("sign_in.failures_per_account", Kind::Integer),
+    ("sign_in.failures_per_address", Kind::Integer),
+    ("sign_in.address_header", Kind::Text),
 ];
 
 /// Variables of the command line's client side and of `dev.env`: ours, but not configuration of the server.

@@ -183,6 +183,12 @@ fn the_list_of_names_is_complete() {
             self_rotations_per_hour: Some(1),
             ..Keys::default()
         },
+        sign_in: SignIn {
+            failures_per_account: Some(1),
+            failures_per_address: Some(1),
+            address_header: Some("x-forwarded-for".into()),
+            ..SignIn::default()
+        },
         ..Config::default()
     };
     let table = toml::Table::try_from(&full).expect("TOML");
@@ -208,6 +214,8 @@ fn the_list_of_names_is_complete() {
             ("log_format", _) => "text",
             (_, Kind::Text) => "pc",
             ("limits.request_seconds", _) => "30",
+            // No shorter than the idle limit.
+            ("sessions.max_seconds", _) => "604800",
             (_, Kind::Integer) => "7",
             (_, Kind::Bool) => "true",
             (_, Kind::List) => "a,b",

@@ -42,14 +42,56 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         return invalid("bootstrap_email", "must be an e-mail address");
     }
     positive("tokens.access_seconds", config.tokens.access_seconds, 86_400)?;
+    positive(
+        "tokens.refresh_max_seconds",
+        config.tokens.refresh_max_seconds,
+        31_536_000,
+    )?;
+    positive(
+        "tokens.refresh_idle_seconds",
+        config.tokens.refresh_idle_seconds,
+        31_536_000,
+    )?;
     positive("feed.heartbeat_ms", config.feed.heartbeat_ms, 60_000)?;
     positive("feed.receipt_wait_ms", config.feed.receipt_wait_ms, 60_000)?;
     positive("limits.request_seconds", config.limits.request_seconds, 600)?;
+    sign_in(config)?;
     if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
         return invalid(
             "limits.request_seconds",
             "must be longer than feed.receipt_wait_ms, or receipts are cut off",
         );
+    }
+    Ok(())
+}
+
+/// A session lasts at most 7 days, whatever is configured; a limit of zero would shut everybody out.
+fn sign_in(config: &Config) -> Result<(), ConfigError> {
+    const DAY: u64 = 24 * 3600;
+    positive("sessions.max_seconds", config.sessions.max_seconds, 7 * DAY)?;
+    positive(
+        "sessions.idle_seconds",
+        config.sessions.idle_seconds,
+        config.sessions.max_seconds,
+    )?;
+    positive("sign_in.window_seconds", config.sign_in.window_seconds, DAY)?;
+    let most = 1_000_000;
+    positive(
+        "sign_in.failures_per_account",
+        config.sign_in_failures_per_account(),
+        most,
+    )?;
+    positive(
+        "sign_in.failures_per_address",
+        config.sign_in_failures_per_address(),
+        most,
+    )?;
+    let header = config.sign_in.address_header.as_deref();
+    if header.is_some_and(|name| name.parse::<axum::http::HeaderName>().is_err()) {
+        return Err(ConfigError::Invalid {
+            key: "sign_in.address_header",
+            problem: "must be the name of a header, such as X-Forwarded-For".to_owned(),
+        });
     }
     Ok(())
 }

@@ -113,7 +113,7 @@ impl FromRequestParts<Arc<App>> for Admin {
 }
 
 /// The one bearer credential of a request (RFC 6750 §2.1). Query and body are never looked at.
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         let detail = "send an API key as `Authorization: Bearer pc_live_…`";

@@ -1,4 +1,5 @@
-//! The frame around every request: request id, log line, metrics, and the one place that writes problem+json bodies.
+//! The frame around every request: request id, log line, metrics, and the one place that writes problem+json bodies and
+//! error pages.
 //!
 //! What it does not log: paths, queries, bodies or headers. A secret may be in any of them; the route's pattern is logged.
 
@@ -16,6 +17,7 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::error::{Code, Problem};
+use crate::pages::{self, PageProblem};
 
 /// Sent with every answer; taken over from the request where it is harmless text.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,7 +41,15 @@ pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next
     let mut response = next.run(request).instrument(span.clone()).await;
 
     let problem = response.extensions_mut().remove::<Problem>();
+    let page = response.extensions_mut().remove::<PageProblem>();
     let code = problem.as_ref().map(|problem| problem.code.as_str());
+    let code = code.or_else(|| page.as_ref().map(|page| page.code));
+    if let Some(page) = page {
+        if let Some(cause) = &page.cause {
+            tracing::error!(parent: &span, error = format!("{cause:#}"), "internal error");
+        }
+        response = pages::render_error(&page, &id, response.headers());
+    }
     if let Some(problem) = problem {
         if let Some(cause) = &problem.cause {
             tracing::error!(parent: &span, error = format!("{cause:#}"), "internal error");

@@ -2,6 +2,7 @@
 //!
 //! What it does not: rules of any feature.
 
+pub mod address;
 pub mod auth;
 pub mod frame;
 pub mod health;

@@ -1,4 +1,4 @@
-//! Who is calling the token endpoint: `client_secret_basic` or `client_secret_post`, exactly one of them.
+//! Who is calling an OAuth endpoint: `client_secret_basic`, `client_secret_post`, or a public client that only says its name.
 //!
 //! What it does: find the credentials in a request, and compare a secret in constant time, doing the same work whether or
 //! not the client exists. What it does not: reach the database, or know other methods (`private_key_jwt`, mTLS).
@@ -13,12 +13,16 @@ use zeroize::Zeroizing;
 
 use super::error::OAuthError;
 use super::form::{Form, decode};
+use crate::app::App;
+use crate::audit::Actor;
+use crate::http::frame::RequestId;
+use crate::store::clients::{Client, ClientKind};
 
 /// A client's name and secret as presented. The secret is wiped on drop and never printed.
 pub struct ClientCredentials {
     /// The presented `client_id`, if it has the form of one.
     pub id: Option<ClientId>,
-    secret: Zeroizing<String>,
+    secret: Option<Zeroizing<String>>,
 }
 
 impl std::fmt::Debug for ClientCredentials {
@@ -58,7 +62,7 @@ impl ClientCredentials {
                 }
                 Ok(Self {
                     id: id.parse().ok(),
-                    secret,
+                    secret: Some(secret),
                 })
             }
             (None, Some(secret)) => {
@@ -67,18 +71,71 @@ impl ClientCredentials {
                     .ok_or_else(|| OAuthError::invalid_request("client_id is missing"))?;
                 Ok(Self {
                     id: id.parse().ok(),
-                    secret: Zeroizing::new(secret.to_owned()),
+                    secret: Some(Zeroizing::new(secret.to_owned())),
                 })
             }
-            (None, None) => Err(OAuthError::invalid_client("client authentication is required")),
+            (None, None) => match form.value("client_id") {
+                Some(id) => Ok(Self {
+                    id: id.parse().ok(),
+                    secret: None,
+                }),
+                None => Err(OAuthError::invalid_client("client authentication is required")),
+            },
         }
     }
 
-    /// Whether the secret is the one with this digest. Without a digest (unknown client) the same work ends in false.
-    pub fn matches(&self, digest: Option<&[u8; 32]>) -> bool {
-        let presented = sha256(self.secret.as_bytes());
-        let expected = digest.copied().unwrap_or_default();
-        bool::from(presented.ct_eq(&expected)) & digest.is_some()
+    /// Whether these are the credentials of this client. Without a client the same work ends in false.
+    pub fn are_of(&self, client: Option<&Client>) -> bool {
+        let Some(secret) = &self.secret else {
+            return client.is_some_and(|client| client.kind == ClientKind::Public);
+        };
+        let presented = sha256(secret.as_bytes());
+        let digest = client.and_then(|client| client.secret_digest);
+        bool::from(presented.ct_eq(&digest.unwrap_or_default())) & digest.is_some()
+    }
+}
+
+/// Reads the form of an OAuth endpoint and says which client sent it.
+pub(super) async fn identify(
+    app: &App,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Client, Form), OAuthError> {
+    // RFC 6749 §2.3.1: credentials must not be in the URI, where logs keep them. No parameter belongs there.
+    if query.is_some_and(|query| !query.is_empty()) {
+        return Err(OAuthError::invalid_request(
+            "parameters go into the body, not into the URL",
+        ));
+    }
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let form = Form::parse(content_type, body)?;
+    let credentials = ClientCredentials::find(headers, &form)?;
+    let client = authenticate(app, &credentials).await?;
+    Ok((client, form))
+}
+
+/// One answer for a wrong id, a wrong secret and a disabled client, after the same work.
+async fn authenticate(app: &App, credentials: &ClientCredentials) -> Result<Client, OAuthError> {
+    let mut tx = app.store.begin_read().await?;
+    let client = match credentials.id {
+        Some(id) => tx.client(id).await?,
+        None => None,
+    };
+    let matches = credentials.are_of(client.as_ref());
+    client
+        .filter(|client| matches && client.disabled_at.is_none())
+        .ok_or_else(|| OAuthError::invalid_client("client authentication failed"))
+}
+
+/// The client as the one who acts, for the audit trail.
+pub(super) fn actor(client: &Client, request: RequestId) -> Actor {
+    Actor {
+        who: client.id.to_string(),
+        credential: None,
+        request_id: Some(request.0),
     }
 }
 

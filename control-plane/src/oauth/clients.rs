@@ -9,12 +9,17 @@ use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
 use zeroize::Zeroizing;
 
+use super::redirect::{self, RedirectUriError};
 use crate::audit::{self, Actor, Event};
 use crate::random::{Random, RandomError};
-use crate::store::clients::Client;
+use crate::store::clients::{Client, ClientKind};
 use crate::store::{StoreError, Tx};
 use crate::{revocation, text};
 
+/// How long a refresh token can be retried, unless the client says otherwise.
+pub const DEFAULT_GRACE_SECONDS: u64 = 30;
+/// The longest that a refresh token can be retried.
+pub const MAX_GRACE_SECONDS: u64 = 300;
 /// Client ids are drawn below this.
 const ID_LIMIT: u64 = 1 << 32;
 
@@ -53,6 +58,12 @@ pub struct NewClient {
     pub name: String,
     /// The most it may ask for, and what it gets without asking.
     pub scopes: ScopeSet,
+    /// Whether it can keep a secret.
+    pub kind: ClientKind,
+    /// Where people may be sent back to, in full; without one it signs nobody in.
+    pub redirect_uris: Vec<String>,
+    /// How long a refresh token can be retried: 0 to [`MAX_GRACE_SECONDS`].
+    pub refresh_grace_seconds: u64,
 }
 
 /// A client that was just made. The only moment at which its secret is known.
@@ -60,8 +71,8 @@ pub struct NewClient {
 pub struct CreatedClient {
     /// What is kept.
     pub client: Client,
-    /// To be shown once.
-    pub secret: ClientSecret,
+    /// To be shown once; a public client has none.
+    pub secret: Option<ClientSecret>,
 }
 
 /// Why a client was not made.
@@ -70,6 +81,15 @@ pub enum CreateError {
     /// The name is empty, too long, or not what it looks like.
     #[error("a client's name has 1 to 100 characters, all of which can be seen")]
     Name,
+    /// A redirect URI that cannot be one.
+    #[error("{0}: {1}")]
+    RedirectUri(String, RedirectUriError),
+    /// A public client signs people in or does nothing.
+    #[error("a public client needs a redirect URI")]
+    NoRedirectUri,
+    /// Too long a grace time.
+    #[error("the grace time is 0 to {MAX_GRACE_SECONDS} seconds")]
+    Grace,
     /// No random numbers.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -78,7 +98,7 @@ pub enum CreateError {
     Store(#[from] StoreError),
 }
 
-/// Makes a confidential client that may use `client_credentials`.
+/// Makes a client. A confidential one may use `client_credentials`; one with redirect URIs signs people in.
 pub async fn create(
     tx: &mut Tx,
     random: &Random,
@@ -88,12 +108,27 @@ pub async fn create(
     now: UnixMillis,
 ) -> Result<CreatedClient, CreateError> {
     let name = text::name(&new.name).ok_or(CreateError::Name)?.to_owned();
-    let secret = ClientSecret::generate(brand, random)?;
+    for uri in &new.redirect_uris {
+        redirect::check(uri).map_err(|error| CreateError::RedirectUri(uri.clone(), error))?;
+    }
+    if new.kind == ClientKind::Public && new.redirect_uris.is_empty() {
+        return Err(CreateError::NoRedirectUri);
+    }
+    if new.refresh_grace_seconds > MAX_GRACE_SECONDS {
+        return Err(CreateError::Grace);
+    }
+    let secret = match new.kind {
+        ClientKind::Confidential => Some(ClientSecret::generate(brand, random)?),
+        ClientKind::Public => None,
+    };
     let client = Client {
         id: ClientId::from_u64(random.below(ID_LIMIT)?).ok_or(StoreError::Corrupt("client id"))?,
         org: new.org,
         name,
-        secret_digest: sha256(secret.expose().as_bytes()),
+        secret_digest: secret.as_ref().map(|secret| sha256(secret.expose().as_bytes())),
+        kind: new.kind,
+        redirect_uris: new.redirect_uris,
+        refresh_grace_seconds: new.refresh_grace_seconds,
         scopes: new.scopes,
         created_at: now,
         disabled_at: None,
@@ -104,7 +139,12 @@ pub async fn create(
         actor,
         action: "client.create",
         target: client.id.to_string(),
-        detail: json!({ "name": client.name, "scope_bits": client.scopes }),
+        detail: json!({
+            "name": client.name,
+            "kind": client.kind.as_str(),
+            "scope_bits": client.scopes,
+            "redirect_uris": client.redirect_uris,
+        }),
     };
     audit::record(tx, random, &event, now).await?;
     Ok(CreatedClient { client, secret })

@@ -17,6 +17,8 @@ pub enum ErrorCode {
     /// RFC 6749 §5.2.
     InvalidClient,
     /// RFC 6749 §5.2.
+    InvalidGrant,
+    /// RFC 6749 §5.2.
     InvalidRequest,
     /// RFC 6749 §5.2.
     InvalidScope,
@@ -27,6 +29,8 @@ pub enum ErrorCode {
     /// RFC 6749 §4.1.2.1, used here when the edge has not yet acknowledged what we need.
     TemporarilyUnavailable,
     /// RFC 6749 §5.2.
+    UnauthorizedClient,
+    /// RFC 6749 §5.2.
     UnsupportedGrantType,
 }
 
@@ -35,11 +39,13 @@ impl ErrorCode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
             Self::InvalidRequest => "invalid_request",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
         }
     }

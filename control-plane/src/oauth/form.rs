@@ -1,10 +1,10 @@
-//! The body of an OAuth request: `application/x-www-form-urlencoded`, read strictly (RFC 6749 appendix B).
+//! The parameters of an OAuth request: `application/x-www-form-urlencoded`, read strictly (RFC 6749 appendix B).
 //!
 //! A parameter that comes twice is an error, an empty one counts as absent (RFC 6749 §3.2), a bad escape is an error
 //! rather than a guess. What the parameters mean is decided by each endpoint. Values may be secrets: wiped on drop, and
 //! Debug shows names only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
 
@@ -54,7 +54,24 @@ impl Form {
             return Err(FormError::TooLarge);
         }
         let text = std::str::from_utf8(body).map_err(|_| FormError::Encoding)?;
-        let mut form = BTreeMap::new();
+        let (form, repeated) = Self::read(text)?;
+        if !repeated.is_empty() {
+            return Err(FormError::Repeated);
+        }
+        Ok(form)
+    }
+
+    /// Reads a query, and says which parameters came more than once: an authorization request has another answer for
+    /// `client_id` than for the rest.
+    pub fn from_query(query: &str) -> Result<(Self, BTreeSet<String>), FormError> {
+        if query.len() > MAX_BODY {
+            return Err(FormError::TooLarge);
+        }
+        Self::read(query)
+    }
+
+    fn read(text: &str) -> Result<(Self, BTreeSet<String>), FormError> {
+        let (mut form, mut repeated) = (BTreeMap::new(), BTreeSet::new());
         for (count, pair) in text.split('&').filter(|pair| !pair.is_empty()).enumerate() {
             if count >= MAX_PARAMETERS {
                 return Err(FormError::TooLarge);
@@ -63,10 +80,10 @@ impl Form {
             let name = decode(name).ok_or(FormError::Encoding)?;
             let value = decode(value).ok_or(FormError::Encoding)?;
             if form.insert(name.as_str().to_owned(), value).is_some() {
-                return Err(FormError::Repeated);
+                repeated.insert(name.as_str().to_owned());
             }
         }
-        Ok(Self(form))
+        Ok((Self(form), repeated))
     }
 
     /// The value of a parameter, unless it is absent or empty.
@@ -96,5 +113,7 @@ pub(super) fn decode(text: &str) -> Option<Zeroizing<String>> {
     }
     std::str::from_utf8(&bytes)
         .ok()
+        // No parameter has a NUL, and PostgreSQL takes none in a text.
+        .filter(|text| !text.contains('\0'))
         .map(|text| Zeroizing::new(text.to_owned()))
 }

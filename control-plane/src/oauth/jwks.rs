@@ -24,7 +24,6 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/jwk-set+json"),
         (header::CACHE_CONTROL, "public, max-age=300"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     ];
     (headers, json!({ "keys": keys }).to_string()).into_response()
 }

@@ -1,31 +1,55 @@
-//! `GET /.well-known/oauth-authorization-server` (RFC 8414): what this server can do, and nothing that it cannot.
+//! What this server can do, and nothing that it cannot: RFC 8414 at `/.well-known/oauth-authorization-server`, OpenID Connect
+//! Discovery at `/.well-known/openid-configuration`. One document serves both.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::scopes::Identity;
 use crate::app::App;
 
 /// Answers with the metadata document.
 pub async fn get(State(app): State<Arc<App>>) -> Response {
     let issuer = &app.config.issuer;
+    let scopes: Vec<&str> = Identity::NAMES
+        .into_iter()
+        .chain(app.catalogue().all().iter().map(String::as_str))
+        .collect();
+    let methods = ["client_secret_basic", "client_secret_post", "none"];
+    let secrets = ["client_secret_basic", "client_secret_post"];
     let document = json!({
         "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "scopes_supported": app.catalogue().all(),
-        // RFC 8414 §2 requires the member; there is no authorization endpoint, so there is no response type.
-        "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "scopes_supported": scopes,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": secrets,
+        // RFC 9207.
+        "authorization_response_iss_parameter_supported": true,
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "name", "email"],
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        // Its default is true (OpenID Connect Discovery §3).
+        "request_uri_parameter_supported": false,
     });
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "public, max-age=300"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     ];
     (headers, document.to_string()).into_response()
 }

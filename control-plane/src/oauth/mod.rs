@@ -1,17 +1,42 @@
-//! OAuth 2.1, as far as it goes today: clients get access tokens for themselves (`client_credentials`).
+//! OAuth 2.1 and OpenID Connect: people and programs get tokens, and give them back.
 //!
-//! `POST /token` reads in order: [`form`] → [`client_auth`] → [`token`] → [`access_token`]. Metadata (RFC 8414) names only
-//! what is really there. Errors have the bodies of RFC 6749 ([`error`]), not those of `/v1`.
-//! What it does not: sign people in, or accept tokens (the edge does).
+//! | path | file | does |
+//! | --- | --- | --- |
+//! | `/authorize` | [`authorize`], `request`, `consent` | a person lets a client in: a code goes back with the browser |
+//! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
+//! | `/revoke` | [`revoke`] | a token, and what came with it, ends at the edge too |
+//! | `/introspect`, `/userinfo` | [`introspect`], [`userinfo`], `effective` | what a token is worth; who is behind it |
+//! | `/.well-known/…` | [`metadata`], [`jwks`] | what is really there, and nothing else |
+//!
+//! A request to `/token` is read in order: [`form`] → [`client_auth`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
+//! one consent and all its tokens. Errors have the bodies of RFC 6749 ([`error`]), not those of `/v1`.
+//! What it does not: sign people in (`sessions` does), or accept access tokens for APIs (the edge does).
 
-pub mod access_token;
+pub mod authorize;
 pub mod client_auth;
 pub mod clients;
+pub mod consent;
+pub mod cors;
+mod effective;
 pub mod error;
+mod exchange;
 pub mod form;
+pub mod grants;
+pub mod introspect;
 pub mod jwks;
+pub mod jws;
 pub mod metadata;
+pub mod opaque;
+mod pair;
+mod pkce;
+pub mod redirect;
+mod refresh;
+mod request;
+pub mod revoke;
+pub mod scopes;
+mod seal;
 pub mod token;
+pub mod userinfo;
 
 #[cfg(test)]
 mod tests;

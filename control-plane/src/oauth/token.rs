@@ -1,58 +1,45 @@
-//! `POST /token` (RFC 6749 §3.2) with the grant `client_credentials` (§4.4).
+//! `POST /token` (RFC 6749 §3.2), and the grant `client_credentials` (§4.4); the others are in `exchange` and `refresh`.
 //!
-//! Every token takes one status index from the short-lived lists of the access-token key, so that each can be revoked
+//! Every client_credentials token takes one status index from the short-lived lists of the access-token key, so that each can be revoked
 //! alone. The index row is what is kept of a token; an audit row is not written.
 
 use std::sync::Arc;
 
-use axum::Json;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
 use shared::policy::same_resource;
 use shared::scope::ScopeSet;
 use shared::token::{Claims, Status, StatusReference};
 
-use super::access_token;
-use super::client_auth::ClientCredentials;
 use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
+use super::jws::{self, Type};
+use super::pair::{self, Granted};
+use super::{client_auth, exchange, refresh};
 use crate::app::App;
+use crate::http::frame::RequestId;
 use crate::signing::{self, Purpose};
-use crate::store::clients::Client;
+use crate::store::clients::{Client, ClientKind};
 use crate::store::orgs::IssueSubjects;
-
-/// RFC 6749 §5.1. The token is a secret: this type is never logged.
-#[derive(Serialize)]
-struct Granted {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: u64,
-    scope: String,
-}
 
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Extension(request): Extension<RequestId>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let outcome = grant(&app, query.as_deref(), &headers, &body).await;
+    let outcome = grant(&app, query.as_deref(), &headers, &body, request).await;
     let result = outcome
         .as_ref()
         .map_or_else(|error| error.code.as_str(), |_| "granted");
     metrics::counter!("portcullis_token_requests_total", "result" => result).increment(1);
     match outcome {
-        Ok(granted) => {
-            let mut response = Json(granted).into_response();
-            response
-                .headers_mut()
-                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
+        Ok(granted) => granted.into_response(),
         Err(error) => error.into_response(),
     }
 }
@@ -62,54 +49,43 @@ async fn grant(
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
+    request: RequestId,
 ) -> Result<Granted, OAuthError> {
-    // RFC 6749 §2.3.1: credentials must not be in the URI, where logs keep them. No parameter belongs there.
-    if query.is_some_and(|query| !query.is_empty()) {
-        return Err(OAuthError::invalid_request(
-            "parameters go into the body, not into the URL",
-        ));
-    }
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let form = Form::parse(content_type, body)?;
-    let credentials = ClientCredentials::find(headers, &form)?;
-    let client = authenticate(app, &credentials).await?;
+    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+    let actor = client_auth::actor(&client, request);
     match form.value("grant_type") {
         Some("client_credentials") => client_credentials(app, &client, &form).await,
+        Some("authorization_code") => exchange::grant(app, &client, &form, &actor).await,
+        Some("refresh_token") => refresh::grant(app, &client, &form, &actor).await,
         Some(_) => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
-            "this server grants client_credentials",
+            "this server grants authorization_code, refresh_token and client_credentials",
         )),
         None => Err(OAuthError::invalid_request("grant_type is missing")),
     }
 }
 
-/// One answer for a wrong id, a wrong secret and a disabled client, after the same work.
-async fn authenticate(app: &App, credentials: &ClientCredentials) -> Result<Client, OAuthError> {
-    let mut tx = app.store.begin_read().await?;
-    let client = match credentials.id {
-        Some(id) => tx.client(id).await?,
-        None => None,
-    };
-    let matches = credentials.matches(client.as_ref().map(|client| &client.secret_digest));
-    client
-        .filter(|client| matches && client.disabled_at.is_none())
-        .ok_or_else(|| OAuthError::invalid_client("client authentication failed"))
+/// RFC 8707 §2: one of ours, if any. There is one resource, so a grant is for it.
+pub(super) fn confirm_resource(app: &App, form: &Form) -> Result<(), OAuthError> {
+    match form.value("resource") {
+        Some(resource) if !same_resource(resource, &app.config.resource) => Err(OAuthError::new(
+            ErrorCode::InvalidTarget,
+            "the resource is not one that this server knows",
+        )),
+        _ => Ok(()),
+    }
 }
 
 async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<Granted, OAuthError> {
-    // 1. What is asked for: scopes within the client's own, and our one resource (RFC 8707 §2).
-    let scopes = requested_scopes(app, client, form)?;
-    if form
-        .value("resource")
-        .is_some_and(|resource| !same_resource(resource, &app.config.resource))
-    {
+    if client.kind == ClientKind::Public {
         return Err(OAuthError::new(
-            ErrorCode::InvalidTarget,
-            "the resource is not one that this server knows",
+            ErrorCode::UnauthorizedClient,
+            "client_credentials is for confidential clients",
         ));
     }
+    // 1. What is asked for: scopes within the client's own, and our one resource (RFC 8707 §2).
+    let scopes = requested_scopes(app, client, form)?;
+    confirm_resource(app, form)?;
     // 2. Date it, and give it an index, in one transaction that a `not_before` waits for or is seen by.
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
@@ -143,7 +119,7 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
         exp,
         iat,
         nbf: None,
-        jti: shared::crypto::base64url(&app.random.bytes::<16>().map_err(signing::SigningError::from)?),
+        jti: pair::jti(app)?,
         sid: None,
         org: Some(client.org),
         workspace: None,
@@ -152,12 +128,14 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
         }),
         cnf: None,
     };
-    let access_token = access_token::sign(&claims, &signer)?;
+    let access_token = jws::sign(Type::AccessToken, &claims, &signer)?;
     Ok(Granted {
         access_token,
         token_type: "Bearer",
         expires_in: exp.0.saturating_sub(now.seconds().0),
+        refresh_token: None,
         scope,
+        id_token: None,
     })
 }
 

@@ -14,7 +14,7 @@ use shared::feed::{
     Block, Entry, EnvelopeType, FetchRequest, Head, KeyRef, MAX_REVOKED, Refusal, Replica, Snapshot, State,
     Subject, split_message,
 };
-use shared::id::{ClientId, KeyId, SigningKeyId, StatusIndex};
+use shared::id::{ClientId, KeyId, SessionId, SigningKeyId, StatusIndex};
 use shared::time::UnixMillis;
 
 use super::frame::{self, Pen, position};
@@ -299,8 +299,16 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
                 Ok(client) => tx.raise_client_not_before(client.get(), time.0).await?,
                 Err(_) => 0,
             },
+            // With all that came of it: a refresh after the restore would be dated past what the edge knows.
+            Subject::Session(sid) => {
+                let ended = tx.end_grants_of_session(sid, now).await?;
+                match sid.parse::<SessionId>() {
+                    Ok(sid) => ended + tx.end_known_session(sid, now).await?,
+                    Err(_) => ended,
+                }
+            }
             // Not in this database yet: the state keeps them.
-            Subject::Session(_) | Subject::Issuer(_) | Subject::Index(_) | Subject::WorkspaceMember(..) => 0,
+            Subject::Issuer(_) | Subject::Index(_) | Subject::WorkspaceMember(..) => 0,
         };
     }
     Ok(restored)

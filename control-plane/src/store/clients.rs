@@ -1,10 +1,42 @@
 //! SQL for OAuth clients.
 
+use std::str::FromStr;
+
 use shared::id::{ClientId, OrgId};
 use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
 
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+
+/// Whether a client can keep a secret (RFC 6749 §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// In a browser or on somebody's machine: it has none.
+    Public,
+    /// On a server.
+    Confidential,
+}
+
+impl ClientKind {
+    /// The text in the database and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Confidential => "confidential",
+        }
+    }
+}
+
+impl FromStr for ClientKind {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        [Self::Public, Self::Confidential]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(StoreError::Corrupt("client kind"))
+    }
+}
 
 /// An OAuth client.
 #[derive(Clone, Debug)]
@@ -15,8 +47,14 @@ pub struct Client {
     pub org: OrgId,
     /// What people call it.
     pub name: String,
-    /// SHA-256 of its secret.
-    pub secret_digest: [u8; 32],
+    /// SHA-256 of its secret, if it is confidential.
+    pub secret_digest: Option<[u8; 32]>,
+    /// Whether it can keep a secret.
+    pub kind: ClientKind,
+    /// Where people may be sent back to, in full.
+    pub redirect_uris: Vec<String>,
+    /// How long a refresh token can be retried.
+    pub refresh_grace_seconds: u64,
     /// The most it may ask for, and what it gets without asking.
     pub scopes: ScopeSet,
     /// When it was made.
@@ -31,6 +69,9 @@ struct ClientRow {
     org_id: i64,
     name: String,
     secret_digest: Vec<u8>,
+    kind: String,
+    redirect_uris: String,
+    refresh_grace_seconds: i64,
     scopes: i64,
     created_at: i64,
     disabled_at: Option<i64>,
@@ -40,14 +81,20 @@ impl TryFrom<ClientRow> for Client {
     type Error = StoreError;
 
     fn try_from(row: ClientRow) -> Result<Self, StoreError> {
+        let kind: ClientKind = row.kind.parse()?;
+        let digest: [u8; 32] = row
+            .secret_digest
+            .try_into()
+            .map_err(|_| StoreError::Corrupt("client secret digest"))?;
         Ok(Self {
             id: ClientId::from_u64(uint(row.id, "client id")?).ok_or(StoreError::Corrupt("client id"))?,
             org: OrgId::from_u64(uint(row.org_id, "org id")?).ok_or(StoreError::Corrupt("org id"))?,
             name: row.name,
-            secret_digest: row
-                .secret_digest
-                .try_into()
-                .map_err(|_| StoreError::Corrupt("client secret digest"))?,
+            secret_digest: (kind == ClientKind::Confidential).then_some(digest),
+            kind,
+            redirect_uris: serde_json::from_str(&row.redirect_uris)
+                .map_err(|_| StoreError::Corrupt("redirect URIs"))?,
+            refresh_grace_seconds: uint(row.refresh_grace_seconds, "grace time")?,
             scopes: ScopeSet(row.scopes.cast_unsigned()),
             created_at: UnixMillis(uint(row.created_at, "time")?),
             disabled_at: row
@@ -61,17 +108,23 @@ impl TryFrom<ClientRow> for Client {
 impl Tx {
     /// Adds a client.
     pub async fn insert_client(&mut self, client: &Client) -> Result<(), StoreError> {
+        let redirect_uris =
+            serde_json::to_string(&client.redirect_uris).map_err(|_| StoreError::Corrupt("redirect URIs"))?;
         rows_affected!(self, sqlx::query(
-            "INSERT INTO clients (id, org_id, name, secret_digest, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+            "INSERT INTO clients (id, org_id, name, secret_digest, scopes, created_at, kind, redirect_uris, refresh_grace_seconds)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
             .bind(int(client.id.get())).bind(int(client.org.get())).bind(&client.name)
-            .bind(client.secret_digest.as_slice()).bind(client.scopes.0.cast_signed()).bind(int(client.created_at.0)))?;
+            .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.scopes.0.cast_signed())
+            .bind(int(client.created_at.0)).bind(client.kind.as_str()).bind(redirect_uris)
+            .bind(int(client.refresh_grace_seconds)))?;
         Ok(())
     }
 
     /// The client with this id.
     pub async fn client(&mut self, id: ClientId) -> Result<Option<Client>, StoreError> {
         let row: Option<ClientRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, name, secret_digest, scopes, created_at, disabled_at FROM clients WHERE id = $1")
+            "SELECT id, org_id, name, secret_digest, kind, redirect_uris, refresh_grace_seconds, scopes,
+                    created_at, disabled_at FROM clients WHERE id = $1")
             .bind(int(id.get())).fetch_optional(conn).await)?;
         row.map(Client::try_from).transpose()
     }
@@ -79,7 +132,8 @@ impl Tx {
     /// Every client, oldest first.
     pub async fn clients(&mut self) -> Result<Vec<Client>, StoreError> {
         let rows: Vec<ClientRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, name, secret_digest, scopes, created_at, disabled_at FROM clients ORDER BY created_at, id")
+            "SELECT id, org_id, name, secret_digest, kind, redirect_uris, refresh_grace_seconds, scopes,
+                    created_at, disabled_at FROM clients ORDER BY created_at, id")
             .fetch_all(conn).await)?;
         rows.into_iter().map(Client::try_from).collect()
     }

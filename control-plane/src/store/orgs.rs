@@ -190,6 +190,13 @@ impl Tx {
         row.map(|(id, hash)| Ok((user_id(id)?, hash))).transpose()
     }
 
+    /// The e-mail address and name of a user who is not deactivated.
+    pub async fn profile(&mut self, user: UserId) -> Result<Option<(String, String)>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT email, name FROM users WHERE id = $1 AND deactivated_at IS NULL")
+            .bind(int(user.get())).fetch_optional(conn).await)
+    }
+
     /// Adds a user to an organisation.
     pub async fn insert_membership(
         &mut self,

@@ -1,13 +1,31 @@
 //! Databases that lost something, and new epochs.
 
-use shared::feed::{Block, Entry};
-use shared::id::{KeyId, StatusIndex};
+use shared::feed::{Block, Entry, Subject};
+use shared::id::{KeyId, SessionId, StatusIndex};
 
 use super::{Hub, backup, head, key, pair, publish, reopen, revoke};
 use crate::audit::Actor;
 use crate::revocation::link::Link;
 use crate::revocation::{Wait, await_receipt, enqueue, frame_pending, recover, take_over};
 use crate::signing::{self, Purpose};
+use crate::store::sessions::SessionRow;
+use crate::testing::TestApp;
+
+fn session(test: &TestApp, sid: SessionId) -> SessionRow {
+    let now = test.clock.now();
+    SessionRow {
+        digest: [7; 32],
+        sid,
+        user: test.made.user,
+        org: test.made.org,
+        created_at: now,
+        last_seen_at: now,
+        auth_time: now,
+        expires_at: now.saturating_add(1000),
+        user_agent: "curl/8".to_owned(),
+        address: "192.0.2.1".to_owned(),
+    }
+}
 
 #[tokio::test]
 async fn a_restored_backup_learns_what_it_lost() {
@@ -114,6 +132,40 @@ async fn a_restored_backup_learns_what_it_lost() {
     // A second restart finds nothing to do.
     publish(&app, &mut Link::new(hub.edge("hub"))).await;
     assert_eq!(hub.position().map(|at| at.epoch), Some(2));
+}
+
+#[tokio::test]
+async fn a_session_that_ended_after_the_backup_stays_ended() {
+    let (test, hub) = pair().await;
+    let mut link = Link::new(hub.edge("hub"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = folder.path().join("old.db");
+    let sid = SessionId::from_u64(77).expect("small");
+    let mut tx = test.app.store.begin().await.expect("tx");
+    tx.insert_session(&session(&test, sid)).await.expect("a session");
+    tx.commit().await.expect("commit");
+    publish(&test.app, &mut link).await;
+    backup(&test, &old).await;
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let at = tx
+        .end_session(test.made.user, sid, now)
+        .await
+        .expect("asked")
+        .expect("ended");
+    let ended = Entry::NotBefore(Subject::Session(sid.to_string()), at);
+    enqueue(&mut tx, "test", &ended, now).await.expect("enqueued");
+    tx.commit().await.expect("commit");
+    publish(&test.app, &mut link).await;
+    test.app.store.close().await;
+
+    let app = reopen(&test, &old).await;
+    let mut link = Link::new(hub.edge("hub"));
+    publish(&app, &mut link).await;
+    publish(&app, &mut link).await;
+    let mut tx = app.store.begin_read().await.expect("tx");
+    let ended = tx.session_ended_at(sid).await.expect("asked");
+    assert!(ended.is_some(), "nobody's cookie works again");
 }
 
 #[tokio::test]

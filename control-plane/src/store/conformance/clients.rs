@@ -6,7 +6,7 @@ use shared::scope::ScopeSet;
 use super::NOW;
 use super::installation::index;
 use crate::store::Store;
-use crate::store::clients::Client;
+use crate::store::clients::{Client, ClientKind};
 use crate::store::signing::BlockRow;
 
 async fn people_and_client(store: &Store) -> Client {
@@ -15,7 +15,10 @@ async fn people_and_client(store: &Store) -> Client {
         id: ClientId::from_u64(77).expect("small"),
         org,
         name: "Batch".to_owned(),
-        secret_digest: [9; 32],
+        secret_digest: Some([9; 32]),
+        kind: ClientKind::Confidential,
+        redirect_uris: vec!["https://app.example.com/cb".to_owned()],
+        refresh_grace_seconds: 30,
         scopes: ScopeSet(1 << 63 | 1),
         created_at: NOW,
         disabled_at: None,

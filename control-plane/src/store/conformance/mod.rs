@@ -6,12 +6,14 @@
 mod clients;
 mod engine;
 mod feed;
+mod grants;
 mod installation;
 mod keys;
 mod outbox;
 mod people;
 mod races;
 mod rotation;
+mod sessions;
 mod signing;
 
 use shared::id::{AuditId, KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
@@ -111,6 +113,23 @@ suite! {
         a_clients_issue_is_dated,
         a_client_is_disabled_once,
         restrictions_are_only_tightened,
+    },
+    sessions::{
+        a_session_is_alive_within_its_limits,
+        a_secret_is_replaced_once,
+        an_end_is_dated_past_every_token,
+        what_an_edge_ended_is_ended_here,
+        an_account_signs_in_where_it_is_alive,
+        attempts_are_counted_by_window,
+        attempts_at_once_all_count,
+    },
+    grants::{
+        a_grant_is_held_moved_and_ended_once,
+        the_end_of_a_session_ends_its_grants,
+        an_index_lives_as_long_as_its_tokens,
+        a_code_is_taken_once_and_in_time,
+        a_family_has_one_head,
+        consents_add_up,
     },
     outbox::{
         a_first_start_makes_a_feed_once,

@@ -1,8 +1,13 @@
+mod authorize;
+mod code;
+mod refresh;
+mod revoke;
+mod support;
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
 use shared::crypto::{Algorithm, VerifyingKey, from_base64url};
 use shared::feed::{Entry, Subject};
 use shared::scope::ScopeSet;
@@ -10,7 +15,9 @@ use shared::scope::ScopeSet;
 use super::clients::{CreateError, CreatedClient, NewClient, create, disable};
 use super::form::{Form, FormError};
 use crate::audit::Actor;
+use crate::store::clients::ClientKind;
 use crate::testing::{Answer, TestApp};
+use support::outcome;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -22,6 +29,9 @@ async fn client(test: &TestApp, scopes: &[&str]) -> CreatedClient {
         org: test.made.org,
         name: "batch".to_owned(),
         scopes,
+        kind: ClientKind::Confidential,
+        redirect_uris: Vec::new(),
+        refresh_grace_seconds: 30,
     };
     let actor = Actor::command_line();
     let made = create(&mut tx, &app.random, "pc", new, &actor, app.clock.now())
@@ -29,6 +39,10 @@ async fn client(test: &TestApp, scopes: &[&str]) -> CreatedClient {
         .expect("a client");
     tx.commit().await.expect("commit");
     made
+}
+
+fn secret_of(made: &CreatedClient) -> &str {
+    made.secret.as_ref().expect("confidential").expose()
 }
 
 fn basic(id: &str, secret: &str) -> String {
@@ -47,18 +61,26 @@ async fn post(test: &TestApp, authorization: Option<&str>, body: &str) -> Answer
         .await
 }
 
-fn outcome(answer: &Answer) -> (u16, &str) {
-    (
-        answer.status.as_u16(),
-        answer.body["error"].as_str().unwrap_or_default(),
-    )
+/// The status index that an answer's access token carries.
+fn index(test: &TestApp, answer: &Answer) -> shared::id::StatusIndex {
+    let status = support::claims(answer).status.expect("a status");
+    status
+        .status_list
+        .index(&test.app.config.issuer)
+        .expect("our list")
+}
+
+/// Whether the access token of an answer is not revoked; where it is, the edge is told.
+async fn is_live(test: &TestApp, answer: &Answer) -> bool {
+    let mut tx = test.app.store.begin_read().await.expect("tx");
+    tx.index_is_live(index(test, answer)).await.expect("asked") == Some(true)
 }
 
 #[tokio::test]
 async fn a_client_gets_a_token_that_verifies() {
     let test = TestApp::start().await;
     let made = client(&test, &["memory:read", "memory:write"]).await;
-    let (id, secret) = (made.client.id.to_string(), made.secret.expose());
+    let (id, secret) = (made.client.id.to_string(), secret_of(&made));
     let answer = post(&test, Some(&basic(&id, secret)), "grant_type=client_credentials").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.headers["cache-control"], "no-store");
@@ -126,7 +148,7 @@ async fn get(test: &TestApp, path: &str) -> Answer {
 async fn scope_and_resource_are_kept_within_bounds() {
     let test = TestApp::start().await;
     let made = client(&test, &["memory:read", "memory:write"]).await;
-    let header = basic(&made.client.id.to_string(), made.secret.expose());
+    let header = basic(&made.client.id.to_string(), secret_of(&made));
     let narrowed = post(
         &test,
         Some(&header),
@@ -170,7 +192,7 @@ async fn scope_and_resource_are_kept_within_bounds() {
         );
     }
     let admin = client(&test, &["admin"]).await;
-    let header = basic(&admin.client.id.to_string(), admin.secret.expose());
+    let header = basic(&admin.client.id.to_string(), secret_of(&admin));
     let answer = post(
         &test,
         Some(&header),
@@ -184,7 +206,7 @@ async fn scope_and_resource_are_kept_within_bounds() {
 async fn exactly_one_right_authentication() {
     let test = TestApp::start().await;
     let made = client(&test, &["memory:read"]).await;
-    let (id, secret) = (made.client.id.to_string(), made.secret.expose().to_owned());
+    let (id, secret) = (made.client.id.to_string(), secret_of(&made).to_owned());
     let right = basic(&id, &secret);
     let in_body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
     assert_eq!(post(&test, None, &in_body).await.status, 200);
@@ -242,7 +264,7 @@ async fn exactly_one_right_authentication() {
 async fn a_request_is_read_strictly() {
     let test = TestApp::start().await;
     let made = client(&test, &["memory:read"]).await;
-    let header = basic(&made.client.id.to_string(), made.secret.expose());
+    let header = basic(&made.client.id.to_string(), secret_of(&made));
     let grant = "grant_type=client_credentials";
     for body in [
         format!("{grant}&{grant}"),
@@ -285,25 +307,6 @@ async fn a_request_is_read_strictly() {
 }
 
 #[tokio::test]
-async fn metadata_names_only_what_is_there() {
-    let test = TestApp::start().await;
-    let document = get(&test, "/.well-known/oauth-authorization-server").await;
-    assert_eq!(document.body["issuer"], test.app.config.issuer.as_str());
-    assert_eq!(
-        document.body["grant_types_supported"],
-        serde_json::json!(["client_credentials"])
-    );
-    assert_eq!(document.body["response_types_supported"], serde_json::json!([]));
-    assert_eq!(document.body.get("authorization_endpoint"), None::<&Value>);
-    for (name, path) in [
-        ("token_endpoint", "/token"),
-        ("jwks_uri", "/.well-known/jwks.json"),
-    ] {
-        assert_eq!(document.body[name], format!("{}{path}", test.app.config.issuer));
-    }
-}
-
-#[tokio::test]
 async fn a_client_has_a_name_and_an_audit_row() {
     let test = TestApp::start().await;
     let made = client(&test, &["memory:read"]).await;
@@ -313,13 +316,16 @@ async fn a_client_has_a_name_and_an_audit_row() {
         rows.iter().map(|row| row.action.as_str()).collect::<Vec<_>>(),
         ["client.create"]
     );
-    assert!(!format!("{rows:?}{made:?}").contains(made.secret.expose()));
-    assert!(made.secret.expose().len() >= "pc_secret_".len() + 43, "256 bits");
+    assert!(!format!("{rows:?}{made:?}").contains(secret_of(&made)));
+    assert!(secret_of(&made).len() >= "pc_secret_".len() + 43, "256 bits");
     for name in ["", "  ", "a\nb", "a\u{200b}b"] {
         let new = NewClient {
             org: test.made.org,
             name: name.to_owned(),
             scopes: ScopeSet::EMPTY,
+            kind: ClientKind::Confidential,
+            redirect_uris: Vec::new(),
+            refresh_grace_seconds: 30,
         };
         let now = test.app.clock.now();
         let made = create(&mut tx, &test.app.random, "pc", new, &Actor::system(), now).await;
@@ -335,7 +341,7 @@ async fn a_disabled_client_gets_nothing_and_the_edge_is_told() {
         client(&test, &["memory:read"]).await,
     );
     let token = async |made: &CreatedClient| {
-        let header = basic(&made.client.id.to_string(), made.secret.expose());
+        let header = basic(&made.client.id.to_string(), secret_of(made));
         let answer = post(&test, Some(&header), "grant_type=client_credentials").await;
         answer.status.as_u16()
     };

@@ -1,0 +1,171 @@
+//! Grants: one consent and every token that came of it. Dating what is issued under one, and ending it.
+//!
+//! What it does not: rotate refresh tokens (`refresh` does), or ask people (`consent` does).
+
+use serde_json::json;
+use shared::feed::Entry;
+use shared::id::{SessionId, SigningKeyId, StatusIndex};
+use shared::scope::ScopeSet;
+use shared::time::{UnixMillis, UnixSeconds};
+
+use crate::app::App;
+use crate::audit::{self, Actor, Event};
+use crate::orgs;
+use crate::revocation;
+use crate::signing::{self, Purpose, SigningError};
+use crate::store::grants::{Grant, Terms};
+use crate::store::orgs::IssueSubjects;
+use crate::store::{StoreError, Tx};
+
+/// Why a grant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The client said so (RFC 7009).
+    Client,
+    /// Its authorization code came twice (RFC 6749 §4.1.2).
+    CodeReuse,
+    /// A refresh token came again that was exchanged before (RFC 9700 §4.14.2).
+    RefreshReuse,
+}
+
+impl Reason {
+    /// The text in the database and the audit trail.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::CodeReuse => "code_reuse",
+            Self::RefreshReuse => "refresh_reuse",
+        }
+    }
+}
+
+/// Ends a grant for good: its refresh tokens are dead here, its access tokens at the edge. False if it was revoked before;
+/// one that ended with its session has no receipt of its own yet, and gets one. After the commit, wake the feed; the
+/// receipt's subject is the grant's id.
+pub async fn revoke(
+    tx: &mut Tx,
+    app: &App,
+    grant: &Grant,
+    reason: Reason,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    let subject = grant.id.to_string();
+    let ended = tx.revoke_grant(grant.id, reason.as_str(), now).await?;
+    if !ended && tx.receipt(&subject).await?.is_some() {
+        return Ok(false);
+    }
+    let mut last = None;
+    for index in tx.indexes_of_grant(grant.id).await? {
+        tx.revoke_index(index, now).await?;
+        last = Some(revocation::enqueue(tx, &subject, &Entry::revoked(index), now).await?);
+    }
+    let outbox = last.ok_or(StoreError::Corrupt("grant: it has no index"))?;
+    tx.insert_receipt(&subject, now, outbox).await?;
+    let event = Event {
+        org: Some(grant.terms.org),
+        actor,
+        action: "grant.revoke",
+        target: subject,
+        detail: json!({
+            "reason": reason.as_str(),
+            "client_id": grant.terms.client,
+            "user": grant.terms.user,
+        }),
+    };
+    audit::record(tx, &app.random, &event, now).await?;
+    Ok(true)
+}
+
+/// When a token under these terms is issued, and what the person may do by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dated {
+    pub(super) iat: UnixSeconds,
+    /// The ceiling of the person's role, the hierarchy expanded.
+    pub(super) rights: ScopeSet,
+}
+
+/// Dates a token, and locks whatever could end it until the commit. `None` if the person, the client or the session has
+/// ended, or everything issued at `since` is dead.
+pub(super) async fn date(
+    tx: &mut Tx,
+    app: &App,
+    terms: &Terms,
+    since: Option<UnixSeconds>,
+    now: UnixMillis,
+) -> Result<Option<Dated>, StoreError> {
+    let subjects = IssueSubjects {
+        org: terms.org,
+        workspace: None,
+        user: Some(terms.user),
+    };
+    let killed = |not_before: Option<UnixSeconds>| {
+        since
+            .zip(not_before)
+            .is_some_and(|(since, not_before)| since <= not_before)
+    };
+    // Locks: organisation, membership, client, session.
+    let earliest = tx.issue_time(subjects, now.seconds()).await?;
+    if killed(tx.not_before(subjects).await?) || tx.hold_membership(terms.org, terms.user).await?.is_none() {
+        return Ok(None);
+    }
+    let Some(membership) = tx.membership(terms.org, terms.user).await? else {
+        return Ok(None);
+    };
+    let Some(mut iat) = tx.client_issue_time(terms.client, earliest).await? else {
+        return Ok(None);
+    };
+    if killed(tx.client_not_before(terms.client).await?) {
+        return Ok(None);
+    }
+    if iat > earliest {
+        iat = tx.issue_time(subjects, iat).await?;
+    }
+    if let Some(sid) = session_of(terms) {
+        // A session that ran out and was forgotten does not end what it began; one that somebody ended does.
+        if tx.session_issue_time(sid, iat).await?.is_none() && tx.session_ended_at(sid).await?.is_some() {
+            return Ok(None);
+        }
+    }
+    let rights = app
+        .catalogue()
+        .expand(orgs::rights(membership.role, &app.policy.policy));
+    Ok(Some(Dated { iat, rights }))
+}
+
+pub(super) fn session_of(terms: &Terms) -> Option<SessionId> {
+    terms.session.as_deref().and_then(|sid| sid.parse().ok())
+}
+
+/// The index that the next access token of a grant carries, and the key that must sign it. A grant outlives token keys:
+/// when its key is not the active one any more, or its index was forgotten, it moves on. `None` if the index is revoked.
+pub(super) async fn index(
+    tx: &mut Tx,
+    app: &App,
+    grant: &Grant,
+    exp: UnixSeconds,
+    now: UnixMillis,
+) -> Result<Option<(SigningKeyId, StatusIndex)>, SigningError> {
+    let active = tx
+        .active_signing_key(Purpose::AccessToken.as_str())
+        .await?
+        .ok_or(SigningError::NoSigner(Purpose::AccessToken))?;
+    if tx.index_is_live(grant.index).await? == Some(false) {
+        return Ok(None);
+    }
+    if grant.signing_key == active && tx.extend_index(grant.index, exp).await? {
+        return Ok(Some((active, grant.index)));
+    }
+    let (key, index) = signing::draw_index(tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    tx.move_grant(grant.id, key, index).await?;
+    Ok(Some((key, index)))
+}
+
+/// Forgets codes of yesterday and grants that ended a month ago, and drops what was sealed for too long. A job.
+pub async fn prune(tx: &mut Tx, now: UnixMillis) -> Result<(), StoreError> {
+    const DAY_MS: u64 = 86_400_000;
+    tx.forget_codes(UnixMillis(now.0.saturating_sub(DAY_MS))).await?;
+    tx.forget_grants(now.seconds().saturating_sub(30 * 86_400))
+        .await?;
+    Ok(())
+}

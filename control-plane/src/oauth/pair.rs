@@ -1,0 +1,148 @@
+//! What the token endpoint answers: claims and a refresh token become the body of RFC 6749 §5.1.
+//!
+//! RS256 signatures are deterministic, so the claims and the key's number are all that has to be kept of an answer to give
+//! the very same one again. Signing happens outside transactions.
+
+use axum::Json;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::id::{ClientId, SigningKeyId, StatusIndex};
+use shared::time::UnixSeconds;
+use shared::token::{Claims, Status, StatusReference};
+
+use super::jws::{self, Type};
+use super::opaque::Opaque;
+use super::scopes::{Asked, Identity};
+use crate::app::App;
+use crate::signing::{SigningError, SigningKey};
+use crate::store::grants::Terms;
+
+/// RFC 6749 §5.1. Full of secrets: never logged.
+#[derive(Serialize)]
+pub(super) struct Granted {
+    pub(super) access_token: String,
+    pub(super) token_type: &'static str,
+    pub(super) expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refresh_token: Option<String>,
+    pub(super) scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id_token: Option<String>,
+}
+
+impl Granted {
+    pub(super) fn into_response(self) -> Response {
+        let mut response = Json(self).into_response();
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// An access token and the refresh token that came with it, before signing. What is sealed for a retry.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Pair {
+    claims: Claims,
+    scope: String,
+    signing_key: u64,
+    refresh_token: String,
+}
+
+/// What the next token of a grant is made of.
+pub(super) struct Draft<'a> {
+    pub(super) terms: &'a Terms,
+    pub(super) asked: Asked,
+    pub(super) iat: UnixSeconds,
+    pub(super) index: StatusIndex,
+    pub(super) signing_key: SigningKeyId,
+}
+
+impl Draft<'_> {
+    pub(super) fn pair(self, app: &App, refresh_token: &Opaque) -> Result<Pair, SigningError> {
+        let terms = self.terms;
+        let claims = Claims {
+            iss: app.config.issuer.clone(),
+            sub: terms.user.to_string(),
+            aud: vec![terms.resource.clone()],
+            client_id: terms.client.to_string(),
+            // Scopes of OpenID Connect mean nothing to an API, and are nobody's business there.
+            scope: app.catalogue().join(self.asked.scopes),
+            exp: self.iat.saturating_add(app.config.tokens.access_seconds),
+            iat: self.iat,
+            nbf: None,
+            jti: jti(app)?,
+            sid: terms.session.clone(),
+            org: Some(terms.org),
+            workspace: None,
+            status: Some(Status {
+                status_list: StatusReference::new(&app.config.issuer, self.index),
+            }),
+            cnf: None,
+        };
+        Ok(Pair {
+            claims,
+            scope: self.asked.join(app.catalogue()),
+            signing_key: self.signing_key.get(),
+            refresh_token: refresh_token.expose().to_owned(),
+        })
+    }
+}
+
+pub(super) fn jti(app: &App) -> Result<String, SigningError> {
+    Ok(shared::crypto::base64url(&app.random.bytes::<16>()?))
+}
+
+impl Pair {
+    /// Whether the access token is of use for at least as long as a clock may be wrong.
+    pub(super) fn is_fresh(&self, now: UnixSeconds) -> bool {
+        self.claims.exp > now.saturating_add(60)
+    }
+
+    pub(super) fn signing_key(&self) -> Option<SigningKeyId> {
+        SigningKeyId::from_u64(self.signing_key)
+    }
+
+    /// Signs the answer: with an id_token where `openid` was agreed to.
+    pub(super) fn grant(
+        self,
+        terms: &Terms,
+        nonce: Option<&str>,
+        key: &SigningKey,
+        now: UnixSeconds,
+    ) -> Result<Granted, SigningError> {
+        let id_token = Identity::from_bits(terms.identity)
+            .has_openid()
+            .then(|| jws::sign(Type::IdToken, &id_claims(&self.claims, terms, nonce), key))
+            .transpose()?;
+        Ok(Granted {
+            access_token: jws::sign(Type::AccessToken, &self.claims, key)?,
+            token_type: "Bearer",
+            expires_in: self.claims.exp.0.saturating_sub(now.0),
+            refresh_token: Some(self.refresh_token),
+            scope: self.scope,
+            id_token,
+        })
+    }
+}
+
+/// OpenID Connect Core §2. Its audience is the client, so no API takes it for an access token.
+fn id_claims(access: &Claims, terms: &Terms, nonce: Option<&str>) -> Map<String, Value> {
+    let mut claims = Map::new();
+    let client: ClientId = terms.client;
+    claims.insert("iss".to_owned(), access.iss.as_str().into());
+    claims.insert("sub".to_owned(), access.sub.as_str().into());
+    claims.insert("aud".to_owned(), client.to_string().into());
+    claims.insert("exp".to_owned(), access.exp.0.into());
+    claims.insert("iat".to_owned(), access.iat.0.into());
+    claims.insert("auth_time".to_owned(), terms.auth_time.0.into());
+    if let Some(nonce) = nonce {
+        claims.insert("nonce".to_owned(), nonce.into());
+    }
+    if let Some(sid) = &terms.session {
+        claims.insert("sid".to_owned(), sid.as_str().into());
+    }
+    claims
+}

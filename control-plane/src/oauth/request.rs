@@ -1,0 +1,350 @@
+//! An authorization request (RFC 6749 §4.1.1), read and checked before anybody is asked anything.
+//!
+//! Two kinds of refusal: while `client_id` and `redirect_uri` are not known to belong together, a page, because sending the
+//! browser on would make us an open redirector; afterwards an answer to the client (§4.1.2.1).
+
+use axum::response::Response;
+use shared::policy::same_resource;
+use shared::time::UnixSeconds;
+
+use super::form::Form;
+use super::scopes::{Asked, Identity};
+use super::{pkce, redirect};
+use crate::app::App;
+use crate::pages::PageError;
+use crate::store::clients::Client;
+
+/// Ours: a sign-in after this moment is as new as the request asks for. Whoever sets it in a link of their own only waives
+/// what they asked for themselves; `auth_time` tells the truth in any case.
+pub(super) const LOGIN_AFTER: &str = "portcullis_login_after";
+/// A sign-in page left open for longer is asked for again.
+const LOGIN_WINDOW_SECONDS: u64 = 3600;
+const MAX_STATE: usize = 4096;
+const MAX_NONCE: usize = 512;
+
+/// The `error` codes of the authorization endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorCode {
+    AccessDenied,
+    ConsentRequired,
+    InvalidRequest,
+    InvalidScope,
+    InvalidTarget,
+    LoginRequired,
+    RequestNotSupported,
+    RequestUriNotSupported,
+    UnsupportedResponseType,
+}
+
+impl ErrorCode {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access_denied",
+            Self::ConsentRequired => "consent_required",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::LoginRequired => "login_required",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+        }
+    }
+}
+
+/// Where an answer goes: known to be the client's own.
+#[derive(Clone, Debug)]
+pub(super) struct Recipient {
+    pub(super) client: Client,
+    pub(super) redirect_uri: String,
+    state: Option<String>,
+}
+
+impl Recipient {
+    /// The code.
+    pub(super) fn code(&self, app: &App, code: &str) -> Response {
+        self.answer(app, &[("code", code)])
+    }
+
+    /// RFC 6749 §4.1.2.1.
+    pub(super) fn error(&self, app: &App, code: ErrorCode, description: &str) -> Response {
+        self.answer(
+            app,
+            &[("error", code.as_str()), ("error_description", description)],
+        )
+    }
+
+    fn answer(&self, app: &App, parameters: &[(&str, &str)]) -> Response {
+        let mut all = parameters.to_vec();
+        if let Some(state) = &self.state {
+            all.push(("state", state));
+        }
+        // RFC 9207: the client learns who answered, also in errors.
+        all.push(("iss", &app.config.issuer));
+        redirect::answer(&self.redirect_uri, &all)
+    }
+}
+
+/// What the client says about asking the person (OpenID Connect Core §3.1.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Prompt {
+    pub(super) none: bool,
+    pub(super) login: bool,
+    pub(super) consent: bool,
+}
+
+/// A request that makes sense.
+#[derive(Clone, Debug)]
+pub(super) struct AuthorizationRequest {
+    pub(super) recipient: Recipient,
+    pub(super) asked: Asked,
+    pub(super) challenge: String,
+    pub(super) nonce: Option<String>,
+    pub(super) prompt: Prompt,
+    pub(super) max_age: Option<u64>,
+    pub(super) login_hint: Option<String>,
+    login_after: Option<UnixSeconds>,
+}
+
+impl AuthorizationRequest {
+    /// Whether somebody who proved at `auth_time` who they are must do so again.
+    pub(super) fn needs_login(&self, auth_time: UnixSeconds, now: UnixSeconds) -> bool {
+        let asked_to = self
+            .login_after
+            .is_some_and(|at| auth_time >= at && at <= now && now.saturating_sub(LOGIN_WINDOW_SECONDS) <= at);
+        let too_old = self
+            .max_age
+            .is_some_and(|most| most == 0 || now.0.saturating_sub(auth_time.0) > most);
+        (self.prompt.login || too_old) && !asked_to
+    }
+}
+
+/// Why a request goes no further.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// To the person: the client is not known.
+    Page(PageError),
+    /// To the client, once the person has signed in (unless `prompt=none` forbids to ask: `silent`).
+    Client {
+        recipient: Box<Recipient>,
+        silent: bool,
+        code: ErrorCode,
+        description: &'static str,
+    },
+}
+
+impl From<PageError> for Refusal {
+    fn from(error: PageError) -> Self {
+        Self::Page(error)
+    }
+}
+
+/// Reads a query.
+pub(super) async fn read(app: &App, query: &str) -> Result<AuthorizationRequest, Refusal> {
+    // 1. The client and where it wants its answer: before this holds, nobody is sent anywhere.
+    let (form, repeated) = Form::from_query(query).map_err(|_| {
+        PageError::bad_request("The link that led here is damaged. Go back to the app and start again.")
+    })?;
+    if ["client_id", "redirect_uri"]
+        .iter()
+        .any(|name| repeated.contains(*name))
+    {
+        return Err(PageError::bad_request(
+            "The link that led here names its app or its return address twice. Go back to the app and start again.",
+        )
+        .into());
+    }
+    let mut recipient = recipient(app, &form).await?;
+    let state = form.value("state").filter(|_| !repeated.contains("state"));
+    recipient.state = state.filter(|state| state.len() <= MAX_STATE).map(str::to_owned);
+    let prompt = form.value("prompt");
+    let silent = prompt == Some("none");
+    let refuse = |recipient: &Recipient, code, description| Refusal::Client {
+        recipient: Box::new(recipient.clone()),
+        silent,
+        code,
+        description,
+    };
+    let invalid = |description| refuse(&recipient, ErrorCode::InvalidRequest, description);
+    // 2. RFC 6749 §3.1.
+    if !repeated.is_empty() {
+        return Err(invalid("a parameter is given more than once"));
+    }
+    if state.is_some_and(|state| state.len() > MAX_STATE) {
+        return Err(invalid("state is too long"));
+    }
+    // 3. What is asked for: a code, bound to a challenge.
+    if let Some((code, description)) = unsupported(&form) {
+        return Err(refuse(&recipient, code, description));
+    }
+    let challenge = form
+        .value("code_challenge")
+        .ok_or_else(|| invalid("code_challenge is missing: this server asks for PKCE (RFC 7636)"))?;
+    if form.value("code_challenge_method") != Some("S256") {
+        return Err(invalid("code_challenge_method must be S256"));
+    }
+    if !pkce::is_challenge(challenge) {
+        return Err(invalid("code_challenge is not the base64url of a SHA-256"));
+    }
+    let nonce = form.value("nonce").map(str::to_owned);
+    if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_NONCE) {
+        return Err(invalid("nonce is too long"));
+    }
+    if form
+        .value("resource")
+        .is_some_and(|resource| !same_resource(resource, &app.config.resource))
+    {
+        return Err(refuse(
+            &recipient,
+            ErrorCode::InvalidTarget,
+            "the resource is not one that this server knows",
+        ));
+    }
+    let asked = asked(app, &recipient.client, &form).ok_or_else(|| {
+        refuse(
+            &recipient,
+            ErrorCode::InvalidScope,
+            "a scope is unknown, or beyond what this client may have",
+        )
+    })?;
+    let prompt = match prompt {
+        Some(text) => read_prompt(text).ok_or_else(|| invalid("prompt is not one that this server knows"))?,
+        None => Prompt::default(),
+    };
+    let max_age = match form.value("max_age") {
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| invalid("max_age is not a number of seconds"))?,
+        ),
+        None => None,
+    };
+    Ok(AuthorizationRequest {
+        asked,
+        challenge: challenge.to_owned(),
+        nonce,
+        prompt,
+        max_age,
+        login_hint: form.value("login_hint").map(str::to_owned),
+        login_after: form
+            .value(LOGIN_AFTER)
+            .and_then(|at| at.parse().ok())
+            .map(UnixSeconds),
+        recipient,
+    })
+}
+
+/// What this server does not do, and a request for nothing at all.
+fn unsupported(form: &Form) -> Option<(ErrorCode, &'static str)> {
+    let has = |name: &str| form.value(name).is_some();
+    if has("request") {
+        return Some((
+            ErrorCode::RequestNotSupported,
+            "request objects are not supported",
+        ));
+    }
+    if has("request_uri") {
+        return Some((ErrorCode::RequestUriNotSupported, "request_uri is not supported"));
+    }
+    match form.value("response_type") {
+        Some("code") => {}
+        Some(_) => {
+            return Some((
+                ErrorCode::UnsupportedResponseType,
+                "this server answers with a code: response_type=code",
+            ));
+        }
+        None => return Some((ErrorCode::InvalidRequest, "response_type is missing")),
+    }
+    form.value("response_mode")
+        .filter(|mode| *mode != "query")
+        .map(|_| {
+            (
+                ErrorCode::InvalidRequest,
+                "this server answers in the query: response_mode=query",
+            )
+        })
+}
+
+async fn recipient(app: &App, form: &Form) -> Result<Recipient, PageError> {
+    let unknown = || {
+        PageError::bad_request(
+            "The app that sent you here is not known, or is switched off. Nothing was done. Ask whoever gave you the link.",
+        )
+    };
+    let id = form
+        .value("client_id")
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(unknown)?;
+    let mut tx = app.store.begin_read().await?;
+    let client = tx
+        .client(id)
+        .await?
+        .filter(|client| client.disabled_at.is_none())
+        .ok_or_else(unknown)?;
+    let redirect_uri = match (form.value("redirect_uri"), client.redirect_uris.as_slice()) {
+        (Some(asked), registered) if registered.iter().any(|uri| redirect::matches(uri, asked)) => {
+            asked.to_owned()
+        }
+        (None, [only]) => only.clone(),
+        _ => {
+            return Err(PageError::bad_request(
+                "The app that sent you here asks for an answer to an address that is not registered for it. Nothing was \
+                 sent there.",
+            ));
+        }
+    };
+    Ok(Recipient {
+        client,
+        redirect_uri,
+        state: None,
+    })
+}
+
+/// RFC 6749 §3.3: what is asked for, or the client's own scopes. Never more than the client may have.
+fn asked(app: &App, client: &Client, form: &Form) -> Option<Asked> {
+    let Some(text) = form.value("scope") else {
+        return Some(Asked {
+            scopes: client.scopes,
+            identity: Identity::default(),
+        });
+    };
+    let asked = Asked::parse(text, app.catalogue())?;
+    app.catalogue()
+        .satisfies(client.scopes, asked.scopes)
+        .then_some(asked)
+}
+
+fn read_prompt(text: &str) -> Option<Prompt> {
+    let mut prompt = Prompt::default();
+    for word in text.split(' ') {
+        match word {
+            "none" => prompt.none = true,
+            "login" | "select_account" => prompt.login = true,
+            "consent" => prompt.consent = true,
+            _ => return None,
+        }
+    }
+    // "none" and a wish to be asked at once.
+    (!prompt.none || text == "none").then_some(prompt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts() {
+        assert_eq!(
+            read_prompt("login consent"),
+            Some(Prompt {
+                none: false,
+                login: true,
+                consent: true
+            })
+        );
+        assert!(read_prompt("none").is_some_and(|prompt| prompt.none));
+        for wrong in ["", "none login", "create", "login  consent"] {
+            assert_eq!(read_prompt(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! HTML: the layout that every page shares, its one stylesheet, the headers that protect it, and errors as pages.
+//!
+//! Pages need no JavaScript and may not have any: the policy names no script source. Values are escaped by askama, whose
+//! templates are in `templates/`. What it does not: know any feature; each has its own page types.
+
+mod error;
+mod moment;
+
+use askama::Template;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+pub use error::{PageError, PageProblem, render_error};
+pub use moment::Moment;
+
+const STYLESHEET: &str = include_str!("../../assets/portcullis.css");
+/// Of the stylesheet: a new text has a new address, so browsers may keep each for good.
+const STYLESHEET_MARK: u64 = fnv1a(STYLESHEET.as_bytes());
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+/// Chromium applies `form-action` to the redirects after a form as well, and these lead to a client's own address.
+const POLICY_LEADING_ELSEWHERE: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A page whose forms stay here.
+pub fn html(status: StatusCode, page: &impl Template) -> Response {
+    with_policy(status, page, POLICY)
+}
+
+/// A page whose form may end at a client's redirect address: sign-in, consent.
+pub fn html_leading_elsewhere(status: StatusCode, page: &impl Template) -> Response {
+    with_policy(status, page, POLICY_LEADING_ELSEWHERE)
+}
+
+fn with_policy(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {
+    let text = match page.render() {
+        Ok(text) => text,
+        Err(error) => return PageError::internal(error).into_response(),
+    };
+    let mut response = (status, text).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    protect(headers);
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
+/// Headers of every answer that a browser shows or follows: pages and the redirects between them.
+pub fn protect(headers: &mut HeaderMap) {
+    let fixed = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // Not `no-referrer`: browsers then send `Origin: null` with our own forms.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let more = [
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
+    ];
+    for (name, value) in more {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// The path of the stylesheet.
+pub fn stylesheet_path() -> String {
+    format!("/assets/portcullis.{STYLESHEET_MARK:016x}.css")
+}
+
+/// `GET` [`stylesheet_path`].
+pub async fn stylesheet() -> Response {
+    let fixed = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (fixed, STYLESHEET).into_response()
+}
+
+/// FNV-1a: tells texts apart at compile time. Not a cryptographic hash, and none is needed for a name.
+const fn fnv1a(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        hash = (hash ^ *first as u64).wrapping_mul(0x0100_0000_01b3);
+        rest = tail;
+    }
+    hash
+}

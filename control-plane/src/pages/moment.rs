@@ -1,0 +1,34 @@
+//! A point in time on a page: for people, in UTC, and for machines. Without JavaScript nobody knows their time zone.
+
+use shared::time::UnixMillis;
+use time::OffsetDateTime;
+
+use crate::http::time::format_rfc3339;
+
+/// A point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// RFC 3339, for `datetime`.
+    pub iso: String,
+    /// `21 November 2026, 23:08 UTC`.
+    pub words: String,
+}
+
+impl From<UnixMillis> for Moment {
+    fn from(at: UnixMillis) -> Self {
+        let iso = format_rfc3339(at.seconds().millis());
+        let seconds = i64::try_from(at.seconds().0).unwrap_or(i64::MAX);
+        let words = OffsetDateTime::from_unix_timestamp(seconds).map_or_else(
+            |_| iso.clone(),
+            |time| {
+                let (day, month, year) = (time.day(), time.month(), time.year());
+                format!(
+                    "{day} {month} {year}, {:02}:{:02} UTC",
+                    time.hour(),
+                    time.minute()
+                )
+            },
+        );
+        Self { iso, words }
+    }
+}

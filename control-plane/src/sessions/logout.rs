@@ -1,0 +1,50 @@
+//! `POST /logout`: ends the session of this browser.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use serde_json::json;
+
+use super::cookie::{self, Kind};
+use super::{Instead, end, see_other, sent_form};
+use crate::app::App;
+use crate::audit::{self, Event};
+use crate::http::frame::RequestId;
+
+/// The endpoint. A browser without a session gets the sign-in page: it is where it wanted to be.
+pub async fn post(
+    State(app): State<Arc<App>>,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Instead> {
+    let (session, _) = sent_form(&app, &headers, &body, super::return_to::ACCOUNT).await?;
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    if end::end(&mut tx, session.user, session.sid, now).await? {
+        let event = Event {
+            org: Some(session.org),
+            actor: &session.actor(Some(&request_id)),
+            action: "session.end",
+            target: session.sid.to_string(),
+            detail: json!({}),
+        };
+        audit::record(&mut tx, &app.random, &event, now).await?;
+        tx.commit().await?;
+        app.feed.wake();
+    }
+    Ok(signed_out(&app))
+}
+
+/// To the sign-in page, without the cookie.
+pub(super) fn signed_out(app: &App) -> Response {
+    let mut response = see_other("/login");
+    if let Some(cookie) = cookie::clear(&app.config, Kind::Session) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}

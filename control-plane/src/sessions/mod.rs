@@ -1,0 +1,216 @@
+//! Sign-in with a password, and the sessions that it begins.
+//!
+//! A session is a cookie with 256 random bits; the database holds their SHA-256. It ends after 24 h without use, after 7 days
+//! in any case, when its user ends it, or when somebody else signs in in the same browser. An end that somebody asked for
+//! also ends the tokens that were issued from the session (`sid`), at the edge too.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | `cookie`, `csrf` | what the browser holds, and forged forms |
+//! | `begin`, `end` | the life of a session |
+//! | `attempts` | how often somebody may try, per account and per address |
+//! | `login`, `logout`, `list`, `change` | the pages; `browser` and `return_to` help them |
+//!
+//! What it does not: say what the signed-in user may do, or issue tokens (`oauth` does).
+
+mod attempts;
+mod begin;
+mod browser;
+mod change;
+mod cookie;
+pub mod csrf;
+mod end;
+mod list;
+pub mod login;
+mod logout;
+mod return_to;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use shared::id::{OrgId, SessionId, UserId};
+use shared::time::{UnixMillis, UnixSeconds};
+
+use crate::app::App;
+use crate::audit::Actor;
+use crate::http::frame::RequestId;
+use crate::oauth::form::{Form, FormError};
+use crate::pages::{self, PageError};
+use crate::random::RandomError;
+use crate::store::StoreError;
+use crate::store::sessions::SessionRow;
+
+pub use change::{get as get_password, post as post_password};
+pub use list::{end_everywhere, end_one, get as get_list, landing};
+pub use logout::post as post_logout;
+
+/// A use is noted at most so often: the idle limit is that much coarser.
+const SEEN_EVERY_MS: u64 = 60_000;
+/// Kept past their end, so that a token of theirs that is renewed can still be told to be dead: longer than any lives.
+const KEPT_MS: u64 = 100 * 24 * 3600 * 1000;
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The public name: the `sid` claim is its text. Stays when the cookie is rotated.
+    pub sid: SessionId,
+    /// Who.
+    pub user: UserId,
+    /// In which organisation.
+    pub org: OrgId,
+    /// When they last proved who they are: the `auth_time` claim.
+    pub auth_time: UnixSeconds,
+    row: SessionRow,
+    form_token: csrf::FormToken,
+}
+
+impl Session {
+    /// Who acts, for the audit trail.
+    pub fn actor(&self, request: Option<&RequestId>) -> Actor {
+        Actor {
+            who: self.user.to_string(),
+            credential: Some(self.sid.to_string()),
+            request_id: request.map(|id| id.0.clone()),
+        }
+    }
+}
+
+/// The session of a request, if it has one that is alive. Using it keeps it from going idle.
+pub async fn current(app: &App, headers: &HeaderMap) -> Result<Option<Session>, StoreError> {
+    let Some(secret) = cookie::read(&app.config, cookie::Kind::Session, headers) else {
+        return Ok(None);
+    };
+    let now = app.clock.now();
+    let mut tx = app.store.begin_read().await?;
+    let found = tx.session(&secret.digest(), idle_since(app, now), now).await?;
+    drop(tx);
+    let Some(row) = found else { return Ok(None) };
+    if now.since(row.last_seen_at) >= SEEN_EVERY_MS {
+        let mut tx = app.store.begin().await?;
+        tx.touch_session(&row.digest, now).await?;
+        tx.commit().await?;
+    }
+    Ok(Some(Session {
+        sid: row.sid,
+        user: row.user,
+        org: row.org,
+        auth_time: row.auth_time.seconds(),
+        row,
+        form_token: csrf::FormToken::of(&secret),
+    }))
+}
+
+/// Sends a browser to the sign-in page, and from there back to `return_to`: a path of ours with its query. The page is shown
+/// to those who are signed in as well: they prove who they are again, and `auth_time` tells.
+pub fn login_redirect(return_to: &str) -> Response {
+    login_redirect_for(return_to, None)
+}
+
+/// Like [`login_redirect`], with an e-mail address to begin with (`login_hint`).
+pub fn login_redirect_for(return_to: &str, login_hint: Option<&str>) -> Response {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("return_to", return_to);
+    if let Some(hint) = login_hint {
+        query.append_pair("login_hint", hint);
+    }
+    see_other(&format!("/login?{}", query.finish()))
+}
+
+/// 303: whatever was sent here is not sent there (RFC 9700 §4.12 forbids 307).
+fn see_other(path: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(value) = path.parse() {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    pages::protect(response.headers_mut());
+    response
+}
+
+/// What a handler answers instead of what was asked for: an error page, or the way to sign in.
+#[derive(Debug)]
+pub struct Instead(Box<Response>);
+
+impl IntoResponse for Instead {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl From<Response> for Instead {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl From<PageError> for Instead {
+    fn from(error: PageError) -> Self {
+        error.into_response().into()
+    }
+}
+
+impl From<StoreError> for Instead {
+    fn from(error: StoreError) -> Self {
+        PageError::from(error).into()
+    }
+}
+
+impl From<RandomError> for Instead {
+    fn from(error: RandomError) -> Self {
+        PageError::from(error).into()
+    }
+}
+
+impl From<FormError> for Instead {
+    fn from(error: FormError) -> Self {
+        PageError::bad_request(format!("The form could not be read: {error}.")).into()
+    }
+}
+
+/// The session, or the way to sign in and back to `here`.
+async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Result<Session, Instead> {
+    let session = current(app, headers).await?;
+    session.ok_or_else(|| login_redirect(here).into())
+}
+
+/// A form that a page of ours, shown to this very session, sent.
+async fn sent_form(
+    app: &App,
+    headers: &HeaderMap,
+    body: &[u8],
+    here: &str,
+) -> Result<(Session, Form), Instead> {
+    let session = signed_in(app, headers, here).await?;
+    let form = parse_form(headers, body)?;
+    let given = form.value("csrf").unwrap_or_default();
+    if !csrf::check(&session, given) || !csrf::is_same_origin(&app.config, headers) {
+        return Err(PageError::forged().into());
+    }
+    Ok((session, form))
+}
+
+fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    Form::parse(content_type, body)
+}
+
+/// The job that forgets what nothing depends on any more.
+pub(crate) async fn forget(app: Arc<App>) -> anyhow::Result<()> {
+    let now = app.clock.now().0;
+    let window = app.config.sign_in.window_seconds * 1000;
+    let mut tx = app.store.begin().await?;
+    tx.forget_sessions(UnixMillis(now.saturating_sub(KEPT_MS)))
+        .await?;
+    tx.forget_attempts_before(UnixMillis(now.saturating_sub(window)))
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn idle_since(app: &App, now: UnixMillis) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(app.config.sessions.idle_seconds * 1000))
+}

@@ -1,0 +1,142 @@
+// The code flow as an outside library does it: oauth4webapi checks every answer against the specifications.
+// Reads ISSUER, EDGE, CLIENT_ID, CLIENT_SECRET (empty: a public client), REDIRECT, EMAIL and PASSWORD from the
+// environment; ends with code 0 and the line "all good" if everything held. The browser is a cookie jar.
+
+import assert from "node:assert/strict";
+import process from "node:process";
+import * as oauth from "oauth4webapi";
+
+const { ISSUER, EDGE, CLIENT_ID, CLIENT_SECRET, REDIRECT, EMAIL, PASSWORD } = process.env;
+const insecure = { [oauth.allowInsecureRequests]: true };
+
+// The authorization server, by both well-known documents.
+const issuer = new URL(ISSUER);
+const discover = async (algorithm) => {
+  const answer = await oauth.discoveryRequest(issuer, { algorithm, ...insecure });
+  return oauth.processDiscoveryResponse(issuer, answer);
+};
+const server = await discover("oidc");
+assert.deepEqual(await discover("oauth2"), server);
+assert.equal(server.issuer, ISSUER);
+
+const client = { client_id: CLIENT_ID };
+const auth = CLIENT_SECRET ? oauth.ClientSecretBasic(CLIENT_SECRET) : oauth.None();
+
+// A browser.
+const jar = new Map();
+const browse = async (url, form) => {
+  const answer = await fetch(new URL(url, ISSUER), {
+    method: form ? "POST" : "GET",
+    body: form && new URLSearchParams(form),
+    // What a browser says of a form of a page of ours; Node says "cors" for Sec-Fetch-Mode whatever it is.
+    headers: { cookie: [...jar].map(([name, value]) => `${name}=${value}`).join("; "), ...(form && { origin: ISSUER }) },
+    redirect: "manual",
+  });
+  for (const line of answer.headers.getSetCookie()) {
+    const [name, value] = line.split(";")[0].split("=");
+    jar.set(name, value);
+  }
+  return answer;
+};
+const unescape = (text) => text.replaceAll("&#38;", "&").replaceAll("&#34;", '"').replaceAll("&#39;", "'");
+const hidden = (page) =>
+  Object.fromEntries([...page.matchAll(/type="hidden" name="(\w+)" value="([^"]*)"/g)].map((m) => [m[1], unescape(m[2])]));
+
+// Authorization request → sign-in → consent → code, following whatever comes.
+const verifier = oauth.generateRandomCodeVerifier();
+const state = oauth.generateRandomState();
+const nonce = oauth.generateRandomNonce();
+const request = new URL(server.authorization_endpoint);
+for (const [name, value] of Object.entries({
+  response_type: "code",
+  client_id: CLIENT_ID,
+  redirect_uri: REDIRECT,
+  scope: "openid profile email memory:read",
+  resource: EDGE,
+  state,
+  nonce,
+  code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+  code_challenge_method: "S256",
+})) {
+  request.searchParams.set(name, value);
+}
+let answer = await browse(request);
+let callback;
+for (let steps = 0; !callback && steps < 8; steps++) {
+  const location = answer.headers.get("location");
+  if (location?.startsWith(REDIRECT)) {
+    callback = new URL(location);
+  } else if (location) {
+    answer = await browse(location);
+  } else {
+    const page = await answer.text();
+    assert.equal(answer.status, 200, page);
+    const fields = hidden(page);
+    answer = "return_to" in fields
+      ? await browse("/login", { ...fields, email: EMAIL, password: PASSWORD })
+      : await browse("/authorize", { ...fields, decision: "allow" });
+  }
+}
+assert.ok(callback, "the browser came back");
+// Checks state, and `iss` (RFC 9207).
+const parameters = oauth.validateAuthResponse(server, client, callback, state);
+
+// Code → tokens; the id_token's signature too.
+const exchanged = await oauth.authorizationCodeGrantRequest(server, client, auth, parameters, REDIRECT, verifier, {
+  additionalParameters: { resource: EDGE },
+  ...insecure,
+});
+const tokens = await oauth.processAuthorizationCodeResponse(server, client, exchanged, {
+  expectedNonce: nonce,
+  requireIdToken: true,
+});
+await oauth.validateApplicationLevelSignature(server, exchanged, insecure);
+assert.equal(tokens.token_type, "bearer");
+assert.equal(tokens.expires_in, 3600);
+const { sub } = oauth.getValidatedIdTokenClaims(tokens);
+
+// The protected API, and who is behind the token.
+const call = async (token) => (await fetch(`${EDGE}/v1/memory/x`, { headers: { authorization: `Bearer ${token}` } })).status;
+assert.equal(await call(tokens.access_token), 200);
+const userinfo = await oauth.processUserInfoResponse(
+  server,
+  client,
+  sub,
+  await oauth.userInfoRequest(server, client, tokens.access_token, insecure),
+);
+assert.equal(userinfo.email, EMAIL);
+
+// Refresh; a retry gives the very same.
+const refresh = async (token) =>
+  oauth.processRefreshTokenResponse(server, client, await oauth.refreshTokenGrantRequest(server, client, auth, token, insecure));
+const second = await refresh(tokens.refresh_token);
+const retried = await refresh(tokens.refresh_token);
+assert.equal(retried.refresh_token, second.refresh_token);
+assert.equal(retried.access_token, second.access_token);
+assert.equal(await call(second.access_token), 200);
+
+const introspect = async (token) =>
+  oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, auth, token, insecure));
+if (CLIENT_SECRET) {
+  const active = await introspect(second.access_token);
+  assert.equal(active.active, true);
+  assert.equal(active.sub, sub);
+}
+
+// Revoke: the very next requests are refused.
+await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, auth, second.refresh_token, insecure));
+assert.equal(await call(tokens.access_token), 401);
+assert.equal(await call(second.access_token), 401);
+await assert.rejects(refresh(second.refresh_token), { error: "invalid_grant" });
+if (CLIENT_SECRET) {
+  assert.deepEqual(await introspect(second.access_token), { active: false });
+  const own = await oauth.processClientCredentialsResponse(
+    server,
+    client,
+    await oauth.clientCredentialsGrantRequest(server, client, auth, { scope: "memory:read" }, insecure),
+  );
+  assert.equal(await call(own.access_token), 200);
+  await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, auth, own.access_token, insecure));
+  assert.equal(await call(own.access_token), 401);
+}
+console.log("all good");

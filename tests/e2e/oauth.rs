@@ -1,0 +1,304 @@
+//! People's tokens: a person signs in, a client gets a code and tokens, the edge lets them in, and no longer once they are
+//! revoked or the code comes twice.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use e2e::{Anon, Request, Response, Stack};
+use serde_json::Value;
+use shared::crypto::sha256;
+
+use crate::{oracle::part, support::assert_invalid_token};
+
+const PATH: &str = "/v1/memory/x";
+const REDIRECT: &str = "http://127.0.0.1:53682/cb";
+const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-0123456789";
+
+/// A public client on somebody's machine, and its person's browser.
+struct App<'a> {
+    stack: &'a Stack,
+    control: Anon,
+    client_id: String,
+    cookies: Vec<String>,
+}
+
+impl<'a> App<'a> {
+    /// `portcullis clients create --public`, and a sign-in.
+    async fn start(stack: &'a Stack) -> Self {
+        let args = [
+            "--format",
+            "json",
+            "clients",
+            "create",
+            "--name",
+            "Notes",
+            "--public",
+            "--redirect-uri",
+            "http://127.0.0.1/cb",
+            "--scopes",
+            "memory:read,memory:write",
+        ];
+        let created: Value =
+            serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+        assert_eq!(created.get("client_secret"), None, "a public client has none");
+        let mut app = Self {
+            stack,
+            control: stack.anon_at_control(),
+            client_id: created["client_id"].as_str().expect("an id").to_owned(),
+            cookies: Vec::new(),
+        };
+        let page = app
+            .browse(Request::get("/login?return_to=%2Faccount"))
+            .await
+            .expect(200);
+        let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
+        let email = bootstrap
+            .get("admin_email")
+            .unwrap_or("admin@localhost")
+            .to_owned();
+        let password = bootstrap.get("admin_password").expect("a password").to_owned();
+        let form = [
+            ("csrf", &*hidden(&page, "csrf")),
+            ("return_to", "/account"),
+            ("email", &email),
+            ("password", &password),
+        ];
+        app.browse(post("/login", &form)).await.expect(303);
+        app
+    }
+
+    async fn browse(&mut self, request: Request) -> Response {
+        let request = if self.cookies.is_empty() {
+            request
+        } else {
+            request.header("cookie", self.cookies.join("; "))
+        };
+        let answer = self.control.send(request).await;
+        for (name, value) in &answer.headers {
+            if name.eq_ignore_ascii_case("set-cookie") {
+                let pair = value.split(';').next().expect("a pair").to_owned();
+                let (name, secret) = pair.split_once('=').expect("a pair");
+                self.stack.secrets.saw(secret);
+                let prefix = format!("{name}=");
+                self.cookies.retain(|cookie| !cookie.starts_with(&prefix));
+                self.cookies.push(pair);
+            }
+        }
+        answer
+    }
+
+    /// Through the consent page, if it comes, to the code.
+    async fn code(&mut self) -> String {
+        let challenge = URL_SAFE_NO_PAD.encode(sha256(VERIFIER.as_bytes()));
+        let target = format!(
+            "/authorize?response_type=code&client_id={}&redirect_uri={}&scope=openid+memory%3Aread&state=s&code_challenge={challenge}\
+             &code_challenge_method=S256",
+            self.client_id,
+            REDIRECT.replace(':', "%3A").replace('/', "%2F"),
+        );
+        let mut answer = self.browse(Request::get(&target)).await;
+        if answer.status == 200 {
+            let fields = ["csrf", "query", "scopes", "identity"].map(|name| (name, hidden(&answer, name)));
+            let mut form: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            form.push(("decision", "allow"));
+            answer = self.browse(post("/authorize", &form)).await;
+        }
+        let answer = answer.expect(303);
+        let location = answer.header("location").expect("a location");
+        let query = location
+            .strip_prefix(REDIRECT)
+            .expect("the port that was asked for");
+        let code = query
+            .trim_start_matches('?')
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("code="));
+        let code = code.expect("a code").to_owned();
+        self.stack.secrets.saw(&code);
+        code
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        let mut form = vec![("client_id", self.client_id.as_str())];
+        form.extend_from_slice(fields);
+        self.control.send(post(path, &form)).await
+    }
+
+    async fn exchange(&self, code: &str) -> Response {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("code_verifier", VERIFIER),
+            ("redirect_uri", REDIRECT),
+        ];
+        self.post("/token", &fields).await
+    }
+
+    async fn refresh(&self, token: &str) -> Response {
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        self.post("/token", &fields).await
+    }
+
+    /// The access and the refresh token of an answer.
+    fn tokens(&self, answer: Response) -> (String, String) {
+        let body = answer.expect(200).json();
+        assert_eq!(body["token_type"], "Bearer");
+        assert_eq!(body["expires_in"], 3600);
+        let text = |name: &str| body[name].as_str().expect(name).to_owned();
+        assert!(text("refresh_token").starts_with("ref_"));
+        for name in ["access_token", "refresh_token", "id_token"] {
+            self.stack.secrets.saw(&text(name));
+        }
+        (text("access_token"), text("refresh_token"))
+    }
+}
+
+/// `POST` of a form whose values may hold anything.
+fn post(path: &str, pairs: &[(&str, &str)]) -> Request {
+    let escape = |text: &str| {
+        text.bytes()
+            .map(|byte| match byte {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+                other => format!("%{other:02X}"),
+            })
+            .collect::<String>()
+    };
+    let escaped: Vec<_> = pairs.iter().map(|(name, value)| (*name, escape(value))).collect();
+    let pairs: Vec<_> = escaped
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    Request::new("POST", path).form(&pairs)
+}
+
+/// The value of a hidden field of a page.
+fn hidden(page: &Response, name: &str) -> String {
+    let text = page.text();
+    let (_, rest) = text
+        .split_once(&format!(r#"name="{name}" value=""#))
+        .unwrap_or_else(|| panic!("no {name} in {text}"));
+    rest.split('"').next().expect("an end").replace("&#38;", "&")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_s_token_works_until_its_refresh_token_is_revoked() {
+    let stack = Stack::start().await;
+    let mut app = App::start(&stack).await;
+    let code = app.code().await;
+    let (access, refresh) = app.tokens(app.exchange(&code).await);
+    assert_eq!(part(&access, 0)["typ"], "at+jwt");
+    stack.caller(&access).get(PATH).await.expect(200);
+    let seen = crate::support::only_seen(&stack);
+    assert!(seen.headers["x-portcullis-subject"].starts_with("usr_"));
+    assert_eq!(seen.headers["x-portcullis-scopes"], "memory:read");
+    stack.caller(&access).post(PATH, "x").await.expect(403);
+    let (second, refresh) = app.tokens(app.refresh(&refresh).await);
+    for token in [&access, &second] {
+        stack.caller(token).get(PATH).await.expect(200);
+    }
+    // The answer comes when it is true: the very next request of either is refused.
+    let answer = app.post("/revoke", &[("token", &refresh)]).await.expect(200);
+    assert_eq!(
+        (answer.text().as_str(), answer.header("content-type")),
+        ("", None)
+    );
+    for token in [&access, &second] {
+        assert_invalid_token(&stack.caller(token).get(PATH).await, "after /revoke");
+    }
+    app.refresh(&refresh).await.expect(400);
+    // Another grant of the same person goes on, and needs no consent again.
+    let code = app.code().await;
+    let (access, _) = app.tokens(app.exchange(&code).await);
+    stack.caller(&access).get(PATH).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_that_comes_twice_kills_at_the_edge() {
+    let stack = Stack::start().await;
+    let mut app = App::start(&stack).await;
+    let code = app.code().await;
+    let (access, refresh) = app.tokens(app.exchange(&code).await);
+    stack.caller(&access).get(PATH).await.expect(200);
+    let answer = app.exchange(&code).await.expect(400);
+    assert_eq!(answer.json()["error"], "invalid_grant");
+    assert_invalid_token(&stack.caller(&access).get(PATH).await, "after the second use");
+    app.refresh(&refresh).await.expect(400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reused_refresh_token_kills_at_the_edge() {
+    let stack = Stack::start().await;
+    let mut app = App::start(&stack).await;
+    let code = app.code().await;
+    let (_, first) = app.tokens(app.exchange(&code).await);
+    let (_, second) = app.tokens(app.refresh(&first).await);
+    let (access, _) = app.tokens(app.refresh(&second).await);
+    stack.caller(&access).get(PATH).await.expect(200);
+    app.refresh(&first).await.expect(400);
+    assert_invalid_token(&stack.caller(&access).get(PATH).await, "after the reuse");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_s_own_token_dies_at_the_edge_when_it_is_revoked() {
+    let stack = Stack::start().await;
+    let client = crate::jwt::Client::create(&stack, "memory:read");
+    let (token, other) = (client.token(&stack).await, client.token(&stack).await);
+    stack.caller(&token).get(PATH).await.expect(200);
+    let form = [
+        ("client_id", &*client.id),
+        ("client_secret", &*client.secret),
+        ("token", &*token),
+    ];
+    let request = post("/revoke", &form);
+    stack.anon_at_control().send(request).await.expect(200);
+    assert_invalid_token(&stack.caller(&token).get(PATH).await, "after /revoke");
+    stack.caller(&other).get(PATH).await.expect(200);
+}
+
+/// An outside library drives the whole flow, as a public and as a confidential client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oauth4webapi_is_content() {
+    let stack = Stack::start().await;
+    let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
+    for kind in ["--public", "--refresh-grace=30"] {
+        let args = [
+            "--format",
+            "json",
+            "clients",
+            "create",
+            "--name",
+            "Library",
+            kind,
+            "--redirect-uri",
+            REDIRECT,
+            "--scopes",
+            "memory:read",
+        ];
+        let created: Value =
+            serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+        let secret = created["client_secret"].as_str().unwrap_or_default();
+        if !secret.is_empty() {
+            stack.secrets.saw(secret);
+        }
+        let root = e2e::files::root();
+        let done = tokio::process::Command::new(root.join("node_modules/.bin/node"))
+            .arg(root.join("tests/clients/oauth4webapi.mjs"))
+            .env("ISSUER", stack.control.url())
+            .env("EDGE", stack.edge_url())
+            .env("CLIENT_ID", created["client_id"].as_str().expect("an id"))
+            .env("CLIENT_SECRET", secret)
+            .env("REDIRECT", REDIRECT)
+            .env("EMAIL", bootstrap.get("admin_email").unwrap_or("admin@localhost"))
+            .env("PASSWORD", bootstrap.get("admin_password").expect("a password"))
+            .output()
+            .await
+            .expect("node runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            done.status.success() && text(&done.stdout).ends_with("all good\n"),
+            "{kind}: {}{}",
+            text(&done.stdout),
+            text(&done.stderr)
+        );
+    }
+}
