@@ -50,7 +50,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("sign_in.address_header", Kind::Text),
 ];
 
-/// Variables of the command line's client side and of `dev.env`: ours, but not configuration of the server.
+/// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.
 pub(super) const OTHER_VARIABLES: &[&str] = &[
     "PORTCULLIS_ADMIN_EMAIL",
     "PORTCULLIS_ADMIN_KEY",
@@ -59,6 +59,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "PORTCULLIS_DEMO_KEY",
     "PORTCULLIS_EDGE_URL",
     "PORTCULLIS_STATE",
+    "PORTCULLIS_TOOLS",
     "PORTCULLIS_URL",
 ];
 
