@@ -42,15 +42,16 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         return invalid("bootstrap_email", "must be an e-mail address");
     }
     positive("tokens.access_seconds", config.tokens.access_seconds, 86_400)?;
+    // 100 days: so long a session that ended is remembered, and what came of it can be ended with it.
     positive(
         "tokens.refresh_max_seconds",
         config.tokens.refresh_max_seconds,
-        31_536_000,
+        8_640_000,
     )?;
     positive(
         "tokens.refresh_idle_seconds",
         config.tokens.refresh_idle_seconds,
-        31_536_000,
+        8_640_000,
     )?;
     positive("feed.heartbeat_ms", config.feed.heartbeat_ms, 60_000)?;
     positive("feed.receipt_wait_ms", config.feed.receipt_wait_ms, 60_000)?;
