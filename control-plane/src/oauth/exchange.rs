@@ -147,7 +147,7 @@ async fn issue(
     let pair = draft.pair(app, &refresh)?;
     tx.commit().await?;
     // Outside the transaction: whoever gets no answer signs in again.
-    Ok(pair.grant(&grant.terms, code.nonce.as_deref(), &key, now.seconds())?)
+    Ok(pair.grant(&grant.terms, code.nonce.as_deref(), &key, iat)?)
 }
 
 /// RFC 6749 §4.1.2: a code that comes twice was stolen, so everything that came of it dies, at the edge too.

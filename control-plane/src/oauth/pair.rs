@@ -120,7 +120,8 @@ impl Pair {
         Ok(Granted {
             access_token: jws::sign(Type::AccessToken, &self.claims, key)?,
             token_type: "Bearer",
-            expires_in: self.claims.exp.0.saturating_sub(now.0),
+            // A pair that is new lives its whole life, whatever second it is by now; a retried one what is left of it.
+            expires_in: self.claims.exp.0.saturating_sub(now.max(self.claims.iat).0),
             refresh_token: Some(self.refresh_token),
             scope: self.scope,
             id_token,

@@ -132,7 +132,7 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
     Ok(Granted {
         access_token,
         token_type: "Bearer",
-        expires_in: exp.0.saturating_sub(now.seconds().0),
+        expires_in: exp.0.saturating_sub(iat.0),
         refresh_token: None,
         scope,
         id_token: None,
