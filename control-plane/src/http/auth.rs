@@ -156,17 +156,16 @@ async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Calle
 
     // 2. Signature, by the key that the row below names too.
     let signing_key = parsed.statement.signing_key;
-    let verifier = match app.keyring.api_key_verifier(signing_key) {
-        Some(verifier) => verifier,
+    let verifier = if let Some(verifier) = app.keyring.api_key_verifier(signing_key) {
+        verifier
+    } else {
         // Another process may have made key and signer a moment ago. Only a key that exists is worth a reload.
-        None => {
-            let mut tx = app.store.begin_read().await?;
-            tx.key(KeyId::from(parsed.statement.index))
-                .await?
-                .ok_or_else(invalid)?;
-            app.keyring.reload(&mut tx).await?;
-            app.keyring.api_key_verifier(signing_key).ok_or_else(invalid)?
-        }
+        let mut tx = app.store.begin_read().await?;
+        tx.key(KeyId::from(parsed.statement.index))
+            .await?
+            .ok_or_else(invalid)?;
+        app.keyring.reload(&mut tx).await?;
+        app.keyring.api_key_verifier(signing_key).ok_or_else(invalid)?
     };
     if !verifier.verify(&parsed.message, &parsed.signature) {
         return Err(invalid());
