@@ -10,6 +10,7 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::mail;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
@@ -38,6 +39,8 @@ pub struct App {
     pub feed: Feed,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
+    /// Where mail goes.
+    pub mail: mail::Transport,
     /// For calls to edges. No redirects.
     pub http: reqwest::Client,
     /// Renders `/metrics`.
@@ -78,7 +81,9 @@ impl App {
             .timeout(REQUEST_LIMIT)
             .no_proxy()
             .build()?;
+        let mail = mail::Transport::build(&config)?;
         Ok(Arc::new(Self {
+            mail,
             config,
             store,
             clock,

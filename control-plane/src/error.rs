@@ -25,6 +25,8 @@ pub enum Code {
     Busy,
     /// No credential.
     CredentialsMissing,
+    /// The invitation was accepted before.
+    InvitationAccepted,
     /// More than the caller has itself.
     ExceedsCaller,
     /// One Idempotency-Key, two different requests.
@@ -49,6 +51,8 @@ pub enum Code {
     MethodNotAllowed,
     /// A field that must be there.
     MissingField,
+    /// Nothing sends mail here.
+    NoMail,
     /// No such thing, or not the caller's.
     NotFound,
     /// Too often.
@@ -86,10 +90,12 @@ impl Code {
             Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
+            Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
+            Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),

@@ -9,10 +9,11 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{oauth, revocation, sessions, signing};
+use crate::{mail, oauth, people, revocation, sessions, signing};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
+const MAIL: Duration = Duration::from_secs(1);
 const SEALED: Duration = Duration::from_secs(10);
 /// How long a create can be replayed.
 const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
@@ -25,6 +26,9 @@ pub fn start(app: &Arc<App>) {
     every("forget ended sessions", HOUR, app, sessions::forget);
     every("forget ended grants", HOUR, app, forget_grants);
     every("drop sealed successors", SEALED, app, drop_sealed);
+    every("send mail", MAIL, app, mail::send_due);
+    every("clear the outbox", HOUR, app, mail::forget_shown);
+    every("forget links", HOUR, app, people::forget);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
 

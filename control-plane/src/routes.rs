@@ -7,14 +7,14 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{keys, oauth, pages, sessions};
+use crate::{keys, mail, oauth, pages, people, sessions};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -50,14 +50,36 @@ pub fn router(app: Arc<App>) -> Router {
             "/account/password",
             get(sessions::get_password).post(sessions::post_password),
         )
+        .route("/account/org", post(sessions::switch_org))
+        .merge(for_people())
         .route(&pages::stylesheet_path(), get(pages::stylesheet))
+        .route("/favicon.ico", get(pages::icon))
         // Operation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
     if app.config.metrics_listen.is_none() && app.config.dev {
         router = router.route("/metrics", get(health::metrics));
     }
+    if app.config.dev {
+        router = router.route("/dev/outbox", get(mail::outbox::get));
+    }
     framed(router, app)
+}
+
+/// How people come in: sign-up, invitations, forgotten passwords.
+fn for_people() -> Router<Arc<App>> {
+    use people::{accept, api, confirm, forgot, members, reset, sign_up};
+    Router::new()
+        .route("/signup", get(sign_up::get).post(sign_up::post))
+        .route("/signup/confirm", get(confirm::get).post(confirm::post))
+        .route("/password/forgot", get(forgot::get).post(forgot::post))
+        .route("/password/reset", get(reset::get).post(reset::post))
+        .route("/invitation", get(accept::get).post(accept::post))
+        .route("/v1/invitations", get(api::list).post(api::create))
+        .route("/v1/invitations/{id}", delete(api::revoke))
+        .route("/account/members", get(members::get))
+        .route("/account/members/invite", post(members::invite))
+        .route("/account/members/invitations/{id}/revoke", post(members::revoke))
 }
 
 /// What programs in a browser call, from any origin. `/authorize` is never among them.

@@ -14,6 +14,7 @@
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
 //! | a panic of the Wasm lets nobody in | `panics` |
+//! | sign-up, invitation and reset, by mail from a real server | `people` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
 //!
@@ -45,6 +46,7 @@ mod oracle;
 mod panics;
 mod parity;
 mod paths;
+mod people;
 mod revocation;
 mod rotation;
 mod signing_keys;

@@ -13,7 +13,7 @@ const REDIRECT: &str = "http://127.0.0.1:53682/cb";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-0123456789";
 
 /// A public client on somebody's machine, and its person's browser.
-struct App<'a> {
+pub(crate) struct App<'a> {
     stack: &'a Stack,
     control: Anon,
     client_id: String,
@@ -21,8 +21,8 @@ struct App<'a> {
 }
 
 impl<'a> App<'a> {
-    /// `portcullis clients create --public`, and a sign-in.
-    async fn start(stack: &'a Stack) -> Self {
+    /// `portcullis clients create --public`; nobody is signed in.
+    pub(crate) fn register(stack: &'a Stack) -> Self {
         let args = [
             "--format",
             "json",
@@ -39,12 +39,17 @@ impl<'a> App<'a> {
         let created: Value =
             serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
         assert_eq!(created.get("client_secret"), None, "a public client has none");
-        let mut app = Self {
+        Self {
             stack,
             control: stack.anon_at_control(),
             client_id: created["client_id"].as_str().expect("an id").to_owned(),
             cookies: Vec::new(),
-        };
+        }
+    }
+
+    /// The same, and a sign-in as the first owner.
+    async fn start(stack: &'a Stack) -> Self {
+        let mut app = Self::register(stack);
         let page = app
             .browse(Request::get("/login?return_to=%2Faccount"))
             .await
@@ -65,7 +70,7 @@ impl<'a> App<'a> {
         app
     }
 
-    async fn browse(&mut self, request: Request) -> Response {
+    pub(crate) async fn browse(&mut self, request: Request) -> Response {
         let request = if self.cookies.is_empty() {
             request
         } else {
@@ -86,7 +91,7 @@ impl<'a> App<'a> {
     }
 
     /// Through the consent page, if it comes, to the code.
-    async fn code(&mut self) -> String {
+    pub(crate) async fn code(&mut self) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(sha256(VERIFIER.as_bytes()));
         let target = format!(
             "/authorize?response_type=code&client_id={}&redirect_uri={}&scope=openid+memory%3Aread&state=s&code_challenge={challenge}\
@@ -124,7 +129,7 @@ impl<'a> App<'a> {
         self.control.send(post(path, &form)).await
     }
 
-    async fn exchange(&self, code: &str) -> Response {
+    pub(crate) async fn exchange(&self, code: &str) -> Response {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -140,7 +145,7 @@ impl<'a> App<'a> {
     }
 
     /// The access and the refresh token of an answer.
-    fn tokens(&self, answer: Response) -> (String, String) {
+    pub(crate) fn tokens(&self, answer: Response) -> (String, String) {
         let body = answer.expect(200).json();
         assert_eq!(body["token_type"], "Bearer");
         assert_eq!(body["expires_in"], 3600);
@@ -154,7 +159,7 @@ impl<'a> App<'a> {
 }
 
 /// `POST` of a form whose values may hold anything.
-fn post(path: &str, pairs: &[(&str, &str)]) -> Request {
+pub(crate) fn post(path: &str, pairs: &[(&str, &str)]) -> Request {
     let escape = |text: &str| {
         text.bytes()
             .map(|byte| match byte {
@@ -172,7 +177,7 @@ fn post(path: &str, pairs: &[(&str, &str)]) -> Request {
 }
 
 /// The value of a hidden field of a page.
-fn hidden(page: &Response, name: &str) -> String {
+pub(crate) fn hidden(page: &Response, name: &str) -> String {
     let text = page.text();
     let (_, rest) = text
         .split_once(&format!(r#"name="{name}" value=""#))

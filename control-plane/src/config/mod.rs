@@ -6,6 +6,7 @@
 //! What it does not: open anything that a value points to, except the configuration file itself.
 
 mod load;
+mod mail;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
 pub use load::{ConfigError, environment_variable, load};
+pub use mail::{Mail, SmtpTls};
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -78,6 +80,10 @@ pub struct Config {
     pub sessions: Sessions,
     /// How often somebody may try to sign in.
     pub sign_in: SignIn,
+    /// Accounts that people make themselves.
+    pub sign_up: SignUp,
+    /// How mail is sent, and how much of it anybody may cause.
+    pub mail: Mail,
 }
 
 /// How log lines look.
@@ -170,6 +176,15 @@ pub struct SignIn {
     pub address_header: Option<String>,
 }
 
+/// Accounts that people make themselves.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignUp {
+    /// Whether anybody may make an account with an organisation of its own; without it no, in `dev` yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -199,6 +214,8 @@ impl Default for Config {
             limits: Limits::default(),
             sessions: Sessions::default(),
             sign_in: SignIn::default(),
+            sign_up: SignUp::default(),
+            mail: Mail::default(),
         }
     }
 }

@@ -48,6 +48,17 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("sign_in.failures_per_account", Kind::Integer),
     ("sign_in.failures_per_address", Kind::Integer),
     ("sign_in.address_header", Kind::Text),
+    ("sign_up.enabled", Kind::Bool),
+    ("mail.smtp_host", Kind::Text),
+    ("mail.smtp_port", Kind::Integer),
+    ("mail.smtp_tls", Kind::Text),
+    ("mail.smtp_user", Kind::Text),
+    ("mail.smtp_password", Kind::Text),
+    ("mail.from", Kind::Text),
+    ("mail.window_seconds", Kind::Integer),
+    ("mail.requests_per_account", Kind::Integer),
+    ("mail.requests_per_address", Kind::Integer),
+    ("mail.invitations_per_org", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

@@ -136,6 +136,19 @@ fn values_that_make_no_sense_are_refused() {
         ("[tokens]\naccess_seconds = 0", "between 1"),
         ("[limits]\nrequest_seconds = 5", "receipt"),
         ("bootstrap_email = 'nobody'", "e-mail"),
+        ("[sign_up]\nenabled = true", "mail.smtp_host"),
+        ("[mail]\nsmtp_host = 'mail.example'", "sender"),
+        ("[mail]\nsmtp_host = 'mail.example'\nfrom = 'nobody'", "address"),
+        ("[mail]\nsmtp_user = 'u'", "smtp_host"),
+        (
+            "[mail]\nsmtp_host = 'mail.example'\nfrom = 'a@b.example'\nsmtp_tls = 'none'",
+            "loopback",
+        ),
+        (
+            "[mail]\nsmtp_host = 'mail.example'\nfrom = 'a@b.example'\nsmtp_user = 'u'",
+            "together",
+        ),
+        ("[mail]\nrequests_per_address = 0", "between 1"),
     ];
     for (file, expected) in cases {
         let message = refusal(file, &[]);
@@ -154,6 +167,10 @@ fn values_that_make_no_sense_are_refused() {
 fn printing_redacts_every_secret() {
     let variables = [
         ("PORTCULLIS_MASTER_KEY", "bWFzdGVyLXNlY3JldA=="),
+        ("PORTCULLIS_MAIL_SMTP_HOST", "mail.example"),
+        ("PORTCULLIS_MAIL_FROM", "gate@example.com"),
+        ("PORTCULLIS_MAIL_SMTP_USER", "gate"),
+        ("PORTCULLIS_MAIL_SMTP_PASSWORD", "c0rrect"),
         (
             "PORTCULLIS_DATABASE_URL",
             "postgres://user:hunter2@db.example/portcullis",
@@ -162,7 +179,7 @@ fn printing_redacts_every_secret() {
     let config = from("", &variables).expect("valid");
     let printed = config.redacted().expect("TOML");
     let debugged = format!("{config:?}");
-    for secret in ["bWFzdGVyLXNlY3JldA==", "hunter2"] {
+    for secret in ["bWFzdGVyLXNlY3JldA==", "hunter2", "c0rrect"] {
         assert!(!printed.contains(secret), "{printed}");
         assert!(!debugged.contains(secret), "{debugged}");
     }
@@ -189,6 +206,18 @@ fn the_list_of_names_is_complete() {
             address_header: Some("x-forwarded-for".into()),
             ..SignIn::default()
         },
+        sign_up: SignUp { enabled: Some(true) },
+        mail: Mail {
+            smtp_host: Some("mail.example".into()),
+            smtp_port: Some(587),
+            smtp_user: Some("u".into()),
+            smtp_password: Some("p".into()),
+            from: Some("a@b".into()),
+            requests_per_account: Some(1),
+            requests_per_address: Some(1),
+            invitations_per_org: Some(1),
+            ..Mail::default()
+        },
         ..Config::default()
     };
     let table = toml::Table::try_from(&full).expect("TOML");
@@ -212,6 +241,9 @@ fn the_list_of_names_is_complete() {
             ("bootstrap_email", _) => "a@b",
             ("environments", _) => "live",
             ("log_format", _) => "text",
+            ("mail.smtp_tls", _) => "starttls",
+            ("sign_up.enabled", _) => "false",
+            ("mail.from", _) => "Gate <gate@example.com>",
             (_, Kind::Text) => "pc",
             ("limits.request_seconds", _) => "30",
             // No shorter than the idle limit.
@@ -221,7 +253,13 @@ fn the_list_of_names_is_complete() {
             (_, Kind::List) => "a,b",
             (_, Kind::Edges) => "hub=http://127.0.0.1:1",
         };
-        from("", &[(&variable(path), text)]).unwrap_or_else(|error| panic!("{path}: {error}"));
+        // What needs a mail server beside it has one.
+        let file = if path.starts_with("mail.smtp_") {
+            "[mail]\nsmtp_host = 'mail.example'\nfrom = 'a@b.example'\nsmtp_user = 'u'\nsmtp_password = 'p'"
+        } else {
+            ""
+        };
+        from(file, &[(&variable(path), text)]).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 }
 

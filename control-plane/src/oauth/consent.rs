@@ -28,6 +28,7 @@ struct ConsentPage<'a> {
     client: &'a str,
     place: String,
     email: &'a str,
+    org: &'a str,
     words: Vec<String>,
     csrf: String,
     query: &'a str,
@@ -44,11 +45,13 @@ pub(super) async fn page(app: &App, prepared: &Prepared, query: &str) -> Result<
     } = prepared;
     let mut tx = app.store.begin_read().await?;
     let profile = tx.profile(session.user).await?;
+    let org = tx.org_name(session.org).await?;
     let names = asked.names(app.catalogue());
     let page = ConsentPage {
         client: &request.recipient.client.name,
         place: redirect::place(&request.recipient.redirect_uri),
         email: profile.as_ref().map_or("", |(email, _)| email),
+        org: org.as_deref().unwrap_or_default(),
         words: words(&names),
         csrf: csrf::token(session),
         query,

@@ -1,6 +1,6 @@
 //! Organisations, users, memberships, workspaces: as much as owning API keys needs, and the first start.
 //!
-//! What is not here: administration over the API, invitations, sign-in.
+//! What is not here: administration over the API, sign-up and invitations (`people`), sign-in.
 
 pub mod bootstrap;
 pub mod password;
@@ -9,6 +9,9 @@ use shared::policy::Policy;
 use shared::scope::ScopeSet;
 
 use crate::store::orgs::Role;
+
+/// Ids that travel inside keys are drawn below this, to keep keys short.
+pub(crate) const SHORT_IDS: u64 = 1 << 32;
 
 /// The most that a member's credentials may do, whatever they state: the ceiling of a role.
 ///

@@ -14,6 +14,7 @@ pub use error::{PageError, PageProblem, render_error};
 pub use moment::Moment;
 
 const STYLESHEET: &str = include_str!("../../assets/portcullis.css");
+const ICON: &str = include_str!("../../assets/portcullis.svg");
 /// Of the stylesheet: a new text has a new address, so browsers may keep each for good.
 const STYLESHEET_MARK: u64 = fnv1a(STYLESHEET.as_bytes());
 
@@ -69,6 +70,27 @@ pub fn protect(headers: &mut HeaderMap) {
     for (name, value) in more {
         headers.insert(name, HeaderValue::from_static(value));
     }
+}
+
+/// For a page whose address holds a secret: nobody it leads to learns its address. Its forms are sent without an origin,
+/// which `sessions::csrf` knows.
+pub fn hide_address(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}
+
+/// `GET /favicon.ico`: browsers ask for it whatever a page says.
+pub async fn icon() -> Response {
+    let fixed = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CACHE_CONTROL, "public, max-age=86400"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
+    ];
+    (fixed, ICON).into_response()
 }
 
 /// The path of the stylesheet.

@@ -16,13 +16,13 @@ use crate::store::{StoreError, Tx};
 
 /// Who tries what from where.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     email: String,
     address: ClientAddress,
 }
 
 impl Attempt {
-    pub(super) fn new(email: &str, address: ClientAddress) -> Self {
+    pub(crate) fn new(email: &str, address: ClientAddress) -> Self {
         Self {
             email: email.to_owned(),
             address,
@@ -31,7 +31,7 @@ impl Attempt {
 
     /// Counts the attempt, or refuses it. One that is refused for its address is not counted for the account: nobody can
     /// lock out others for longer than their own address lasts.
-    pub(super) async fn charge(&self, app: &App, actor: &Actor) -> Result<(), PageError> {
+    pub(crate) async fn charge(&self, app: &App, actor: &Actor) -> Result<(), PageError> {
         let now = app.clock.now();
         let mut tx = app.store.begin().await?;
         let waits = match self.charge_address(&mut tx, app, actor, now).await? {
@@ -51,6 +51,11 @@ impl Attempt {
     /// The password was right: this account starts anew, and the address gets its attempt back.
     pub(super) async fn forgive(&self, tx: &mut Tx) -> Result<(), StoreError> {
         tx.uncount_attempt(&self.address_subject()).await?;
+        tx.forget_attempts(&self.account_subject()).await
+    }
+
+    /// Their owner has a new password: this account starts anew.
+    pub(crate) async fn forget_account(&self, tx: &mut Tx) -> Result<(), StoreError> {
         tx.forget_attempts(&self.account_subject()).await
     }
 

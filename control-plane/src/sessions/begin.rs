@@ -56,6 +56,7 @@ pub(super) async fn begin(
     if !tx.hold_password(account.user, &account.password_hash).await? {
         return Ok(None);
     }
+    tx.use_membership(account.org, account.user, now).await?;
     let mut row = SessionRow {
         digest: secret.digest(),
         sid: draw_sid(&app.random)?,

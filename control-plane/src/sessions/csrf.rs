@@ -59,6 +59,8 @@ pub fn is_same_origin(config: &Config, headers: &HeaderMap) -> bool {
     }
     match text(header::ORIGIN.as_str()) {
         None => true,
+        // Pages whose address holds a secret send no referrer, and with it no origin. No script can write the other header.
+        Some("null") => text("sec-fetch-site") == Some("same-origin"),
         Some(origin) => Url::parse(&config.issuer).is_ok_and(|issuer| {
             issuer.origin().is_tuple() && issuer.origin().ascii_serialization() == origin
         }),
@@ -103,6 +105,8 @@ mod tests {
             ("origin", "https://auth.example"),
             ("sec-fetch-site", "same-origin")
         ]));
+        assert!(says(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
+        assert!(!says(&[("origin", "null"), ("sec-fetch-site", "cross-site")]));
         for origin in [
             "null",
             "https://evil.example",

@@ -28,7 +28,7 @@ pub(super) async fn end(
 }
 
 /// Ends all of a user's sessions but one, those that ran out included: their tokens may still live. Gives their number.
-pub(super) async fn end_all(
+pub(crate) async fn end_all(
     tx: &mut Tx,
     user: UserId,
     except: Option<SessionId>,

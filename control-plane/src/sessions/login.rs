@@ -15,10 +15,10 @@ use secrecy::SecretString;
 
 use super::attempts::Attempt;
 use super::begin::{Browser, begin};
-use super::cookie::{self, Kind, Secret};
-use super::csrf::{FormToken, is_same_origin};
+use super::cookie::{self, Kind};
 use super::return_to::{ACCOUNT, path_of_ours};
-use super::{Instead, current, parse_form, see_other};
+use super::visitor::Visitor;
+use super::{Instead, current, see_other};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::http::address::ClientAddress;
@@ -36,6 +36,8 @@ struct SignInPage<'a> {
     return_to: &'a str,
     email: &'a str,
     failure: Option<&'a str>,
+    can_reset: bool,
+    can_sign_up: bool,
 }
 
 /// `GET /login?return_to=…&login_hint=…`. Shown to those who are signed in as well.
@@ -52,22 +54,16 @@ pub async fn get(
     let return_to = value("return_to").unwrap_or_else(|| ACCOUNT.to_owned());
     refuse_elsewhere(&app, &return_to)?;
     let hint = value("login_hint").filter(|hint| hint.len() <= MAX_EMAIL);
-    let secret = match cookie::read(&app.config, Kind::Form, &headers) {
-        Some(secret) => secret,
-        None => Secret::draw(&app.random)?,
-    };
-    let form_token = FormToken::of(&secret);
+    let visitor = Visitor::of(&app, &headers)?;
     let page = SignInPage {
-        csrf: form_token.expose(),
+        csrf: visitor.csrf(),
         return_to: &return_to,
         email: &hint.unwrap_or_default(),
         failure: None,
+        can_reset: app.config.has_mail(),
+        can_sign_up: app.config.sign_up_enabled(),
     };
-    let mut response = pages::html_leading_elsewhere(StatusCode::OK, &page);
-    if let Some(cookie) = cookie::set(&app.config, Kind::Form, &secret) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    Ok(visitor.keep(pages::html_leading_elsewhere(StatusCode::OK, &page)))
 }
 
 /// `POST /login`.
@@ -79,15 +75,7 @@ pub async fn post(
     body: Bytes,
 ) -> Result<Response, Instead> {
     // 1. A form of ours, sent by the browser that got it.
-    let form = parse_form(&headers, &body)?;
-    let form_token = cookie::read(&app.config, Kind::Form, &headers).map(|secret| FormToken::of(&secret));
-    let given = form.value("csrf").unwrap_or_default();
-    let Some(form_token) = form_token.filter(|token| token.is(given)) else {
-        return Err(PageError::forged().into());
-    };
-    if !is_same_origin(&app.config, &headers) {
-        return Err(PageError::forged().into());
-    }
+    let (visitor, form) = Visitor::sent(&app, &headers, &body)?;
     let return_to = form.value("return_to").unwrap_or(ACCOUNT);
     refuse_elsewhere(&app, return_to)?;
     let typed = form.value("email").unwrap_or_default().trim();
@@ -122,10 +110,12 @@ pub async fn post(
     }
     metrics::counter!("portcullis_sign_ins_total", "result" => "refused").increment(1);
     let page = SignInPage {
-        csrf: form_token.expose(),
+        csrf: visitor.csrf(),
         return_to,
         email: typed,
         failure: Some(FAILURE),
+        can_reset: app.config.has_mail(),
+        can_sign_up: app.config.sign_up_enabled(),
     };
     Ok(pages::html_leading_elsewhere(
         StatusCode::UNPROCESSABLE_ENTITY,

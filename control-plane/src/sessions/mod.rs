@@ -9,23 +9,25 @@
 //! | `cookie`, `csrf` | what the browser holds, and forged forms |
 //! | `begin`, `end` | the life of a session |
 //! | `attempts` | how often somebody may try, per account and per address |
-//! | `login`, `logout`, `list`, `change` | the pages; `browser` and `return_to` help them |
+//! | `login`, `logout`, `list`, `change`, `switch` | the pages; `browser`, `visitor` and `return_to` help them |
 //!
 //! What it does not: say what the signed-in user may do, or issue tokens (`oauth` does).
 
-mod attempts;
+pub(crate) mod attempts;
 mod begin;
 mod browser;
-mod change;
+pub(crate) mod change;
 mod cookie;
 pub mod csrf;
-mod end;
+pub(crate) mod end;
 mod list;
 pub mod login;
 mod logout;
 mod return_to;
+mod switch;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+pub(crate) mod visitor;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use crate::app::App;
 use crate::audit::Actor;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::oauth::form::{Form, FormError};
 use crate::pages::{self, PageError};
@@ -46,6 +49,7 @@ use crate::store::sessions::SessionRow;
 pub use change::{get as get_password, post as post_password};
 pub use list::{end_everywhere, end_one, get as get_list, landing};
 pub use logout::post as post_logout;
+pub use switch::post as switch_org;
 
 /// A use is noted at most so often: the idle limit is that much coarser.
 const SEEN_EVERY_MS: u64 = 60_000;
@@ -120,7 +124,7 @@ pub fn login_redirect_for(return_to: &str, login_hint: Option<&str>) -> Response
 }
 
 /// 303: whatever was sent here is not sent there (RFC 9700 §4.12 forbids 307).
-fn see_other(path: &str) -> Response {
+pub(crate) fn see_other(path: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Ok(value) = path.parse() {
         response.headers_mut().insert(header::LOCATION, value);
@@ -170,13 +174,13 @@ impl From<FormError> for Instead {
 }
 
 /// The session, or the way to sign in and back to `here`.
-async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Result<Session, Instead> {
+pub(crate) async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Result<Session, Instead> {
     let session = current(app, headers).await?;
     session.ok_or_else(|| login_redirect(here).into())
 }
 
 /// A form that a page of ours, shown to this very session, sent.
-async fn sent_form(
+pub(crate) async fn sent_form(
     app: &App,
     headers: &HeaderMap,
     body: &[u8],
@@ -198,10 +202,43 @@ fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
     Form::parse(content_type, body)
 }
 
+/// Signs somebody in whose account was made a moment ago, with a password that was then checked or chosen. `attempt` was
+/// charged for it.
+pub(crate) async fn begin_first(
+    app: &App,
+    email: &str,
+    attempt: &attempts::Attempt,
+    address: ClientAddress,
+    headers: &HeaderMap,
+    request_id: RequestId,
+) -> Result<Response, Instead> {
+    let account = app.store.begin_read().await?.account_by_email(email).await?;
+    let Some(account) = account else {
+        return Ok(login_redirect(return_to::ACCOUNT));
+    };
+    let before = current(app, headers).await?;
+    let browser = begin::Browser::of(headers, address);
+    let begun = begin::begin(app, &account, attempt, browser, before, Some(request_id.0)).await?;
+    let Some(secret) = begun else {
+        return Ok(login_redirect(return_to::ACCOUNT));
+    };
+    let mut response = see_other(return_to::ACCOUNT);
+    if let Some(cookie) = cookie::set(&app.config, cookie::Kind::Session, &secret) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
 /// The job that forgets what nothing depends on any more.
 pub(crate) async fn forget(app: Arc<App>) -> anyhow::Result<()> {
     let now = app.clock.now().0;
-    let window = app.config.sign_in.window_seconds * 1000;
+    // One table counts attempts and mails.
+    let window = app
+        .config
+        .sign_in
+        .window_seconds
+        .max(app.config.mail.window_seconds)
+        * 1000;
     let mut tx = app.store.begin().await?;
     tx.forget_sessions(UnixMillis(now.saturating_sub(KEPT_MS)))
         .await?;

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use shared::crypto::{Algorithm, VerifyingKey};
 use shared::id::SigningKeyId;
 use shared::time::UnixMillis;
+use zeroize::Zeroizing;
 
 use super::master::MasterKey;
 use super::private::{PrivateKey, PrivateKeyError};
@@ -115,6 +116,16 @@ fn public_key(purpose: Purpose, material: &[u8]) -> Option<VerifyingKey> {
 }
 
 impl Keyring {
+    /// Seals something that is no key, for one place: `context` names both.
+    pub(crate) fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
+        Ok(self.0.master.seal(context, plain)?)
+    }
+
+    /// Opens what [`Keyring::seal`] made for the same place.
+    pub(crate) fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
+        Ok(self.0.master.open(context, sealed)?)
+    }
+
     /// An empty ring under this master key; [`Keyring::reload`] fills it.
     pub fn new(master: MasterKey) -> Self {
         Self(Arc::new(Inner {

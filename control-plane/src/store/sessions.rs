@@ -76,7 +76,7 @@ impl TryFrom<StoredSession> for SessionRow {
 pub struct Account {
     /// Who.
     pub user: UserId,
-    /// The organisation that they joined first and are alive in.
+    /// The organisation that they used last, or joined first, and are alive in.
     pub org: OrgId,
     /// An argon2id PHC string.
     pub password_hash: String,
@@ -253,7 +253,7 @@ impl Tx {
             "SELECT u.id, m.org_id, u.password_hash
              FROM users u JOIN memberships m ON m.user_id = u.id
              WHERE u.email = $1 AND u.password_hash IS NOT NULL AND u.deactivated_at IS NULL AND m.suspended_at IS NULL
-             ORDER BY m.created_at, m.org_id LIMIT 1")
+             ORDER BY COALESCE(m.last_used_at, 0) DESC, m.created_at, m.org_id LIMIT 1")
             .bind(email).fetch_optional(conn).await)?;
         row.map(|(user, org, password_hash)| {
             Ok(Account {

@@ -9,6 +9,7 @@ mod feed;
 mod grants;
 mod installation;
 mod keys;
+mod mail;
 mod outbox;
 mod people;
 mod races;
@@ -122,6 +123,15 @@ suite! {
         an_account_signs_in_where_it_is_alive,
         attempts_are_counted_by_window,
         attempts_at_once_all_count,
+    },
+    mail::{
+        a_mail_is_taken_by_one_and_dropped,
+        the_outbox_keeps_what_was_shown,
+        a_sign_up_is_used_once_with_its_rivals,
+        a_link_to_a_password_is_used_once,
+        an_invitation_ends_in_one_way,
+        people_belong_where_they_are_alive,
+        a_session_moves_under_a_new_secret,
     },
     grants::{
         a_grant_is_held_moved_and_ended_once,
