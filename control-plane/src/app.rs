@@ -10,6 +10,7 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::limit::Limits;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
@@ -38,6 +39,8 @@ pub struct App {
     pub feed: Feed,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
+    /// How often programs may call, and fail.
+    pub limits: Limits,
     /// For calls to edges. No redirects.
     pub http: reqwest::Client,
     /// Renders `/metrics`.
@@ -79,6 +82,7 @@ impl App {
             .no_proxy()
             .build()?;
         Ok(Arc::new(Self {
+            limits: Limits::new(&config, &clock),
             config,
             store,
             clock,

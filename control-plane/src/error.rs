@@ -45,6 +45,8 @@ pub enum Code {
     KeyExpired,
     /// The key was revoked.
     KeyRevoked,
+    /// Nobody would be left who may do everything.
+    LastOwner,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
@@ -88,6 +90,7 @@ impl Code {
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
+            Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),

@@ -13,6 +13,7 @@ use crate::{oauth, revocation, sessions, signing};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
+const LIMITS: Duration = Duration::from_mins(1);
 const SEALED: Duration = Duration::from_secs(10);
 /// How long a create can be replayed.
 const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
@@ -25,6 +26,7 @@ pub fn start(app: &Arc<App>) {
     every("forget ended sessions", HOUR, app, sessions::forget);
     every("forget ended grants", HOUR, app, forget_grants);
     every("drop sealed successors", SEALED, app, drop_sealed);
+    every("forget rate limits", LIMITS, app, prune_limits);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
 
@@ -76,6 +78,11 @@ async fn drop_sealed(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     tx.drop_sealed(app.clock.now()).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+async fn prune_limits(app: Arc<App>) -> anyhow::Result<()> {
+    app.limits.prune();
     Ok(())
 }
 

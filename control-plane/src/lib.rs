@@ -15,6 +15,7 @@ pub mod error;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod members;
 pub mod oauth;
 pub mod orgs;
 pub mod pages;

@@ -1,5 +1,5 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration; the other `keys` commands call a running server over its API (I11); `key inspect` needs neither.
+//! the configuration; `members` and the other `keys` commands call a running server over its API (I11); `key inspect` needs neither.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
@@ -7,6 +7,7 @@ mod client;
 mod inspect;
 mod keys;
 mod local;
+mod members;
 mod output;
 mod server;
 
@@ -64,6 +65,8 @@ enum Command {
     Migrate,
     /// API keys (over the server's API), and the server's own signing keys
     Keys(keys::KeysArgs),
+    /// Members of the organisation (over the server's API)
+    Members(members::MembersArgs),
     /// A single API key's text
     #[command(subcommand)]
     Key(KeyCommand),
@@ -152,6 +155,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             Some(command) => local::signing(load()?, command, format).await,
             None => keys::run(args, format).await,
         },
+        Command::Members(args) => members::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,

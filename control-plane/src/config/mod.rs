@@ -7,6 +7,7 @@
 
 mod load;
 mod names;
+mod rate_limits;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
 pub use load::{ConfigError, environment_variable, load};
+pub use rate_limits::{EffectiveRateLimits, RateLimits};
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -78,6 +80,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// How often somebody may try to sign in.
     pub sign_in: SignIn,
+    /// How often the endpoints of programs may be called.
+    pub rate_limits: RateLimits,
 }
 
 /// How log lines look.
@@ -199,6 +203,7 @@ impl Default for Config {
             limits: Limits::default(),
             sessions: Sessions::default(),
             sign_in: SignIn::default(),
+            rate_limits: RateLimits::default(),
         }
     }
 }

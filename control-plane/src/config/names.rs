@@ -48,6 +48,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("sign_in.failures_per_account", Kind::Integer),
     ("sign_in.failures_per_address", Kind::Integer),
     ("sign_in.address_header", Kind::Text),
+    ("rate_limits.requests_per_address", Kind::Integer),
+    ("rate_limits.requests_per_client", Kind::Integer),
+    ("rate_limits.failures_per_client", Kind::Integer),
+    ("rate_limits.failures_per_address", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

@@ -116,7 +116,7 @@ pub async fn end_one(
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(&app, &sid.to_string()).await?;
     if sid == session.sid {
         return Ok(signed_out(&app));
     }
@@ -143,6 +143,6 @@ pub async fn end_everywhere(
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(&app, &end::subject_of_all(session.user, now)).await?;
     Ok(signed_out(&app))
 }

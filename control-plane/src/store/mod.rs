@@ -32,6 +32,7 @@ pub mod clients;
 pub mod codes;
 pub mod feed;
 pub mod grants;
+pub mod members;
 pub mod refresh_tokens;
 pub mod restore;
 pub mod sessions;
