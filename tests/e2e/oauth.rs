@@ -103,7 +103,9 @@ impl<'a> App<'a> {
             if name.eq_ignore_ascii_case("set-cookie") {
                 let pair = value.split(';').next().expect("a pair").to_owned();
                 let (name, secret) = pair.split_once('=').expect("a pair");
-                self.stack.secrets.saw(secret);
+                if !secret.is_empty() {
+                    self.stack.secrets.saw(secret);
+                }
                 let prefix = format!("{name}=");
                 self.cookies.retain(|cookie| !cookie.starts_with(&prefix));
                 self.cookies.push(pair);

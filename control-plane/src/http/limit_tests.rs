@@ -11,7 +11,7 @@ use crate::testing::{Answer, START, TestApp};
 const SECRET: &str = "x";
 
 async fn post(test: &TestApp, from: &str, path: &str, body: &str) -> Answer {
-    let address: SocketAddr = format!("{from}:4000").parse().expect("an address");
+    let address = SocketAddr::new(from.parse().expect("an address"), 4000);
     let request = Request::post(path)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .extension(ConnectInfo(address))

@@ -149,6 +149,7 @@ async fn end_everything(
     let at = tx.set_member_not_before(org, user, now.seconds()).await?;
     let entry = Entry::NotBefore(Subject::Member(org, user), at.ok_or_else(not_found)?);
     let mut outbox = revocation::enqueue(tx, &user.to_string(), &entry, now).await?;
+    let sessions = tx.end_sessions_of_member(org, user, now).await?;
     // Again: one may have been made while we waited.
     let mut indexes = tx.hold_keys_of_member(org, user).await?;
     let (grants, of_grants) = tx.end_grants_of_member(org, user, now).await?;
@@ -163,7 +164,6 @@ async fn end_everything(
         outbox,
     };
     let keys = tx.revoke_keys_of_member(org, user, &revoked).await?;
-    let sessions = tx.end_sessions_of_member(org, user, now).await?;
     metrics::counter!("portcullis_api_keys_revoked_total").increment(keys);
     metrics::counter!("portcullis_grants_revoked_total", "reason" => "deactivated").increment(grants);
     tracing::info!(%org, %user, keys, grants, sessions, "a member was deactivated");
