@@ -11,6 +11,7 @@ use shared::scope::Catalogue;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::mail;
+use crate::http::limit::Limits;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
@@ -41,6 +42,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Where mail goes.
     pub mail: mail::Transport,
+    /// How often programs may call, and fail.
+    pub limits: Limits,
     /// For calls to edges. No redirects.
     pub http: reqwest::Client,
     /// Renders `/metrics`.
@@ -84,6 +87,7 @@ impl App {
         let mail = mail::Transport::build(&config)?;
         Ok(Arc::new(Self {
             mail,
+            limits: Limits::new(&config, &clock),
             config,
             store,
             clock,

@@ -47,6 +47,8 @@ pub enum Code {
     KeyExpired,
     /// The key was revoked.
     KeyRevoked,
+    /// Nobody would be left who may do everything.
+    LastOwner,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
@@ -93,6 +95,7 @@ impl Code {
             Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
+            Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),

@@ -14,6 +14,7 @@ use crate::{mail, oauth, people, revocation, sessions, signing};
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
 const MAIL: Duration = Duration::from_secs(1);
+const LIMITS: Duration = Duration::from_mins(1);
 const SEALED: Duration = Duration::from_secs(10);
 /// How long a create can be replayed.
 const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
@@ -29,6 +30,7 @@ pub fn start(app: &Arc<App>) {
     every("send mail", MAIL, app, mail::send_due);
     every("clear the outbox", HOUR, app, mail::forget_shown);
     every("forget links", HOUR, app, people::forget);
+    every("forget rate limits", LIMITS, app, prune_limits);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
 
@@ -80,6 +82,11 @@ async fn drop_sealed(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     tx.drop_sealed(app.clock.now()).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+async fn prune_limits(app: Arc<App>) -> anyhow::Result<()> {
+    app.limits.prune();
     Ok(())
 }
 

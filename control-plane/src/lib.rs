@@ -16,6 +16,7 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod mail;
+pub mod members;
 pub mod oauth;
 pub mod orgs;
 pub mod pages;

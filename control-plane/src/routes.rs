@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{keys, mail, oauth, pages, people, sessions};
+use crate::{keys, mail, members, oauth, pages, people, sessions};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -32,6 +32,18 @@ pub fn router(app: Arc<App>) -> Router {
                 .delete(keys::api::revoke),
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
+        // Members
+        .route("/v1/memberships", get(members::api::list))
+        .route(
+            "/v1/memberships/{user}",
+            get(members::api::show).patch(members::api::change_role),
+        )
+        .route("/v1/memberships/{user}/suspend", post(members::api::suspend))
+        .route("/v1/memberships/{user}/resume", post(members::api::resume))
+        .route(
+            "/v1/memberships/{user}/deactivate",
+            post(members::api::deactivate),
+        )
         // OAuth
         .route(
             "/authorize",

@@ -10,6 +10,9 @@
 //! | either side killed, restarted, cut off | `failure` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
+//! | another role, suspension, deactivation reach every key and token | `inherit` |
+//! | the end of a session reaches its access tokens | `sessions` |
+//! | five processes refresh one token at once, answers get lost | `race` |
 //! | path tricks | `paths` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
@@ -38,6 +41,7 @@ mod gateway;
 mod guide;
 mod harness;
 mod hostile;
+mod inherit;
 mod jwt;
 mod keys;
 mod logs;
@@ -47,6 +51,8 @@ mod panics;
 mod parity;
 mod paths;
 mod people;
+mod race;
 mod revocation;
 mod rotation;
+mod sessions;
 mod signing_keys;

@@ -16,13 +16,22 @@ const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-0123456789";
 pub(crate) struct App<'a> {
     stack: &'a Stack,
     control: Anon,
-    client_id: String,
+    pub(crate) client_id: String,
     cookies: Vec<String>,
+    scope: String,
 }
 
 impl<'a> App<'a> {
-    /// `portcullis clients create --public`; nobody is signed in.
-    pub(crate) fn register(stack: &'a Stack) -> Self {
+    /// `portcullis clients create --public`, and a sign-in of the first administrator.
+    async fn start(stack: &'a Stack) -> Self {
+        let (email, password) = administrator(stack);
+        let mut app = Self::create(stack, "memory:read");
+        app.sign_in(&email, &password).await.expect(303);
+        app
+    }
+
+    /// A client that asks for these scopes; nobody is signed in.
+    pub(crate) fn create(stack: &'a Stack, scope: &str) -> Self {
         let args = [
             "--format",
             "json",
@@ -34,7 +43,7 @@ impl<'a> App<'a> {
             "--redirect-uri",
             "http://127.0.0.1/cb",
             "--scopes",
-            "memory:read,memory:write",
+            "memory:read,memory:write,admin",
         ];
         let created: Value =
             serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
@@ -44,30 +53,43 @@ impl<'a> App<'a> {
             control: stack.anon_at_control(),
             client_id: created["client_id"].as_str().expect("an id").to_owned(),
             cookies: Vec::new(),
+            scope: scope.to_owned(),
         }
     }
 
-    /// The same, and a sign-in as the first owner.
-    async fn start(stack: &'a Stack) -> Self {
-        let mut app = Self::register(stack);
-        let page = app
+    /// The same client in another browser.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self {
+            stack: self.stack,
+            control: self.stack.anon_at_control(),
+            client_id: self.client_id.clone(),
+            cookies: Vec::new(),
+            scope: self.scope.clone(),
+        }
+    }
+
+    /// The answer to a sign-in in this browser.
+    pub(crate) async fn sign_in(&mut self, email: &str, password: &str) -> Response {
+        let page = self
             .browse(Request::get("/login?return_to=%2Faccount"))
             .await
             .expect(200);
-        let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
-        let email = bootstrap
-            .get("admin_email")
-            .unwrap_or("admin@localhost")
-            .to_owned();
-        let password = bootstrap.get("admin_password").expect("a password").to_owned();
         let form = [
             ("csrf", &*hidden(&page, "csrf")),
             ("return_to", "/account"),
-            ("email", &email),
-            ("password", &password),
+            ("email", email),
+            ("password", password),
         ];
-        app.browse(post("/login", &form)).await.expect(303);
-        app
+        self.browse(post("/login", &form)).await
+    }
+
+    /// A form of one of our own pages, with its token.
+    pub(crate) async fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        let shown = self.browse(Request::get(page)).await.expect(200);
+        let token = hidden(&shown, "csrf");
+        let mut form = vec![("csrf", token.as_str())];
+        form.extend_from_slice(fields);
+        self.browse(post(path, &form)).await
     }
 
     pub(crate) async fn browse(&mut self, request: Request) -> Response {
@@ -81,7 +103,9 @@ impl<'a> App<'a> {
             if name.eq_ignore_ascii_case("set-cookie") {
                 let pair = value.split(';').next().expect("a pair").to_owned();
                 let (name, secret) = pair.split_once('=').expect("a pair");
-                self.stack.secrets.saw(secret);
+                if !secret.is_empty() {
+                    self.stack.secrets.saw(secret);
+                }
                 let prefix = format!("{name}=");
                 self.cookies.retain(|cookie| !cookie.starts_with(&prefix));
                 self.cookies.push(pair);
@@ -94,10 +118,11 @@ impl<'a> App<'a> {
     pub(crate) async fn code(&mut self) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(sha256(VERIFIER.as_bytes()));
         let target = format!(
-            "/authorize?response_type=code&client_id={}&redirect_uri={}&scope=openid+memory%3Aread&state=s&code_challenge={challenge}\
+            "/authorize?response_type=code&client_id={}&redirect_uri={}&scope=openid+{}&state=s&code_challenge={challenge}\
              &code_challenge_method=S256",
             self.client_id,
             REDIRECT.replace(':', "%3A").replace('/', "%2F"),
+            self.scope.replace(':', "%3A").replace(' ', "+"),
         );
         let mut answer = self.browse(Request::get(&target)).await;
         if answer.status == 200 {
@@ -139,7 +164,7 @@ impl<'a> App<'a> {
         self.post("/token", &fields).await
     }
 
-    async fn refresh(&self, token: &str) -> Response {
+    pub(crate) async fn refresh(&self, token: &str) -> Response {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
         self.post("/token", &fields).await
     }
@@ -156,6 +181,14 @@ impl<'a> App<'a> {
         }
         (text("access_token"), text("refresh_token"))
     }
+}
+
+/// The address and the password of the first administrator.
+pub(crate) fn administrator(stack: &Stack) -> (String, String) {
+    let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
+    let email = bootstrap.get("admin_email").unwrap_or("admin@localhost");
+    let password = bootstrap.get("admin_password").expect("a password");
+    (email.to_owned(), password.to_owned())
 }
 
 /// `POST` of a form whose values may hold anything.

@@ -35,7 +35,7 @@ async fn start() -> (MailServer, Stack) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_a_sign_up_to_a_token_that_the_edge_takes() {
     let (mail, stack) = start().await;
-    let mut app = App::register(&stack);
+    let mut app = App::create(&stack, "memory:read");
     let page = app.browse(Request::get("/signup")).await.expect(200);
     let form = [
         ("csrf", &*hidden(&page, "csrf")),
@@ -130,7 +130,7 @@ async fn an_invitation_from_the_command_line_and_a_new_password() {
     let listed = run(&["--format", "json", "invitations", "list"]);
     assert_eq!(listed[0]["id"], created["id"]);
 
-    let mut app = App::register(&stack);
+    let mut app = App::create(&stack, "memory:read");
     let page = app.browse(Request::get(&link_to_join)).await.expect(200);
     let form = [
         ("csrf", &*hidden(&page, "csrf")),

@@ -16,6 +16,7 @@
 
 mod callers;
 mod control_plane;
+mod dropper;
 pub mod files;
 pub mod http;
 mod link;
@@ -31,6 +32,7 @@ mod workerd;
 
 pub use callers::{Admin, Anon, Created, EdgeCaller};
 pub use control_plane::{Bootstrap, ControlPlane, ControlPlaneConfig};
+pub use dropper::Dropper;
 pub use http::{Connection, Request, Response};
 pub use link::{Link, Push};
 pub use origin::{Origin, Seen};

@@ -1,5 +1,6 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration; the other `keys` commands and `invitations` call a running server over its API (I11); `key inspect` needs neither.
+//! the configuration; `members`, `invitations` and the other `keys` commands call a running server over its API (I11); `key inspect`
+//! needs neither.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
@@ -8,6 +9,7 @@ mod inspect;
 mod invitations;
 mod keys;
 mod local;
+mod members;
 mod output;
 mod server;
 
@@ -65,6 +67,8 @@ enum Command {
     Migrate,
     /// API keys (over the server's API), and the server's own signing keys
     Keys(keys::KeysArgs),
+    /// Members of the organisation (over the server's API)
+    Members(members::MembersArgs),
     /// A single API key's text
     #[command(subcommand)]
     Key(KeyCommand),
@@ -155,6 +159,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             Some(command) => local::signing(load()?, command, format).await,
             None => keys::run(args, format).await,
         },
+        Command::Members(args) => members::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,

@@ -8,6 +8,7 @@
 mod load;
 mod mail;
 mod names;
+mod rate_limits;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -21,6 +22,7 @@ use shared::key::Environment;
 
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
+pub use rate_limits::{EffectiveRateLimits, RateLimits};
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -84,6 +86,8 @@ pub struct Config {
     pub sign_up: SignUp,
     /// How mail is sent, and how much of it anybody may cause.
     pub mail: Mail,
+    /// How often the endpoints of programs may be called.
+    pub rate_limits: RateLimits,
 }
 
 /// How log lines look.
@@ -216,6 +220,7 @@ impl Default for Config {
             sign_in: SignIn::default(),
             sign_up: SignUp::default(),
             mail: Mail::default(),
+            rate_limits: RateLimits::default(),
         }
     }
 }

@@ -59,6 +59,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("mail.requests_per_account", Kind::Integer),
     ("mail.requests_per_address", Kind::Integer),
     ("mail.invitations_per_org", Kind::Integer),
+    ("rate_limits.requests_per_address", Kind::Integer),
+    ("rate_limits.requests_per_client", Kind::Integer),
+    ("rate_limits.failures_per_client", Kind::Integer),
+    ("rate_limits.failures_per_address", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

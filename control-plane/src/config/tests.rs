@@ -117,7 +117,11 @@ fn values_that_make_no_sense_are_refused() {
         ("issuer = 'https://auth.example.com?x=1'", "query"),
         ("issuer = 'https://Auth.example.com'", "normal form"),
         ("issuer = 'https://auth.example.com:443'", "normal form"),
+        ("issuer = 'https://a.example/t1'", "must not have a path"),
+        ("issuer = 'https://a.example/t1/'", "must not have a path"),
         ("issuer = 'ftp://auth.example.com'", "https"),
+        ("[rate_limits]\nrequests_per_address = 0", "between 1"),
+        ("[rate_limits]\nfailures_per_client = 2000000", "between 1"),
         ("issuer = 'auth'", "absolute"),
         ("resource = 'https://a/#b'", "fragment"),
         ("brand = 'p_c'", "letters"),
@@ -157,7 +161,7 @@ fn values_that_make_no_sense_are_refused() {
     for fine in [
         "issuer = 'http://[::1]:7070'",
         "issuer = 'http://localhost:7070'",
-        "issuer = 'https://a.example/t1'",
+        "issuer = 'https://a.example:8443'",
     ] {
         assert!(from(fine, &[]).is_ok(), "{fine}");
     }
@@ -217,6 +221,12 @@ fn the_list_of_names_is_complete() {
             requests_per_address: Some(1),
             invitations_per_org: Some(1),
             ..Mail::default()
+        },
+        rate_limits: RateLimits {
+            requests_per_address: Some(1),
+            requests_per_client: Some(1),
+            failures_per_client: Some(1),
+            failures_per_address: Some(1),
         },
         ..Config::default()
     };

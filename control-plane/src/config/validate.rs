@@ -58,6 +58,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     positive("limits.request_seconds", config.limits.request_seconds, 600)?;
     sign_in(config)?;
     super::mail::validate(config)?;
+    super::rate_limits::validate_rate_limits(config)?;
     if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
         return invalid(
             "limits.request_seconds",
@@ -125,6 +126,11 @@ fn issuer(text: &str) -> Result<(), ConfigError> {
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(invalid(
             "must not have a query, a fragment or a user (RFC 8414 §2)",
+        ));
+    }
+    if url.path() != "/" {
+        return Err(invalid(
+            "must not have a path: cookies and pages need the root of a host, so give the control plane a host name of its own",
         ));
     }
     if text.ends_with('/') {

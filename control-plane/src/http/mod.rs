@@ -7,4 +7,5 @@ pub mod auth;
 pub mod frame;
 pub mod health;
 pub mod json;
+pub mod limit;
 pub mod time;

@@ -15,6 +15,7 @@ use super::error::OAuthError;
 use super::form::{Form, decode};
 use crate::app::App;
 use crate::audit::Actor;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::store::clients::{Client, ClientKind};
 
@@ -98,6 +99,7 @@ impl ClientCredentials {
 /// Reads the form of an OAuth endpoint and says which client sent it.
 pub(super) async fn identify(
     app: &App,
+    address: ClientAddress,
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
@@ -113,21 +115,32 @@ pub(super) async fn identify(
         .and_then(|value| value.to_str().ok());
     let form = Form::parse(content_type, body)?;
     let credentials = ClientCredentials::find(headers, &form)?;
-    let client = authenticate(app, &credentials).await?;
+    let client = authenticate(app, address, &credentials).await?;
     Ok((client, form))
 }
 
-/// One answer for a wrong id, a wrong secret and a disabled client, after the same work.
-async fn authenticate(app: &App, credentials: &ClientCredentials) -> Result<Client, OAuthError> {
+/// One answer for a wrong id, a wrong secret and a disabled client, after the same work. Attempts are limited (OAuth 2.1
+/// §2.4.1), and so are the requests of a client that is one program; a public one is as many as there are people.
+async fn authenticate(
+    app: &App,
+    address: ClientAddress,
+    credentials: &ClientCredentials,
+) -> Result<Client, OAuthError> {
+    app.limits.may_authenticate(credentials.id, address)?;
     let mut tx = app.store.begin_read().await?;
     let client = match credentials.id {
         Some(id) => tx.client(id).await?,
         None => None,
     };
     let matches = credentials.are_of(client.as_ref());
-    client
-        .filter(|client| matches && client.disabled_at.is_none())
-        .ok_or_else(|| OAuthError::invalid_client("client authentication failed"))
+    let Some(client) = client.filter(|client| matches && client.disabled_at.is_none()) else {
+        app.limits.failed_authentication(credentials.id, address);
+        return Err(OAuthError::invalid_client("client authentication failed"));
+    };
+    if client.kind == ClientKind::Confidential {
+        app.limits.client_request(client.id)?;
+    }
+    Ok(client)
 }
 
 /// The client as the one who acts, for the audit trail.

@@ -12,6 +12,7 @@ use super::pkce;
 use super::scopes::{Asked, Identity};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::orgs;
 use crate::revocation::{self, Wait};
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::clients::Client;
@@ -59,7 +60,7 @@ pub(super) async fn grant(
         // 3. Taken, by us alone.
         if tx.take_code(&digest, now).await? {
             let asked = Asked {
-                scopes: code.terms.scopes.intersection(dated.rights),
+                scopes: orgs::capped(code.terms.scopes, dated.rights, app.catalogue()),
                 identity: Identity::from_bits(code.terms.identity),
             };
             return issue(app, tx, &code, asked, dated.iat, actor).await;

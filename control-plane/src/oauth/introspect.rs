@@ -19,17 +19,20 @@ use super::jws;
 use super::opaque::{Kind, Opaque};
 use super::scopes::{Asked, Identity};
 use crate::app::App;
+use crate::http::address::ClientAddress;
+use crate::http::limit::Limited;
 use crate::store::StoreError;
 use crate::store::clients::{Client, ClientKind};
 
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Limited(address): Limited,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match introspect(&app, query.as_deref(), &headers, &body).await {
+    match introspect(&app, address, query.as_deref(), &headers, &body).await {
         Ok(answer) => {
             let mut response = Json(answer).into_response();
             response
@@ -43,11 +46,12 @@ pub async fn post(
 
 async fn introspect(
     app: &App,
+    address: ClientAddress,
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Value, OAuthError> {
-    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+    let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     if client.kind != ClientKind::Confidential {
         // RFC 7662 §2.1: whoever asks must prove who they are, or tokens could be tried out here.
         return Err(OAuthError::invalid_client("client authentication is required"));

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::id::{ClientId, SigningKeyId, StatusIndex};
+use shared::scope::{Catalogue, ScopeSet};
 use shared::time::UnixSeconds;
 use shared::token::{Claims, Status, StatusReference};
 
@@ -16,6 +17,7 @@ use super::jws::{self, Type};
 use super::opaque::Opaque;
 use super::scopes::{Asked, Identity};
 use crate::app::App;
+use crate::orgs;
 use crate::signing::{SigningError, SigningKey};
 use crate::store::grants::Terms;
 
@@ -99,6 +101,22 @@ impl Pair {
     /// Whether the access token is of use for at least as long as a clock may be wrong.
     pub(super) fn is_fresh(&self, now: UnixSeconds) -> bool {
         self.claims.exp > now.saturating_add(60)
+    }
+
+    /// The same with no more scopes than these: what a retry gets when its person lost rights meanwhile.
+    pub(super) fn under(mut self, rights: ScopeSet, catalogue: &Catalogue) -> Self {
+        let stated = catalogue.parse_known(self.claims.scope.split(' '));
+        let left = orgs::capped(stated, rights, catalogue);
+        if left != stated {
+            let identity = self
+                .scope
+                .split(' ')
+                .filter(|name| catalogue.parse([name]).is_err());
+            let names = identity.chain(catalogue.names(left)).collect::<Vec<_>>();
+            self.scope = names.join(" ");
+            self.claims.scope = catalogue.join(left);
+        }
+        self
     }
 
     pub(super) fn signing_key(&self) -> Option<SigningKeyId> {

@@ -21,6 +21,7 @@ use super::scopes::{Asked, Identity};
 use super::seal;
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::orgs;
 use crate::revocation::{self, Wait};
 use crate::signing::SigningError;
 use crate::store::Tx;
@@ -75,7 +76,7 @@ pub(super) async fn grant(
     let row = tx.refresh_token(&token.digest()).await?.ok_or_else(refused)?;
     let grant = tx.grant(row.grant).await?.ok_or_else(refused)?;
     let asked = Asked {
-        scopes: asked.scopes.intersection(dated.rights),
+        scopes: orgs::capped(asked.scopes, dated.rights, app.catalogue()),
         ..asked
     };
     let mut step = Step {
@@ -94,7 +95,8 @@ pub(super) async fn grant(
         && tx.successor_is_unused(&row.digest).await?
     {
         match step.kept() {
-            Some(pair) => pair,
+            // Sealed before a demotion, perhaps.
+            Some(pair) => pair.under(dated.rights, app.catalogue()),
             None => step.replace(&mut tx, actor).await?,
         }
     } else {

@@ -20,7 +20,9 @@ use super::jws::{self, Type};
 use super::pair::{self, Granted};
 use super::{client_auth, exchange, refresh};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
+use crate::http::limit::Limited;
 use crate::signing::{self, Purpose};
 use crate::store::clients::{Client, ClientKind};
 use crate::store::orgs::IssueSubjects;
@@ -28,12 +30,13 @@ use crate::store::orgs::IssueSubjects;
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Limited(address): Limited,
     Extension(request): Extension<RequestId>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let outcome = grant(&app, query.as_deref(), &headers, &body, request).await;
+    let outcome = grant(&app, address, query.as_deref(), &headers, &body, request).await;
     let result = outcome
         .as_ref()
         .map_or_else(|error| error.code.as_str(), |_| "granted");
@@ -46,12 +49,13 @@ pub async fn post(
 
 async fn grant(
     app: &App,
+    address: ClientAddress,
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
     request: RequestId,
 ) -> Result<Granted, OAuthError> {
-    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+    let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     let actor = client_auth::actor(&client, request);
     match form.value("grant_type") {
         Some("client_credentials") => client_credentials(app, &client, &form).await,

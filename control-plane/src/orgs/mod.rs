@@ -1,12 +1,12 @@
 //! Organisations, users, memberships, workspaces: as much as owning API keys needs, and the first start.
 //!
-//! What is not here: administration over the API, sign-up and invitations (`people`), sign-in.
+//! What is not here: what administrators do to members (`members`), sign-up and invitations (`people`), sign-in.
 
 pub mod bootstrap;
 pub mod password;
 
 use shared::policy::Policy;
-use shared::scope::ScopeSet;
+use shared::scope::{Catalogue, ScopeSet};
 
 use crate::store::orgs::Role;
 
@@ -32,6 +32,17 @@ pub fn rights(role: Role, policy: &Policy) -> ScopeSet {
     }
 }
 
+/// What is left of scopes under a ceiling, the hierarchy expanded on both sides first. What fits keeps its names: `admin` under
+/// everything stays `admin`, and under a member's rights becomes those.
+pub fn capped(scopes: ScopeSet, ceiling: ScopeSet, catalogue: &Catalogue) -> ScopeSet {
+    let ceiling = catalogue.expand(ceiling);
+    if ceiling.contains(scopes) {
+        scopes
+    } else {
+        catalogue.expand(scopes).intersection(ceiling)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +62,22 @@ mod tests {
             ..policy.clone()
         };
         assert_eq!(rights(Role::Member, &bare), ScopeSet::EMPTY);
+    }
+
+    #[test]
+    fn what_is_left_under_a_ceiling() {
+        let policy = Policy::demo("https://api.example", "https://auth.example");
+        let set = |names: &[&str]| policy.scopes.parse(names).expect("known");
+        let left = |names: &[&str], role| {
+            let capped = capped(set(names), rights(role, &policy), &policy.scopes);
+            policy.scopes.join(capped)
+        };
+        assert_eq!(left(&["admin"], Role::Owner), "admin", "as it was named");
+        assert_eq!(left(&["admin"], Role::Viewer), "memory:read");
+        assert_eq!(
+            left(&["memory:read", "vault:manage"], Role::Member),
+            "memory:read"
+        );
+        assert_eq!(left(&["vault:manage"], Role::Viewer), "");
     }
 }

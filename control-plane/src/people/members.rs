@@ -17,7 +17,7 @@ use crate::http::frame::RequestId;
 use crate::pages::{self, Moment, PageError};
 use crate::sessions::{self, Instead, Session, csrf, see_other};
 use crate::store::invitations::{Invitation, InvitationStatus};
-use crate::store::members::Member;
+use crate::store::belonging::Colleague;
 use crate::store::orgs::Role;
 
 const HERE: &str = "/account/members";
@@ -30,7 +30,7 @@ struct MembersPage<'a> {
     here: &'static str,
     csrf: String,
     org: String,
-    members: Vec<Member>,
+    members: Vec<Colleague>,
     /// The roles that this member may give; none: they invite nobody.
     roles: Vec<&'static str>,
     pending: Vec<Pending>,

@@ -107,7 +107,7 @@ async fn write(
     let ended = end::end_all(&mut tx, session.user, Some(session.sid), now).await?;
     tx.void_password_resets(session.user, now).await?;
     // What apps got in this session may have been asked for with a stolen cookie.
-    tx.end_grants_of_session(&session.sid.to_string(), now).await?;
+    end::end_grants(&mut tx, session.sid, now).await?;
     let Some(secret) = begin::rotate(&mut tx, &app.random, session, now).await? else {
         // Ended since the request came in. Nothing of it is committed.
         return Ok(login_redirect(HERE));
@@ -122,7 +122,8 @@ async fn write(
     audit::record(&mut tx, &app.random, &event, now).await?;
     people::tell_of_new_password(&mut tx, app, change.email, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(app, &end::subject_of_all(session.user, now)).await?;
+    end::confirmed(app, &end::subject_of_grants(session.sid, now)).await?;
     let mut response = see_other(&format!("/account?{CHANGED}"));
     if let Some(cookie) = cookie::set(&app.config, Kind::Session, &secret) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

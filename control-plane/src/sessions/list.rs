@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::http::frame::RequestId;
 use crate::pages::{self, Moment, PageError};
-use crate::store::members::Belonging;
+use crate::store::belonging::Belonging;
 
 const HERE: &str = "/account/sessions";
 
@@ -126,7 +126,7 @@ pub async fn end_one(
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(&app, &sid.to_string()).await?;
     if sid == session.sid {
         return Ok(signed_out(&app));
     }
@@ -153,6 +153,6 @@ pub async fn end_everywhere(
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(&app, &end::subject_of_all(session.user, now)).await?;
     Ok(signed_out(&app))
 }

@@ -35,7 +35,7 @@ pub async fn post(
         };
         audit::record(&mut tx, &app.random, &event, now).await?;
         tx.commit().await?;
-        app.feed.wake();
+        end::confirmed(&app, &session.sid.to_string()).await?;
     }
     Ok(signed_out(&app))
 }

@@ -247,6 +247,27 @@ impl Tx {
         )
     }
 
+    /// Revokes the indexes of the grants that [`Tx::end_grants_of_session`] ended at `now`, and gives them.
+    pub async fn revoke_indexes_of_session(
+        &mut self,
+        session: &str,
+        now: UnixMillis,
+    ) -> Result<Vec<StatusIndex>, StoreError> {
+        let indexes: Vec<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "UPDATE status_indexes SET revoked_at = $2
+             WHERE revoked_at IS NULL AND idx IN (
+                 SELECT i.idx FROM grant_indexes i JOIN grants g ON g.id = i.grant_id
+                 WHERE g.session = $1 AND g.revoked_at = $2)
+             RETURNING idx")
+            .bind(session).bind(int(now.0)).fetch_all(conn).await)?;
+        indexes
+            .into_iter()
+            .map(|index| {
+                StatusIndex::from_u64(uint(index, "status index")?).ok_or(StoreError::Corrupt("status index"))
+            })
+            .collect()
+    }
+
     /// Forgets what hangs on grants that ended before `before`, and them. Gives how many.
     pub async fn forget_grants(&mut self, before: UnixSeconds) -> Result<u64, StoreError> {
         rows_affected!(

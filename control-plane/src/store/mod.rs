@@ -28,6 +28,7 @@ pub mod orgs;
 #[cfg(test)]
 pub(crate) mod test_postgres;
 
+pub mod belonging;
 pub mod clients;
 pub mod codes;
 pub mod feed;

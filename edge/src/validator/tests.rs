@@ -147,6 +147,29 @@ fn a_ceiling_limits_and_its_highest_version_wins() {
     );
 }
 
+/// A route that asks for no scope admits any credential, but none of somebody who is suspended.
+#[test]
+fn a_ceiling_of_nothing_shuts_out() {
+    let mut fixture = Fixture::new();
+    let (org, user) = (
+        OrgId::from_u64(11).expect("small"),
+        UserId::from_u64(22).expect("small"),
+    );
+    let workspace = shared::id::WorkspaceId::from_u64(33).expect("small");
+    let path = format!("/tenants/{org}/{workspace}/x");
+    let key = format!("Bearer {}", fixture.key().expose());
+    let ceiling = |version, scopes| Entry::Ceiling {
+        subject: Subject::Member(org, user),
+        version,
+        scopes: ScopeSet(scopes),
+    };
+    assert_eq!(check(&fixture, &path, &key), "allowed");
+    fixture.say(ceiling(2, 0));
+    assert_eq!(check(&fixture, &path, &key), "scope_insufficient");
+    fixture.say(ceiling(3, 1));
+    assert_eq!(check(&fixture, &path, &key), "allowed");
+}
+
 #[test]
 fn an_early_end_counts_to_the_second() {
     let mut fixture = Fixture::new();

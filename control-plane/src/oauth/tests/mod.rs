@@ -1,5 +1,6 @@
 mod authorize;
 mod code;
+mod inherit;
 mod refresh;
 mod revoke;
 mod support;

@@ -81,7 +81,7 @@ fn later(millis: u64) -> UnixMillis {
 }
 
 /// People, a client, a block with the indexes 17 and 18 drawn, and grant 5 with index 17.
-async fn prepare(store: &Store) {
+pub(super) async fn prepare(store: &Store) {
     let mut tx = people(store).await;
     tx.insert_client(&Client {
         id: client(),
@@ -181,6 +181,14 @@ pub(super) async fn the_end_of_a_session_ends_its_grants(store: Store) {
     );
     let ended = tx.grant(grant_id(5)).await.expect("asked").expect("there");
     assert_eq!(ended.revoked_at, Some(NOW));
+    let revoke = async |tx: &mut crate::store::Tx, session: &str| {
+        tx.revoke_indexes_of_session(session, NOW).await.expect("revoked")
+    };
+    assert_eq!(revoke(&mut tx, "ses_000000008").await, []);
+    assert_eq!(revoke(&mut tx, "ses_000000009").await, [index(17)]);
+    assert_eq!(revoke(&mut tx, "ses_000000009").await, [], "once");
+    assert_eq!(tx.index_is_live(index(17)).await.expect("asked"), Some(false));
+    assert_eq!(tx.index_is_live(index(18)).await.expect("asked"), Some(true));
 }
 
 pub(super) async fn an_index_lives_as_long_as_its_tokens(store: Store) {

@@ -10,6 +10,7 @@ mod grants;
 mod installation;
 mod keys;
 mod mail;
+mod members;
 mod outbox;
 mod people;
 mod races;
@@ -140,6 +141,12 @@ suite! {
         a_code_is_taken_once_and_in_time,
         a_family_has_one_head,
         consents_add_up,
+    },
+    members::{
+        a_member_is_changed_by_one_of_two,
+        members_are_listed_after_one_of_them,
+        everything_of_a_member_ends_and_nothing_of_others,
+        an_edges_ceiling_counts_unless_it_is_older,
     },
     outbox::{
         a_first_start_makes_a_feed_once,
