@@ -32,11 +32,13 @@ impl Letter {
             subject: "Confirm your e-mail address".to_owned(),
             text: format!(
                 "Hello,\n\n\
-                 somebody, probably you, is making an account with this e-mail address. To confirm it, open this link and enter\n\
-                 the password that you chose:\n\n\
+                 somebody, probably you, is making an account with this e-mail\n\
+                 address. To confirm it, open this link and enter the password that\n\
+                 you chose:\n\n\
                  {link}\n\n\
                  The link works once, until {until}.\n\n\
-                 If it was not you, do nothing: without the link there will be no account.\n"
+                 If it was not you, do nothing: without the link there will be no\n\
+                 account.\n"
             ),
             expires_at: Some(expires_at),
         }
@@ -49,8 +51,9 @@ impl Letter {
             subject: "You already have an account".to_owned(),
             text: format!(
                 "Hello,\n\n\
-                 somebody, probably you, tried to make an account with this e-mail address. There is one already, and nothing was\n\
-                 changed. To sign in, open\n\n\
+                 somebody, probably you, tried to make an account with this e-mail\n\
+                 address. There is one already, and nothing was changed. To sign in,\n\
+                 open\n\n\
                  {sign_in}\n\n\
                  and if you forgot the password, open\n\n\
                  {forgot}\n\n\
@@ -68,7 +71,8 @@ impl Letter {
             subject: "Choose a new password".to_owned(),
             text: format!(
                 "Hello,\n\n\
-                 somebody, probably you, asked for a new password for your account. To choose one, open\n\n\
+                 somebody, probably you, asked for a new password for your account.\n\
+                 To choose one, open\n\n\
                  {link}\n\n\
                  The link works once, until {until}.\n\n\
                  If it was not you, do nothing: your password stays as it is.\n"
@@ -85,8 +89,10 @@ impl Letter {
             subject: "Your password was changed".to_owned(),
             text: format!(
                 "Hello,\n\n\
-                 the password of your account was changed on {at}. All other sessions were ended.\n\n\
-                 If it was not you, somebody else can read your mail or knew your password. Choose a new one at once:\n\n\
+                 the password of your account was changed on {at}.\n\
+                 All other sessions were ended.\n\n\
+                 If it was not you, somebody else can read your mail or knew your\n\
+                 password. Choose a new one at once:\n\n\
                  {forgot}\n\n\
                  and tell your administrator.\n"
             ),

@@ -45,9 +45,9 @@ pub(crate) async fn waiting(test: &TestApp) -> Vec<Waiting> {
 
 /// The last letter to somebody.
 pub(crate) async fn last_to(test: &TestApp, email: &str) -> Waiting {
-    let found = waiting(test).await.into_iter();
-    let theirs = found.filter(|letter| letter.to.as_deref() == Some(email));
-    theirs.last().unwrap_or_else(|| panic!("no mail to {email}"))
+    let mut found = waiting(test).await.into_iter().rev();
+    let theirs = found.find(|letter| letter.to.as_deref() == Some(email));
+    theirs.unwrap_or_else(|| panic!("no mail to {email}"))
 }
 
 /// A mail server is configured, though nothing listens there.

@@ -68,7 +68,7 @@ pub async fn invite(
         Ok(_) => Ok(see_other(HERE)),
         Err(error) => match sentence(&error) {
             Some(failure) => Ok(show(&app, &session, email, Some(failure)).await?),
-            None => Err(page_error(error).into()),
+            None => Err(page_error(&error).into()),
         },
     }
 }
@@ -87,7 +87,7 @@ pub async fn revoke(
     match super::revoke(&app, &inviter(&session, &request_id), id).await {
         Ok(_) => Ok(see_other(HERE)),
         Err(error) if error.code() == Code::Internal || error.code() == Code::Busy => {
-            Err(page_error(error).into())
+            Err(page_error(&error).into())
         }
         Err(_) => Err(unknown().into()),
     }
@@ -115,7 +115,7 @@ fn sentence(error: &ApiError) -> Option<&'static str> {
     }
 }
 
-fn page_error(error: ApiError) -> PageError {
+fn page_error(error: &ApiError) -> PageError {
     if error.code() == Code::Busy {
         return PageError::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -40,7 +40,7 @@ use crate::store::Tx;
 
 pub use invite::{Inviter, invite, list, revoke};
 
-/// Links that ran out are kept for so long, and invitations with their answers: people ask about them.
+/// Invitations that ran out are kept for so long, with their answers: people ask about them.
 const KEPT_MS: u64 = 30 * 24 * 3600 * 1000;
 
 /// A page that says one thing.
@@ -75,9 +75,10 @@ pub(crate) async fn tell_of_new_password(
 
 /// The job that forgets links that ran out.
 pub(crate) async fn forget(app: Arc<App>) -> anyhow::Result<()> {
-    let before = UnixMillis(app.clock.now().0.saturating_sub(KEPT_MS));
+    let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    tx.forget_links(before).await?;
-    tx.forget_invitations(before).await?;
+    tx.forget_links(now).await?;
+    tx.forget_invitations(UnixMillis(now.0.saturating_sub(KEPT_MS)))
+        .await?;
     Ok(tx.commit().await?)
 }

@@ -43,6 +43,7 @@ async fn a_person_lets_a_client_in() {
         "Read what is stored in memory",
         "See your e-mail address",
         "admin@localhost",
+        "in the organisation <strong>Default</strong>",
     ] {
         assert!(page.raw.contains(wanted), "{wanted} in {}", page.raw);
     }

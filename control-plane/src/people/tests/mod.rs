@@ -35,9 +35,10 @@ fn token(link: &str) -> &str {
     link.split_once("?token=").expect("a token").1
 }
 
-/// An organisation of its own, with the member in it.
+/// An organisation of its own, with the member in it, made after all others.
 async fn add_org(test: &TestApp, number: u64, name: &str, user: shared::id::UserId) -> shared::id::OrgId {
     let org = shared::id::OrgId::from_u64(number).expect("small");
+    test.clock.advance_ms(1000);
     let now = test.app.clock.now();
     let mut tx = test.app.store.begin().await.expect("tx");
     tx.insert_org(org, name, now).await.expect("org");

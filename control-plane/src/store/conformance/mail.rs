@@ -238,8 +238,14 @@ pub(super) async fn an_invitation_ends_in_one_way(store: Store) {
     for one in tx.invitations_of(org(1), 10).await.expect("list") {
         statuses.push(one.status(NOW));
     }
-    use InvitationStatus::{Accepted, Revoked};
-    assert_eq!(statuses, [Revoked, Revoked, Accepted]);
+    assert_eq!(
+        statuses,
+        [
+            InvitationStatus::Revoked,
+            InvitationStatus::Revoked,
+            InvitationStatus::Accepted
+        ]
+    );
     assert_eq!(tx.forget_invitations(LATER).await.expect("kept"), 0);
     assert_eq!(
         tx.forget_invitations(UnixMillis(LATER.0 + 1))
