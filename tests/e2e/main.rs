@@ -11,6 +11,7 @@
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
 //! | path tricks | `paths` |
+//! | passkeys in Chromium | `passkeys` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
 //! | a panic of the Wasm lets nobody in | `panics` |
@@ -44,6 +45,7 @@ mod oauth;
 mod oracle;
 mod panics;
 mod parity;
+mod passkeys;
 mod paths;
 mod revocation;
 mod rotation;

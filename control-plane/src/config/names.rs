@@ -48,6 +48,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("sign_in.failures_per_account", Kind::Integer),
     ("sign_in.failures_per_address", Kind::Integer),
     ("sign_in.address_header", Kind::Text),
+    ("factors.window_seconds", Kind::Integer),
+    ("factors.failures_per_account", Kind::Integer),
+    ("factors.failures_per_address", Kind::Integer),
+    ("factors.recent_seconds", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.
@@ -55,6 +59,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "PORTCULLIS_ADMIN_EMAIL",
     "PORTCULLIS_ADMIN_KEY",
     "PORTCULLIS_ADMIN_PASSWORD",
+    "PORTCULLIS_CHROMIUM",
     "PORTCULLIS_CONFIG",
     "PORTCULLIS_DEMO_KEY",
     "PORTCULLIS_EDGE_URL",

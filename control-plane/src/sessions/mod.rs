@@ -1,4 +1,4 @@
-//! Sign-in with a password, and the sessions that it begins.
+//! Sign-in with a password, and the sessions that it begins. Second factors and passkeys are in `factors`.
 //!
 //! A session is a cookie with 256 random bits; the database holds their SHA-256. It ends after 24 h without use, after 7 days
 //! in any case, when its user ends it, or when somebody else signs in in the same browser. An end that somebody asked for
@@ -13,19 +13,19 @@
 //!
 //! What it does not: say what the signed-in user may do, or issue tokens (`oauth` does).
 
-mod attempts;
-mod begin;
-mod browser;
+pub(crate) mod attempts;
+pub(crate) mod begin;
+pub(crate) mod browser;
 mod change;
-mod cookie;
+pub(crate) mod cookie;
 pub mod csrf;
 mod end;
 mod list;
 pub mod login;
 mod logout;
-mod return_to;
+pub(crate) mod return_to;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ pub fn login_redirect_for(return_to: &str, login_hint: Option<&str>) -> Response
 }
 
 /// 303: whatever was sent here is not sent there (RFC 9700 §4.12 forbids 307).
-fn see_other(path: &str) -> Response {
+pub(crate) fn see_other(path: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Ok(value) = path.parse() {
         response.headers_mut().insert(header::LOCATION, value);
@@ -170,13 +170,34 @@ impl From<FormError> for Instead {
 }
 
 /// The session, or the way to sign in and back to `here`.
-async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Result<Session, Instead> {
+pub(crate) async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Result<Session, Instead> {
     let session = current(app, headers).await?;
     session.ok_or_else(|| login_redirect(here).into())
 }
 
+/// Whether the user proved who they are so lately that they may change how they do that.
+pub(crate) fn is_recent(app: &App, session: &Session) -> bool {
+    let age = app.clock.now().seconds().0.saturating_sub(session.auth_time.0);
+    age <= app.config.factors.recent_seconds
+}
+
+/// Lets nobody on whose sign-in is not recent: they sign in once more, and come back to `here`.
+pub(crate) fn recent(app: &App, session: &Session, here: &str) -> Result<(), Instead> {
+    if is_recent(app, session) {
+        return Ok(());
+    }
+    Err(see_other(&again(here)).into())
+}
+
+/// The way to sign in once more and back to `here`.
+pub(crate) fn again(here: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("return_to", here).append_pair("why", "recent");
+    format!("/login?{}", query.finish())
+}
+
 /// A form that a page of ours, shown to this very session, sent.
-async fn sent_form(
+pub(crate) async fn sent_form(
     app: &App,
     headers: &HeaderMap,
     body: &[u8],
@@ -191,7 +212,7 @@ async fn sent_form(
     Ok((session, form))
 }
 
-fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
+pub(crate) fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -201,12 +222,14 @@ fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
 /// The job that forgets what nothing depends on any more.
 pub(crate) async fn forget(app: Arc<App>) -> anyhow::Result<()> {
     let now = app.clock.now().0;
-    let window = app.config.sign_in.window_seconds * 1000;
+    let window = app.config.sign_in.window_seconds;
+    let window = window.max(app.config.factors.window_seconds) * 1000;
     let mut tx = app.store.begin().await?;
     tx.forget_sessions(UnixMillis(now.saturating_sub(KEPT_MS)))
         .await?;
     tx.forget_attempts_before(UnixMillis(now.saturating_sub(window)))
         .await?;
+    tx.forget_ceremonies(UnixMillis(now)).await?;
     tx.commit().await?;
     Ok(())
 }
