@@ -101,9 +101,9 @@ async fn the_secret_is_sealed_and_codes_are_digests() {
         "in its own row only"
     );
     drop(tx);
-    let text = codes[0].replace('-', "");
+    let letters = codes[0].replace('-', "");
     let mut tx = test.app.store.begin().await.expect("tx");
-    let digest = shared::crypto::sha256(text.as_bytes());
+    let digest = shared::crypto::sha256(letters.as_bytes());
     let now = test.clock.now();
     assert!(
         tx.use_recovery_code(test.made.user, &digest, now)

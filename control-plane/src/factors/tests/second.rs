@@ -262,13 +262,13 @@ async fn nothing_tells_of_an_app_before_the_password_was_right() {
         let mut browser = Browser::new(&test);
         let answer = browser.try_sign_in(email, "wrong password").await;
         let id = answer.headers["x-request-id"].to_str().expect("text");
-        let text = answer
+        let shown = answer
             .raw
             .replace(&browser.csrf, "CSRF")
             .replace(id, "ID")
             .replace(email, "EMAIL");
         assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["portcullis_form"]);
-        outcomes.push((answer.status, text));
+        outcomes.push((answer.status, shown));
     }
     assert_eq!(outcomes[0], outcomes[1]);
     assert_eq!(outcomes[1], outcomes[2]);
