@@ -10,8 +10,8 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::mail;
 use crate::http::limit::Limits;
+use crate::mail;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod factors;
 pub mod http;
 pub mod jobs;
 pub mod keys;

@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{keys, mail, members, oauth, pages, people, sessions};
+use crate::{factors, keys, mail, members, oauth, pages, people, sessions};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -64,6 +64,19 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/account/org", post(sessions::switch_org))
         .merge(for_people())
+        // Second factors and passkeys
+        .route("/login/code", get(factors::get_code).post(factors::post_code))
+        .route("/login/passkey", post(factors::post_passkey))
+        .route("/account/totp", get(factors::get_app).post(factors::post_app))
+        .route("/account/totp/remove", post(factors::remove_app))
+        .route("/account/totp/codes", post(factors::post_recovery_codes))
+        .route(
+            "/account/passkeys",
+            get(factors::get_passkeys).post(factors::add_passkey),
+        )
+        .route("/account/passkeys/{id}/rename", post(factors::rename_passkey))
+        .route("/account/passkeys/{id}/remove", post(factors::remove_passkey))
+        .route(&pages::script_path(), get(pages::script))
         .route(&pages::stylesheet_path(), get(pages::stylesheet))
         .route("/favicon.ico", get(pages::icon))
         // Operation

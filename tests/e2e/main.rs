@@ -14,6 +14,7 @@
 //! | the end of a session reaches its access tokens | `sessions` |
 //! | five processes refresh one token at once, answers get lost | `race` |
 //! | path tricks | `paths` |
+//! | passkeys in Chromium | `passkeys` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
 //! | a panic of the Wasm lets nobody in | `panics` |
@@ -49,6 +50,7 @@ mod oauth;
 mod oracle;
 mod panics;
 mod parity;
+mod passkeys;
 mod paths;
 mod people;
 mod race;

@@ -5,6 +5,7 @@
 //! An unknown key, in the file or in the environment, is an error that names the nearest valid one (I12).
 //! What it does not: open anything that a value points to, except the configuration file itself.
 
+mod factors;
 mod load;
 mod mail;
 mod names;
@@ -20,6 +21,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
+pub use factors::Factors;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
@@ -88,6 +90,8 @@ pub struct Config {
     pub mail: Mail,
     /// How often the endpoints of programs may be called.
     pub rate_limits: RateLimits,
+    /// Second factors.
+    pub factors: Factors,
 }
 
 /// How log lines look.
@@ -221,6 +225,7 @@ impl Default for Config {
             sign_up: SignUp::default(),
             mail: Mail::default(),
             rate_limits: RateLimits::default(),
+            factors: Factors::default(),
         }
     }
 }

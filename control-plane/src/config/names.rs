@@ -63,6 +63,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("rate_limits.requests_per_client", Kind::Integer),
     ("rate_limits.failures_per_client", Kind::Integer),
     ("rate_limits.failures_per_address", Kind::Integer),
+    ("factors.window_seconds", Kind::Integer),
+    ("factors.failures_per_account", Kind::Integer),
+    ("factors.failures_per_address", Kind::Integer),
+    ("factors.recent_seconds", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.
@@ -70,6 +74,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "PORTCULLIS_ADMIN_EMAIL",
     "PORTCULLIS_ADMIN_KEY",
     "PORTCULLIS_ADMIN_PASSWORD",
+    "PORTCULLIS_CHROMIUM",
     "PORTCULLIS_CONFIG",
     "PORTCULLIS_DEMO_KEY",
     "PORTCULLIS_EDGE_URL",

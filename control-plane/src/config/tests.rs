@@ -228,6 +228,11 @@ fn the_list_of_names_is_complete() {
             failures_per_client: Some(1),
             failures_per_address: Some(1),
         },
+        factors: Factors {
+            failures_per_account: Some(1),
+            failures_per_address: Some(1),
+            ..Factors::default()
+        },
         ..Config::default()
     };
     let table = toml::Table::try_from(&full).expect("TOML");

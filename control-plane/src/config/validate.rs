@@ -59,6 +59,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     sign_in(config)?;
     super::mail::validate(config)?;
     super::rate_limits::validate_rate_limits(config)?;
+    factors(config)?;
     if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
         return invalid(
             "limits.request_seconds",
@@ -97,6 +98,22 @@ fn sign_in(config: &Config) -> Result<(), ConfigError> {
         });
     }
     Ok(())
+}
+
+fn factors(config: &Config) -> Result<(), ConfigError> {
+    let most = 1_000_000;
+    positive("factors.window_seconds", config.factors.window_seconds, 86_400)?;
+    positive("factors.recent_seconds", config.factors.recent_seconds, 86_400)?;
+    positive(
+        "factors.failures_per_account",
+        config.factor_failures_per_account(),
+        most,
+    )?;
+    positive(
+        "factors.failures_per_address",
+        config.factor_failures_per_address(),
+        most,
+    )
 }
 
 pub(super) fn positive(key: &'static str, value: u64, most: u64) -> Result<(), ConfigError> {

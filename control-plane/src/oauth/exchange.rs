@@ -145,7 +145,11 @@ async fn issue(
         index,
         signing_key,
     };
-    let pair = draft.pair(app, &refresh)?;
+    let methods = match grants::session_of(&grant.terms) {
+        Some(sid) => tx.session_methods(sid, grant.terms.auth_time).await?,
+        None => None,
+    };
+    let pair = draft.pair(app, &refresh)?.with_methods(methods);
     tx.commit().await?;
     // Outside the transaction: whoever gets no answer signs in again.
     Ok(pair.grant(&grant.terms, code.nonce.as_deref(), &key, iat)?)

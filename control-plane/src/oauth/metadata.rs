@@ -41,7 +41,7 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "name", "email"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "nonce", "sid", "name", "email"],
         "claims_parameter_supported": false,
         "request_parameter_supported": false,
         // Its default is true (OpenID Connect Discovery §3).

@@ -51,6 +51,9 @@ pub(super) struct Pair {
     scope: String,
     signing_key: u64,
     refresh_token: String,
+    /// For the id_token: how the person proved who they are.
+    #[serde(default)]
+    methods: Option<String>,
 }
 
 /// What the next token of a grant is made of.
@@ -89,6 +92,7 @@ impl Draft<'_> {
             scope: self.asked.join(app.catalogue()),
             signing_key: self.signing_key.get(),
             refresh_token: refresh_token.expose().to_owned(),
+            methods: None,
         })
     }
 }
@@ -98,6 +102,12 @@ pub(super) fn jti(app: &App) -> Result<String, SigningError> {
 }
 
 impl Pair {
+    /// With the values of `amr`, as a session has them.
+    pub(super) fn with_methods(mut self, methods: Option<String>) -> Self {
+        self.methods = methods;
+        self
+    }
+
     /// Whether the access token is of use for at least as long as a clock may be wrong.
     pub(super) fn is_fresh(&self, now: UnixSeconds) -> bool {
         self.claims.exp > now.saturating_add(60)
@@ -133,7 +143,14 @@ impl Pair {
     ) -> Result<Granted, SigningError> {
         let id_token = Identity::from_bits(terms.identity)
             .has_openid()
-            .then(|| jws::sign(Type::IdToken, &id_claims(&self.claims, terms, nonce), key))
+            .then(|| {
+                let mut claims = id_claims(&self.claims, terms, nonce);
+                // OpenID Connect Core §2, RFC 8176.
+                if let Some(methods) = &self.methods {
+                    claims.insert("amr".to_owned(), methods.split(' ').collect());
+                }
+                jws::sign(Type::IdToken, &claims, key)
+            })
             .transpose()?;
         Ok(Granted {
             access_token: jws::sign(Type::AccessToken, &self.claims, key)?,

@@ -16,8 +16,8 @@ use crate::error::{ApiError, Code};
 use crate::http::frame::RequestId;
 use crate::pages::{self, Moment, PageError};
 use crate::sessions::{self, Instead, Session, csrf, see_other};
-use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::belonging::Colleague;
+use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::orgs::Role;
 
 const HERE: &str = "/account/members";

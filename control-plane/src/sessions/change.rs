@@ -1,4 +1,5 @@
-//! `/account/password`: a new password, after the old one.
+//! `/account/password`: a new password, after the old one and a sign-in that is recent: whoever has a second factor has
+//! shown it then.
 //!
 //! Whoever changes a password suspects that somebody knows it: every other session ends, with its tokens, and this one gets
 //! a new secret. Attempts count as those of `/login` do. What it does not: reset a password that was forgotten (`people` does).
@@ -16,7 +17,7 @@ use serde_json::json;
 
 use super::attempts::Attempt;
 use super::cookie::{self, Kind};
-use super::{Instead, Session, begin, csrf, end, login_redirect, see_other, sent_form, signed_in};
+use super::{Instead, Session, begin, csrf, end, login_redirect, recent, see_other, sent_form, signed_in};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::http::address::ClientAddress;
@@ -42,6 +43,7 @@ struct PasswordPage<'a> {
 /// `GET /account/password`.
 pub async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Instead> {
     let session = signed_in(&app, &headers, HERE).await?;
+    recent(&app, &session, HERE)?;
     let (email, _) = stored(&app, &session).await?;
     Ok(show(&session, &email, None))
 }
@@ -55,6 +57,7 @@ pub async fn post(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, form) = sent_form(&app, &headers, &body, HERE).await?;
+    recent(&app, &session, HERE)?;
     let (email, hash) = stored(&app, &session).await?;
     let value = |name: &str| form.value(name).unwrap_or_default();
     let (current, new) = (value("current"), value("new"));

@@ -18,7 +18,7 @@ const CONTEXT: &[u8] = b"portcullis form token 1";
 
 /// The token of a browser's forms. Not a secret that signs in, but one all the same: no Debug.
 #[derive(Clone)]
-pub(super) struct FormToken(String);
+pub(crate) struct FormToken(String);
 
 impl std::fmt::Debug for FormToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,16 +27,16 @@ impl std::fmt::Debug for FormToken {
 }
 
 impl FormToken {
-    pub(super) fn of(secret: &Secret) -> Self {
+    pub(crate) fn of(secret: &Secret) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.bytes());
         Self(base64url(hmac::sign(&key, CONTEXT).as_ref()))
     }
 
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn is(&self, given: &str) -> bool {
+    pub(crate) fn is(&self, given: &str) -> bool {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }
 }

@@ -1,4 +1,4 @@
-//! Sign-in with a password, and the sessions that it begins.
+//! Sign-in with a password, and the sessions that it begins. Second factors and passkeys are in `factors`.
 //!
 //! A session is a cookie with 256 random bits; the database holds their SHA-256. It ends after 24 h without use, after 7 days
 //! in any case, when its user ends it, or when somebody else signs in in the same browser. An end that somebody asked for
@@ -14,16 +14,16 @@
 //! What it does not: say what the signed-in user may do, or issue tokens (`oauth` does).
 
 pub(crate) mod attempts;
-mod begin;
-mod browser;
+pub(crate) mod begin;
+pub(crate) mod browser;
 pub(crate) mod change;
-mod cookie;
+pub(crate) mod cookie;
 pub mod csrf;
 pub(crate) mod end;
 mod list;
 pub mod login;
 mod logout;
-mod return_to;
+pub(crate) mod return_to;
 mod switch;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -179,6 +179,27 @@ pub(crate) async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Res
     session.ok_or_else(|| login_redirect(here).into())
 }
 
+/// Whether the user proved who they are so lately that they may change how they do that.
+pub(crate) fn is_recent(app: &App, session: &Session) -> bool {
+    let age = app.clock.now().seconds().0.saturating_sub(session.auth_time.0);
+    age <= app.config.factors.recent_seconds
+}
+
+/// Lets nobody on whose sign-in is not recent: they sign in once more, and come back to `here`.
+pub(crate) fn recent(app: &App, session: &Session, here: &str) -> Result<(), Instead> {
+    if is_recent(app, session) {
+        return Ok(());
+    }
+    Err(see_other(&again(here)).into())
+}
+
+/// The way to sign in once more and back to `here`.
+pub(crate) fn again(here: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("return_to", here).append_pair("why", "recent");
+    format!("/login?{}", query.finish())
+}
+
 /// A form that a page of ours, shown to this very session, sent.
 pub(crate) async fn sent_form(
     app: &App,
@@ -195,7 +216,7 @@ pub(crate) async fn sent_form(
     Ok((session, form))
 }
 
-fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
+pub(crate) fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -219,31 +240,30 @@ pub(crate) async fn begin_first(
     let before = current(app, headers).await?;
     let browser = begin::Browser::of(headers, address);
     let begun = begin::begin(app, &account, attempt, browser, before, Some(request_id.0)).await?;
-    let Some(secret) = begun else {
+    // An account of a moment ago has no second factor; if it has one all the same, its user shows it at the sign-in page.
+    let Some(begin::Begun::Session(secret)) = begun else {
         return Ok(login_redirect(return_to::ACCOUNT));
     };
-    let mut response = see_other(return_to::ACCOUNT);
-    if let Some(cookie) = cookie::set(&app.config, cookie::Kind::Session, &secret) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    Ok(login::signed_in(app, &secret, return_to::ACCOUNT))
 }
 
 /// The job that forgets what nothing depends on any more.
 pub(crate) async fn forget(app: Arc<App>) -> anyhow::Result<()> {
     let now = app.clock.now().0;
     // One table counts attempts and mails.
-    let window = app
-        .config
+    let config = &app.config;
+    let window = config
         .sign_in
         .window_seconds
-        .max(app.config.mail.window_seconds)
+        .max(config.factors.window_seconds)
+        .max(config.mail.window_seconds)
         * 1000;
     let mut tx = app.store.begin().await?;
     tx.forget_sessions(UnixMillis(now.saturating_sub(KEPT_MS)))
         .await?;
     tx.forget_attempts_before(UnixMillis(now.saturating_sub(window)))
         .await?;
+    tx.forget_ceremonies(UnixMillis(now)).await?;
     tx.commit().await?;
     Ok(())
 }

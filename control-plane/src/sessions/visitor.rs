@@ -14,6 +14,7 @@ use crate::random::RandomError;
 /// A browser without a session, as far as its forms go.
 #[derive(Debug)]
 pub(crate) struct Visitor {
+    secret: Secret,
     form_token: FormToken,
     cookie: Option<HeaderValue>,
 }
@@ -28,25 +29,25 @@ impl Visitor {
         Ok(Self {
             form_token: FormToken::of(&secret),
             cookie: cookie::set(&app.config, Kind::Form, &secret),
+            secret,
         })
     }
 
     /// The browser that sends a form of ours back, and the form.
     pub(crate) fn sent(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<(Self, Form), Instead> {
         let form = parse_form(headers, body)?;
-        let form_token = cookie::read(&app.config, Kind::Form, headers).map(|secret| FormToken::of(&secret));
-        let given = form.value("csrf").unwrap_or_default();
-        let Some(form_token) = form_token.filter(|token| token.is(given)) else {
-            return Err(PageError::forged().into());
-        };
-        if !is_same_origin(&app.config, headers) {
-            return Err(PageError::forged().into());
-        }
+        let secret = sent_by(app, Kind::Form, headers, &form)?;
         let visitor = Self {
-            form_token,
+            form_token: FormToken::of(&secret),
             cookie: None,
+            secret,
         };
         Ok((visitor, form))
+    }
+
+    /// What its cookie holds.
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// The value of the hidden field `csrf`.
@@ -61,4 +62,14 @@ impl Visitor {
         }
         response
     }
+}
+
+/// The secret of the cookie of this kind, if a page of ours that this very browser got sent the form.
+pub(crate) fn sent_by(app: &App, kind: Kind, headers: &HeaderMap, form: &Form) -> Result<Secret, PageError> {
+    let given = form.value("csrf").unwrap_or_default();
+    let secret = cookie::read(&app.config, kind, headers);
+    let secret = secret.filter(|secret| FormToken::of(secret).is(given));
+    secret
+        .filter(|_| is_same_origin(&app.config, headers))
+        .ok_or_else(PageError::forged)
 }

@@ -206,6 +206,16 @@ impl Keyring {
             .collect()
     }
 
+    /// Seals a secret that is no signing key, for one place, named by `context`.
+    pub(crate) fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
+        Ok(self.0.master.seal(context, plain)?)
+    }
+
+    /// Opens what [`seal`](Self::seal) made for the same context.
+    pub(crate) fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
+        Ok(self.0.master.open(context, sealed)?)
+    }
+
     /// Makes a key off the async threads (RSA takes a while) and gives it with its sealed form for the row `id`.
     pub(super) async fn generate(
         &self,

@@ -27,6 +27,7 @@ fn session(test: &TestApp, sid: SessionId) -> SessionRow {
         expires_at: now.saturating_add(1000),
         user_agent: "curl/8".to_owned(),
         address: "192.0.2.1".to_owned(),
+        methods: "pwd".to_owned(),
     }
 }
 

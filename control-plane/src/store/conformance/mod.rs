@@ -5,6 +5,7 @@
 
 mod clients;
 mod engine;
+mod factors;
 mod feed;
 mod grants;
 mod installation;
@@ -133,6 +134,14 @@ suite! {
         an_invitation_ends_in_one_way,
         people_belong_where_they_are_alive,
         a_session_moves_under_a_new_secret,
+    },
+    factors::{
+        a_step_is_used_up_with_those_before,
+        of_two_with_one_code_one_wins,
+        recovery_codes_are_used_once,
+        a_wait_is_taken_once_and_in_time,
+        a_passkey_comes_back_as_it_went_in,
+        home_is_where_one_is_alive,
     },
     grants::{
         a_grant_is_held_moved_and_ended_once,
