@@ -14,6 +14,8 @@ async fn a_switch_rotates_the_cookie_and_is_remembered() {
         "{page}"
     );
     let before = browser.cookies.clone();
+    // Later than the sign-in.
+    test.clock.advance_ms(1000);
     let answer = browser.post("/account/org", &[("org", &other.to_string())]).await;
     assert_eq!(
         (answer.status.as_u16(), location(&answer)),
