@@ -58,7 +58,7 @@ impl Refresher {
 
 fn seed() -> u64 {
     let given = e2e::files::variable("RACE_SEED").and_then(|text| text.parse().ok());
-    given.unwrap_or_else(|| crate::support::unix_now() ^ u64::from(std::process::id()) << 32)
+    given.unwrap_or_else(|| crate::support::unix_now() ^ (u64::from(std::process::id()) << 32))
 }
 
 async fn race(database: Database, rounds: usize) {

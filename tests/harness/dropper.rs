@@ -62,7 +62,7 @@ impl Drop for Dropper {
     }
 }
 
-/// The next of a series of numbers that look random (SplitMix64).
+/// The next of a series of numbers that look random (`SplitMix64`).
 fn draw(state: &AtomicU64) -> u64 {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut z = state.fetch_add(STEP, Ordering::SeqCst).wrapping_add(STEP);

@@ -67,7 +67,7 @@ pub async fn change(
 ) -> Result<MemberReceipt, ApiError> {
     rules::may_administer(caller, &app.config.environments)?;
     let mut tx = app.store.begin().await?;
-    // 1. Locks, in the order of those who issue: the calling key, keys, organisation, memberships, and the rest.
+    // 1. Locks, in the order of those who issue: the calling key, keys, organisation, memberships; then sessions, grants.
     hold_caller(&mut tx, caller, app.clock.now()).await?;
     if change == Change::Deactivate {
         tx.hold_keys_of_member(caller.org, user).await?;

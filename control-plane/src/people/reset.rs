@@ -119,7 +119,7 @@ async fn write(
     audit::record(&mut tx, &app.random, &event, now).await?;
     tell_of_new_password(&mut tx, app, change.email, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(app, &end::subject_of_all(change.user, now)).await?;
     Ok(())
 }
 

@@ -72,7 +72,7 @@ pub(super) async fn end_grants(tx: &mut Tx, sid: SessionId, now: UnixMillis) -> 
 }
 
 /// Under which [`end_all`] at `now` is confirmed; a single session by its own name.
-pub(super) fn subject_of_all(user: UserId, now: UnixMillis) -> String {
+pub(crate) fn subject_of_all(user: UserId, now: UnixMillis) -> String {
     format!("{user}/sessions/{}", now.0)
 }
 
@@ -83,7 +83,7 @@ pub(super) fn subject_of_grants(sid: SessionId, now: UnixMillis) -> String {
 
 /// Waits, after the commit, until no edge lets in what was ended, or as long as for any receipt: the end itself stands. If
 /// nobody publishes there is nothing to wait for.
-pub(super) async fn confirmed(app: &App, subject: &str) -> Result<(), StoreError> {
+pub(crate) async fn confirmed(app: &App, subject: &str) -> Result<(), StoreError> {
     app.feed.wake();
     if !app.feed.alive(app.clock.now()) || app.store.begin_read().await?.receipt(subject).await?.is_none() {
         return Ok(());
