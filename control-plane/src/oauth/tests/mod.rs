@@ -1,5 +1,7 @@
+mod assertion;
 mod authorize;
 mod code;
+mod open_clients;
 mod refresh;
 mod revoke;
 mod support;
