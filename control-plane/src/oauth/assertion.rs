@@ -57,9 +57,9 @@ pub enum AssertionError {
 
 /// Whether a JWK is one that some assertion can be verified with.
 pub(super) fn admits(key: &Map<String, Value>) -> bool {
-    let algorithms = ALGORITHMS.iter().filter_map(|name| Algorithm::from_jose(name));
-    algorithms
-        .into_iter()
+    ALGORITHMS
+        .iter()
+        .filter_map(|name| Algorithm::from_jose(name))
         .any(|algorithm| jwk::admit(key, algorithm).is_ok())
 }
 
