@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::limit::Limits;
 use crate::mail;
+use crate::oauth::lookup::OpenClients;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
@@ -38,6 +39,8 @@ pub struct App {
     pub keyring: Keyring,
     /// The publisher: wake it, ask whether it runs.
     pub feed: Feed,
+    /// Clients that nobody registered here.
+    pub open_clients: OpenClients,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// Where mail goes.
@@ -85,9 +88,11 @@ impl App {
             .no_proxy()
             .build()?;
         let mail = mail::Transport::build(&config)?;
+        let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
         Ok(Arc::new(Self {
             mail,
             limits: Limits::new(&config, &clock),
+            open_clients,
             config,
             store,
             clock,

@@ -31,6 +31,8 @@ pub fn start(app: &Arc<App>) {
     every("clear the outbox", HOUR, app, mail::forget_shown);
     every("forget links", HOUR, app, people::forget);
     every("forget rate limits", LIMITS, app, prune_limits);
+    every("forget ended client assertions", SEALED, app, forget_assertions);
+    every("tidy up rates", HOUR, app, tidy_rates);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
 
@@ -87,6 +89,18 @@ async fn drop_sealed(app: Arc<App>) -> anyhow::Result<()> {
 
 async fn prune_limits(app: Arc<App>) -> anyhow::Result<()> {
     app.limits.prune();
+    Ok(())
+}
+
+async fn forget_assertions(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    tx.forget_assertions(app.clock.now().seconds()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn tidy_rates(app: Arc<App>) -> anyhow::Result<()> {
+    app.open_clients.tidy();
     Ok(())
 }
 

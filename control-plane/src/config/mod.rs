@@ -5,6 +5,7 @@
 //! An unknown key, in the file or in the environment, is an error that names the nearest valid one (I12).
 //! What it does not: open anything that a value points to, except the configuration file itself.
 
+mod clients;
 mod factors;
 mod load;
 mod mail;
@@ -21,6 +22,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
+pub use clients::{Clients, Fetch, admits};
 pub use factors::Factors;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
@@ -92,6 +94,10 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Second factors.
     pub factors: Factors,
+    /// Apps that nobody registered here.
+    pub clients: Clients,
+    /// What our own look-ups may reach.
+    pub fetch: Fetch,
 }
 
 /// How log lines look.
@@ -226,6 +232,8 @@ impl Default for Config {
             mail: Mail::default(),
             rate_limits: RateLimits::default(),
             factors: Factors::default(),
+            clients: Clients::default(),
+            fetch: Fetch::default(),
         }
     }
 }

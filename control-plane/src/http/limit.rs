@@ -24,7 +24,6 @@ use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use shared::crypto::{Digest, sha256};
-use shared::id::ClientId;
 
 use super::address::ClientAddress;
 use crate::app::App;
@@ -77,18 +76,18 @@ impl Limits {
     }
 
     /// Counts a request of a client that has proved who it is.
-    pub fn client_request(&self, client: ClientId) -> Result<(), TooMany> {
-        self.clients.take(&client.to_string())
+    pub fn client_request(&self, client: &str) -> Result<(), TooMany> {
+        self.clients.take(client)
     }
 
     /// Whether a client's secret may be tried from an address; before it is looked at, so that nothing is learnt afterwards.
-    pub fn may_authenticate(&self, client: Option<ClientId>, address: ClientAddress) -> Result<(), TooMany> {
+    pub fn may_authenticate(&self, client: &str, address: ClientAddress) -> Result<(), TooMany> {
         self.failures_of_clients.look(&pair(client, address))?;
         self.failures_of_addresses.look(&address.counted())
     }
 
     /// Counts a failure to prove who one is. Of several at the same time all count.
-    pub fn failed_authentication(&self, client: Option<ClientId>, address: ClientAddress) {
+    pub fn failed_authentication(&self, client: &str, address: ClientAddress) {
         let of_client = self.failures_of_clients.take(&pair(client, address));
         let of_address = self.failures_of_addresses.take(&address.counted());
         if of_client.and(of_address).is_err() {
@@ -108,8 +107,7 @@ impl Limits {
     }
 }
 
-fn pair(client: Option<ClientId>, address: ClientAddress) -> String {
-    let client = client.map(|client| client.to_string()).unwrap_or_default();
+fn pair(client: &str, address: ClientAddress) -> String {
     format!("{client} {}", address.counted())
 }
 

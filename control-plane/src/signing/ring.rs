@@ -116,16 +116,6 @@ fn public_key(purpose: Purpose, material: &[u8]) -> Option<VerifyingKey> {
 }
 
 impl Keyring {
-    /// Seals something that is no key, for one place: `context` names both.
-    pub(crate) fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
-        Ok(self.0.master.seal(context, plain)?)
-    }
-
-    /// Opens what [`Keyring::seal`] made for the same place.
-    pub(crate) fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
-        Ok(self.0.master.open(context, sealed)?)
-    }
-
     /// An empty ring under this master key; [`Keyring::reload`] fills it.
     pub fn new(master: MasterKey) -> Self {
         Self(Arc::new(Inner {
@@ -193,6 +183,11 @@ impl Keyring {
         self.known(id)
             .filter(|key| key.purpose == Purpose::ApiKey && key.state != KeyState::Removed)
             .map(|key| key.public.clone())
+    }
+
+    /// A key derived from the master key for one purpose, which `context` names.
+    pub(crate) fn derive(&self, context: &str) -> Result<Zeroizing<[u8; 32]>, SigningError> {
+        Ok(self.0.master.derive(context)?)
     }
 
     /// Every key, oldest first.
