@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use shared::crypto::sha256;
-use shared::id::ClientId;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -20,8 +19,8 @@ use crate::store::clients::{Client, ClientKind};
 
 /// A client's name and secret as presented. The secret is wiped on drop and never printed.
 pub struct ClientCredentials {
-    /// The presented `client_id`, if it has the form of one.
-    pub id: Option<ClientId>,
+    /// The presented `client_id`.
+    pub id: String,
     secret: Option<Zeroizing<String>>,
 }
 
@@ -61,7 +60,7 @@ impl ClientCredentials {
                     ));
                 }
                 Ok(Self {
-                    id: id.parse().ok(),
+                    id: id.to_string(),
                     secret: Some(secret),
                 })
             }
@@ -70,13 +69,13 @@ impl ClientCredentials {
                     .value("client_id")
                     .ok_or_else(|| OAuthError::invalid_request("client_id is missing"))?;
                 Ok(Self {
-                    id: id.parse().ok(),
+                    id: id.to_owned(),
                     secret: Some(Zeroizing::new(secret.to_owned())),
                 })
             }
             (None, None) => match form.value("client_id") {
                 Some(id) => Ok(Self {
-                    id: id.parse().ok(),
+                    id: id.to_owned(),
                     secret: None,
                 }),
                 None => Err(OAuthError::invalid_client("client authentication is required")),
@@ -120,10 +119,7 @@ pub(super) async fn identify(
 /// One answer for a wrong id, a wrong secret and a disabled client, after the same work.
 async fn authenticate(app: &App, credentials: &ClientCredentials) -> Result<Client, OAuthError> {
     let mut tx = app.store.begin_read().await?;
-    let client = match credentials.id {
-        Some(id) => tx.client(id).await?,
-        None => None,
-    };
+    let client = tx.client_by_identifier(&credentials.id).await?;
     let matches = credentials.are_of(client.as_ref());
     client
         .filter(|client| matches && client.disabled_at.is_none())

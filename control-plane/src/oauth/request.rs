@@ -271,13 +271,10 @@ async fn recipient(app: &App, form: &Form) -> Result<Recipient, PageError> {
             "The app that sent you here is not known, or is switched off. Nothing was done. Ask whoever gave you the link.",
         )
     };
-    let id = form
-        .value("client_id")
-        .and_then(|id| id.parse().ok())
-        .ok_or_else(unknown)?;
+    let id = form.value("client_id").ok_or_else(unknown)?;
     let mut tx = app.store.begin_read().await?;
     let client = tx
-        .client(id)
+        .client_by_identifier(id)
         .await?
         .filter(|client| client.disabled_at.is_none())
         .ok_or_else(unknown)?;
