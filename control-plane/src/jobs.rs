@@ -13,6 +13,7 @@ use crate::{oauth, revocation, sessions, signing};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
+const PROOFS: Duration = Duration::from_mins(1);
 const SEALED: Duration = Duration::from_secs(10);
 /// How long a create can be replayed.
 const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
@@ -24,6 +25,7 @@ pub fn start(app: &Arc<App>) {
     every("forget ended status indexes", HOUR, app, prune_indexes);
     every("forget ended sessions", HOUR, app, sessions::forget);
     every("forget ended grants", HOUR, app, forget_grants);
+    every("forget used proofs", PROOFS, app, forget_proofs);
     every("drop sealed successors", SEALED, app, drop_sealed);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
@@ -68,6 +70,13 @@ async fn prune_indexes(app: Arc<App>) -> anyhow::Result<()> {
 async fn forget_grants(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     oauth::grants::prune(&mut tx, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn forget_proofs(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    oauth::dpop::forget(&mut tx, &app).await?;
     tx.commit().await?;
     Ok(())
 }

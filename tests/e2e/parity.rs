@@ -45,7 +45,11 @@ async fn the_proofs_give_the_same_bytes_natively_and_in_workerd() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_worker_that_is_deployed_has_no_test_routes() {
     let stack = Stack::start().await;
-    for path in ["/.portcullis/test/vectors", "/.portcullis/test/proofs", "/.portcullis/test/panic"] {
+    for path in [
+        "/.portcullis/test/vectors",
+        "/.portcullis/test/proofs",
+        "/.portcullis/test/panic",
+    ] {
         assert_eq!(stack.anon().get(path).await.status, 404, "{path}");
     }
 }

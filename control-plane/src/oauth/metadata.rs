@@ -36,6 +36,7 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": secrets,
+        "dpop_signing_alg_values_supported": shared::dpop::ALGORITHMS,
         // RFC 9207.
         "authorization_response_iss_parameter_supported": true,
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

@@ -1,5 +1,6 @@
 mod authorize;
 mod code;
+mod dpop;
 mod refresh;
 mod revoke;
 mod support;

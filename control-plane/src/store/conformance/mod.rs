@@ -132,6 +132,7 @@ suite! {
         a_code_is_taken_once_and_in_time,
         a_family_has_one_head,
         consents_add_up,
+        a_proof_is_spent_once,
     },
     outbox::{
         a_first_start_makes_a_feed_once,
