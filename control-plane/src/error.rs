@@ -37,6 +37,8 @@ pub enum Code {
     Internal,
     /// A list cursor that we did not make.
     InvalidCursor,
+    /// The token may count, but not with this proof (RFC 9449 §7.1).
+    InvalidDpopProof,
     /// A field with a value that makes no sense.
     InvalidField,
     /// Not one JSON object.
@@ -89,6 +91,7 @@ impl Code {
             Self::InsufficientScope => (S::FORBIDDEN, "insufficient_scope", "Insufficient scope"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::InvalidCursor => (S::BAD_REQUEST, "invalid_cursor", "Invalid cursor"),
+            Self::InvalidDpopProof => (S::UNAUTHORIZED, "invalid_dpop_proof", "Invalid DPoP proof"),
             Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
@@ -146,6 +149,8 @@ pub struct Problem {
     pub retry_after: Option<u64>,
     /// The scopes that would do, space-separated.
     pub scope: Option<String>,
+    /// The caller came under the scheme DPoP, and is answered under it.
+    pub dpop: bool,
     /// More members of the body.
     pub extra: Map<String, Value>,
     /// For the log only.
@@ -161,6 +166,7 @@ impl ApiError {
             field: None,
             retry_after: None,
             scope: None,
+            dpop: false,
             extra: Map::new(),
             cause: None,
         }))
@@ -204,6 +210,13 @@ impl ApiError {
     #[must_use]
     pub fn needs(mut self, scope: impl Into<String>) -> Self {
         self.0.scope = Some(scope.into());
+        self
+    }
+
+    /// Challenges under the scheme DPoP (RFC 9449 §7.1).
+    #[must_use]
+    pub fn under_dpop(mut self) -> Self {
+        self.0.dpop = true;
         self
     }
 

@@ -7,6 +7,7 @@
 //! | what was made of a stolen key, client or signing key dies too | `compromise` |
 //! | rotation with overlap, expiry; hostile keys, without a network read | `rotation`, `hostile` |
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
+//! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
@@ -35,6 +36,7 @@ mod support;
 
 mod compromise;
 mod connections;
+mod dpop;
 mod failure;
 mod feed;
 mod forged;

@@ -235,6 +235,7 @@ pub(super) async fn answer(
         redirect_uri: request.recipient.redirect_uri.clone(),
         challenge: request.challenge.clone(),
         nonce: request.nonce.clone(),
+        bound_to: request.bound_to,
         created_at,
         expires_at: created_at.saturating_add(CODE_MS),
         used_at: None,

@@ -17,6 +17,8 @@ use crate::store::StoreError;
 pub enum ErrorCode {
     /// RFC 6749 §5.2.
     InvalidClient,
+    /// RFC 9449 §5.
+    InvalidDpopProof,
     /// RFC 6749 §5.2.
     InvalidGrant,
     /// RFC 6749 §5.2.
@@ -42,6 +44,7 @@ impl ErrorCode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidClient => "invalid_client",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRequest => "invalid_request",
             Self::InvalidScope => "invalid_scope",

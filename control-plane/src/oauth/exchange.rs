@@ -1,6 +1,8 @@
 //! Grant `authorization_code` (RFC 6749 §4.1.3, RFC 7636): a code becomes a grant and its first pair of tokens, once.
 
+use shared::dpop::Proof;
 use shared::id::{GrantId, LIMIT};
+use shared::jwk::Thumbprint;
 use shared::time::UnixSeconds;
 
 use super::error::{ErrorCode, OAuthError};
@@ -8,8 +10,8 @@ use super::form::Form;
 use super::grants::{self, Reason};
 use super::opaque::{Kind, Opaque};
 use super::pair::{Draft, Granted};
-use super::pkce;
 use super::scopes::{Asked, Identity};
+use super::{dpop, pkce};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::orgs;
@@ -34,6 +36,7 @@ pub(super) async fn grant(
     app: &App,
     client: &Client,
     form: &Form,
+    proof: Option<&Proof>,
     actor: &Actor,
 ) -> Result<Granted, OAuthError> {
     let code = form
@@ -52,6 +55,7 @@ pub(super) async fn grant(
     }
     // Before anything else: whoever only saw a spent code must not be able to end the sign-in with it.
     confirm(app, form, &code, verifier)?;
+    dpop::confirm(code.bound_to, proof)?;
     if code.used_at.is_none() {
         // 2. The person, the client and the session are still there; the rows are locked.
         let dated = grants::date(&mut tx, app, &code.terms, Some(code.created_at.seconds()), now)
@@ -63,7 +67,12 @@ pub(super) async fn grant(
                 scopes: orgs::capped(code.terms.scopes, dated.rights, app.catalogue()),
                 identity: Identity::from_bits(code.terms.identity),
             };
-            return issue(app, tx, client, &code, asked, dated.iat, actor).await;
+            let holder = Holder {
+                bound_to: dpop::of_grant(client, proof),
+                proof,
+                actor,
+            };
+            return issue(app, tx, client, &code, asked, dated.iat, holder).await;
         }
     }
     // Not taken: too late, or used before, perhaps a moment ago.
@@ -85,6 +94,15 @@ fn confirm(app: &App, form: &Form, code: &AuthorizationCode, verifier: &str) -> 
     super::token::confirm_resource(app, form)
 }
 
+/// Who gets the tokens.
+#[derive(Clone, Copy)]
+struct Holder<'a> {
+    /// The key that the grant is bound to.
+    bound_to: Option<Thumbprint>,
+    proof: Option<&'a Proof>,
+    actor: &'a Actor,
+}
+
 async fn issue(
     app: &App,
     mut tx: Tx,
@@ -92,7 +110,7 @@ async fn issue(
     code: &AuthorizationCode,
     asked: Asked,
     iat: UnixSeconds,
-    actor: &Actor,
+    holder: Holder<'_>,
 ) -> Result<Granted, OAuthError> {
     let now = app.clock.now();
     let exp = iat.saturating_add(app.config.tokens.access_seconds);
@@ -106,6 +124,7 @@ async fn issue(
         issued_at: iat,
         index,
         signing_key,
+        bound_to: holder.bound_to,
         idle_expires: expires.min(iat.saturating_add(app.config.tokens.refresh_idle_seconds)),
         expires,
         created_at: now,
@@ -128,7 +147,7 @@ async fn issue(
     .await?;
     let event = Event {
         org: Some(grant.terms.org),
-        actor,
+        actor: holder.actor,
         action: "grant.create",
         target: grant.id.to_string(),
         detail: serde_json::json!({
@@ -146,12 +165,14 @@ async fn issue(
         iat,
         index,
         signing_key,
+        bound_to: holder.proof.map(|proof| proof.key),
     };
     let methods = match grants::session_of(&grant.terms) {
         Some(sid) => tx.session_methods(sid, grant.terms.auth_time).await?,
         None => None,
     };
     let pair = draft.pair(app, &refresh)?.with_methods(methods);
+    dpop::spend(&mut tx, holder.proof).await?;
     tx.commit().await?;
     // Outside the transaction: whoever gets no answer signs in again.
     Ok(pair.grant(&grant.terms, code.nonce.as_deref(), &key, iat)?)

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::client_auth;
+use super::dpop;
 use super::effective;
 use super::error::OAuthError;
 use super::jws;
@@ -79,7 +80,7 @@ async fn access_token(app: &App, client: &Client, token: &str) -> Result<Option<
         "active": true,
         "scope": app.catalogue().join(effective.scopes),
         "client_id": claims.client_id,
-        "token_type": "Bearer",
+        "token_type": dpop::token_type(&claims),
         "exp": claims.exp,
         "iat": claims.iat,
         "sub": claims.sub,
@@ -88,8 +89,10 @@ async fn access_token(app: &App, client: &Client, token: &str) -> Result<Option<
         "jti": claims.jti,
         "org": claims.org,
     });
-    if let (Some(sid), Value::Object(members)) = (claims.sid, &mut answer) {
-        members.insert("sid".to_owned(), sid.into());
+    if let Value::Object(members) = &mut answer {
+        members.extend(claims.sid.map(|sid| ("sid".to_owned(), sid.into())));
+        // RFC 9449 §6.2: a resource that asks here checks the proof itself.
+        members.extend(claims.cnf.map(|cnf| ("cnf".to_owned(), cnf)));
     }
     Ok(Some(answer))
 }

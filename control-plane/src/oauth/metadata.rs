@@ -47,6 +47,7 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "client_id_metadata_document_supported": app.config.clients.metadata_documents,
+        "dpop_signing_alg_values_supported": shared::dpop::ALGORITHMS,
         // RFC 9207.
         "authorization_response_iss_parameter_supported": true,
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

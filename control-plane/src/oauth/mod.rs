@@ -5,11 +5,12 @@
 //! | `/authorize` | [`authorize`], `request`, `consent` | a person lets a client in: a code goes back with the browser |
 //! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
 //! | `/revoke` | [`revoke`] | a token, and what came with it, ends at the edge too |
+//! | any of them, with a DPoP header | [`dpop`] | a token is bound to a key |
 //! | `/introspect`, `/userinfo` | [`introspect`], [`userinfo`], `effective` | what a token is worth; who is behind it |
 //! | `/register` | [`registration`] | a client makes itself known, without costing a row |
 //! | `/.well-known/…` | [`metadata`], [`jwks`] | what is really there, and nothing else |
 //!
-//! A request to `/token` is read in order: [`form`] → [`client_auth`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
+//! A request to `/token` is read in order: [`form`] → [`client_auth`] → [`dpop`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
 //! one consent and all its tokens. Errors have the bodies of RFC 6749 ([`error`]), not those of `/v1`.
 //! [`lookup`] says which client a `client_id` names: registered, a document at a URL (`documents`), or sealed.
 //! What it does not: sign people in (`sessions` does), or accept access tokens for APIs (the edge does).
@@ -21,6 +22,7 @@ pub mod clients;
 pub mod consent;
 pub mod cors;
 mod documents;
+pub mod dpop;
 mod effective;
 pub mod error;
 mod exchange;

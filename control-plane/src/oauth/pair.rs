@@ -9,10 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::id::{SigningKeyId, StatusIndex};
+use shared::jwk::Thumbprint;
 use shared::scope::{Catalogue, ScopeSet};
 use shared::time::UnixSeconds;
 use shared::token::{Claims, Status, StatusReference};
 
+use super::dpop;
 use super::jws::{self, Type};
 use super::opaque::Opaque;
 use super::scopes::{Asked, Identity};
@@ -65,6 +67,8 @@ pub(super) struct Draft<'a> {
     pub(super) iat: UnixSeconds,
     pub(super) index: StatusIndex,
     pub(super) signing_key: SigningKeyId,
+    /// The key of the proof that came with the request.
+    pub(super) bound_to: Option<Thumbprint>,
 }
 
 impl Draft<'_> {
@@ -87,7 +91,7 @@ impl Draft<'_> {
             status: Some(Status {
                 status_list: StatusReference::new(&app.config.issuer, self.index),
             }),
-            cnf: None,
+            cnf: dpop::cnf(self.bound_to),
         };
         Ok(Pair {
             claims,
@@ -131,6 +135,11 @@ impl Pair {
         self
     }
 
+    /// Whether the access token is for whoever holds this key; without one, for its bearer.
+    pub(super) fn is_for(&self, key: Option<Thumbprint>) -> bool {
+        dpop::bound_to(&self.claims) == key
+    }
+
     pub(super) fn signing_key(&self) -> Option<SigningKeyId> {
         SigningKeyId::from_u64(self.signing_key)
     }
@@ -156,7 +165,7 @@ impl Pair {
             .transpose()?;
         Ok(Granted {
             access_token: jws::sign(Type::AccessToken, &self.claims, key)?,
-            token_type: "Bearer",
+            token_type: dpop::token_type(&self.claims),
             // A pair that is new lives its whole life, whatever second it is by now; a retried one what is left of it.
             expires_in: self.claims.exp.0.saturating_sub(now.max(self.claims.iat).0),
             refresh_token: Some(self.refresh_token),

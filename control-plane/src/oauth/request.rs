@@ -4,6 +4,7 @@
 //! browser on would make us an open redirector; afterwards an answer to the client (§4.1.2.1).
 
 use axum::response::Response;
+use shared::jwk::Thumbprint;
 use shared::policy::same_resource;
 use shared::time::UnixSeconds;
 
@@ -102,6 +103,8 @@ pub(super) struct AuthorizationRequest {
     pub(super) asked: Asked,
     pub(super) challenge: String,
     pub(super) nonce: Option<String>,
+    /// `dpop_jkt` (RFC 9449 §10): who may exchange the code.
+    pub(super) bound_to: Option<Thumbprint>,
     pub(super) prompt: Prompt,
     pub(super) max_age: Option<u64>,
     pub(super) login_hint: Option<String>,
@@ -196,6 +199,13 @@ pub(super) async fn read(
     if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_NONCE) {
         return Err(invalid("nonce is too long"));
     }
+    let bound_to = match form.value("dpop_jkt") {
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| invalid("dpop_jkt is not the base64url of a SHA-256"))?,
+        ),
+        None => None,
+    };
     if form
         .value("resource")
         .is_some_and(|resource| !same_resource(resource, &app.config.resource))
@@ -228,6 +238,7 @@ pub(super) async fn read(
         asked,
         challenge: challenge.to_owned(),
         nonce,
+        bound_to,
         prompt,
         max_age,
         login_hint: form.value("login_hint").map(str::to_owned),

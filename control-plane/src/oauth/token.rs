@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
+use shared::dpop::Proof;
 use shared::policy::same_resource;
 use shared::scope::ScopeSet;
 use shared::token::{Claims, Status, StatusReference};
@@ -18,7 +19,7 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{client_auth, exchange, refresh};
+use super::{client_auth, dpop, exchange, refresh};
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
@@ -57,10 +58,12 @@ async fn grant(
 ) -> Result<Granted, OAuthError> {
     let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     let actor = client_auth::actor(&client, request);
+    let proof = dpop::of_token_request(app, &client, headers)?;
+    let proof = proof.as_ref();
     match form.value("grant_type") {
-        Some("client_credentials") => client_credentials(app, &client, &form).await,
-        Some("authorization_code") => exchange::grant(app, &client, &form, &actor).await,
-        Some("refresh_token") => refresh::grant(app, &client, &form, &actor).await,
+        Some("client_credentials") => client_credentials(app, &client, &form, proof).await,
+        Some("authorization_code") => exchange::grant(app, &client, &form, proof, &actor).await,
+        Some("refresh_token") => refresh::grant(app, &client, &form, proof, &actor).await,
         Some(_) => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
             "this server grants authorization_code, refresh_token and client_credentials",
@@ -80,7 +83,12 @@ pub(super) fn confirm_resource(app: &App, form: &Form) -> Result<(), OAuthError>
     }
 }
 
-async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<Granted, OAuthError> {
+async fn client_credentials(
+    app: &App,
+    client: &Client,
+    form: &Form,
+    proof: Option<&Proof>,
+) -> Result<Granted, OAuthError> {
     if client.kind == ClientKind::Public {
         return Err(OAuthError::new(
             ErrorCode::UnauthorizedClient,
@@ -117,6 +125,7 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
     let (signing_key, index) =
         signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
     let signer = app.keyring.key(&mut tx, signing_key).await?;
+    dpop::spend(&mut tx, proof).await?;
     tx.commit().await.map_err(OAuthError::from)?;
     // 3. Sign, outside the transaction: an index without a token harms nobody.
     let scope = app.catalogue().join(scopes);
@@ -136,12 +145,12 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
         status: Some(Status {
             status_list: StatusReference::new(&app.config.issuer, index),
         }),
-        cnf: None,
+        cnf: dpop::cnf(proof.map(|proof| proof.key)),
     };
     let access_token = jws::sign(Type::AccessToken, &claims, &signer)?;
     Ok(Granted {
         access_token,
-        token_type: "Bearer",
+        token_type: dpop::token_type(&claims),
         expires_in: exp.0.saturating_sub(iat.0),
         refresh_token: None,
         scope,

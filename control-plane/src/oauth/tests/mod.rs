@@ -1,6 +1,7 @@
 mod assertion;
 mod authorize;
 mod code;
+mod dpop;
 mod inherit;
 mod open_clients;
 mod refresh;

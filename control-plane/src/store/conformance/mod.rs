@@ -153,6 +153,7 @@ suite! {
         a_code_is_taken_once_and_in_time,
         a_family_has_one_head,
         consents_add_up,
+        a_proof_is_spent_once,
     },
     members::{
         a_member_is_changed_by_one_of_two,
