@@ -21,6 +21,8 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         path: path.into(),
         authorization: Some(authorization.into()),
         origin: None,
+        mcp_method: None,
+        mcp_name: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,

@@ -45,6 +45,8 @@ pub(super) struct Stop {
     pub(super) reason: Reason,
     /// Everything the operation needs, space-separated, for the challenge.
     pub(super) scopes: String,
+    /// The resource that a token must be for, where a route matched.
+    pub(super) audience: Option<String>,
     pub(super) cors: HeaderList,
 }
 
@@ -82,6 +84,7 @@ pub(super) async fn decide(
     Err(Stop {
         reason: Reason::StateStale,
         scopes: String::new(),
+        audience: None,
         cors: HeaderList::default(),
     })
 }
@@ -104,6 +107,7 @@ fn judge(
     let missing = || Stop {
         reason: Reason::StateMissing,
         scopes: String::new(),
+        audience: None,
         cors: HeaderList::default(),
     };
     let (Some(age), Some((replica, policy, cache))) = (age, isolate.deciding()) else {
@@ -124,6 +128,7 @@ fn judge(
                 return Judged::Stop(Stop {
                     reason: Reason::StateStale,
                     scopes: String::new(),
+                    audience: None,
                     cors,
                 });
             }
@@ -144,17 +149,12 @@ fn judge(
                 path: grant.path,
             })
         }
-        Decision::Refuse(refusal) => {
-            let needed = refusal
-                .route
-                .map(|route| route.all.union(route.any))
-                .unwrap_or_default();
-            Judged::Stop(Stop {
-                reason: refusal.reason,
-                scopes: policy.catalogue().join(needed),
-                cors: cors::answer_headers(refusal.route, facts.origin),
-            })
-        }
+        Decision::Refuse(refusal) => Judged::Stop(Stop {
+            reason: refusal.reason,
+            scopes: policy.catalogue().join(refusal.needed),
+            audience: refusal.route.map(|route| route.audience.clone()),
+            cors: cors::answer_headers(refusal.route, facts.origin),
+        }),
     }
 }
 

@@ -13,8 +13,8 @@ use super::decide::{self, Pass, Stop};
 use super::feed;
 use super::http::{self, ForwardRules, HeaderList, Incoming};
 use super::response::{
-    self, BODY_NOT_ALLOWED, BROWSER_KEY, METHOD_NOT_ALLOWED, MISCONFIGURED, NOT_FOUND, ORIGIN_UNREACHABLE,
-    Problem, STATE_STALE, UPGRADE_REFUSED,
+    self, BODY_NOT_ALLOWED, BROWSER_KEY, MCP_HEADERS, METHOD_NOT_ALLOWED, MISCONFIGURED, NOT_FOUND,
+    ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
 };
 use super::{cors, isolate, metadata};
 use crate::validator::{Credential, RequestFacts};
@@ -42,7 +42,7 @@ pub(super) async fn handle(
     }
     match decide::decide(facts(incoming), env, context, config).await {
         Ok(pass) => forward(request, incoming, pass, config).await,
-        Err(stop) => refuse(stop, &incoming.request_id, config),
+        Err(stop) => refuse(stop, &incoming.path, &incoming.request_id, config),
     }
 }
 
@@ -64,6 +64,8 @@ fn facts(incoming: &Incoming) -> RequestFacts<'_> {
         path: &incoming.path,
         authorization: incoming.authorization.as_deref(),
         origin: incoming.origin.as_deref(),
+        mcp_method: incoming.mcp_method.as_deref(),
+        mcp_name: incoming.mcp_name.as_deref(),
     }
 }
 
@@ -142,13 +144,15 @@ fn is_bearer(incoming: &Incoming) -> bool {
 pub(super) fn problem_of(reason: Reason) -> Problem {
     match reason {
         Reason::BrowserKeyRefused => BROWSER_KEY,
+        Reason::McpHeadersMalformed | Reason::McpHeadersMissing => MCP_HEADERS,
         other => response::of_outcome(other.outcome()),
     }
 }
 
-/// A refusal with its challenge.
+/// A refusal of a request for `path`, with its challenge.
 pub(super) fn refuse(
     stop: Stop,
+    path: &str,
     request_id: &str,
     config: &EdgeConfig,
 ) -> Result<web_sys::Response, JsValue> {
@@ -160,6 +164,8 @@ pub(super) fn refuse(
         Outcome::Unauthenticated | Outcome::InvalidToken | Outcome::InsufficientScope => stop.scopes.as_str(),
         _ => "",
     };
-    response::challenge(&mut headers, problem, &metadata::url(&config.resource), scopes);
+    let audience = stop.audience.as_deref().unwrap_or(&config.resource);
+    let metadata = metadata::url_for(audience, path, config);
+    response::challenge(&mut headers, problem, &metadata, scopes);
     response::refuse(problem, request_id, headers)
 }

@@ -83,6 +83,8 @@ pub(super) struct Incoming {
     /// CORS preflight: the method to come.
     pub(super) preflight_method: Option<String>,
     pub(super) preflight_headers: Option<String>,
+    pub(super) mcp_method: Option<String>,
+    pub(super) mcp_name: Option<String>,
     /// The caller's `X-Request-Id` if it is harmless, else a new one.
     pub(super) request_id: String,
 }
@@ -97,6 +99,7 @@ impl Incoming {
         let mut next = || lines.next().map(|line| (line != "\0").then(|| line.to_owned()));
         let (authorization, origin, sent_id, upgrade) = (next()?, next()?, next()?, next()?);
         let (preflight_method, preflight_headers) = (next()?, next()?);
+        let (mcp_method, mcp_name) = (next()?, next()?);
         let fresh_id = next()??;
         let (base, path, query) = split_url(url);
         Some(Self {
@@ -109,6 +112,8 @@ impl Incoming {
             upgrade,
             preflight_method,
             preflight_headers,
+            mcp_method,
+            mcp_name,
             request_id: sent_id.filter(|id| is_harmless_id(id)).unwrap_or(fresh_id),
         })
     }

@@ -49,6 +49,8 @@ pub(super) async fn handle(
         path: &path,
         authorization: incoming.authorization.as_deref(),
         origin: incoming.origin.as_deref(),
+        mcp_method: incoming.mcp_method.as_deref(),
+        mcp_name: incoming.mcp_name.as_deref(),
     };
     match decide::decide(facts, env, context, config).await {
         Ok(pass) => {
@@ -66,7 +68,7 @@ pub(super) async fn handle(
             if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
                 return response::refuse(FORBIDDEN, &incoming.request_id, stop.cors);
             }
-            gateway::refuse(stop, &incoming.request_id, config)
+            gateway::refuse(stop, &path, &incoming.request_id, config)
         }
     }
 }
