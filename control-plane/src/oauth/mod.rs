@@ -32,6 +32,7 @@ mod pkce;
 pub mod redirect;
 mod refresh;
 mod request;
+mod resource;
 pub mod revoke;
 pub mod scopes;
 mod seal;

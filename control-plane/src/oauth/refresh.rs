@@ -18,7 +18,7 @@ use super::grants::{self, Reason};
 use super::opaque::{Kind, Opaque};
 use super::pair::{Draft, Granted, Pair};
 use super::scopes::{Asked, Identity};
-use super::seal;
+use super::{resource, seal};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::revocation::{self, Wait};
@@ -51,7 +51,6 @@ pub(super) async fn grant(
         .value("refresh_token")
         .ok_or_else(|| OAuthError::invalid_request("refresh_token is missing"))?;
     let token = Opaque::parse(Kind::Refresh, text).ok_or_else(refused)?;
-    super::token::confirm_resource(app, form)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     // 1. The token: one of ours, of this client.
@@ -60,6 +59,7 @@ pub(super) async fn grant(
     if grant.terms.client != client.id || grant.revoked_at.is_some() {
         return Err(refused());
     }
+    resource::confirm(form, &grant.terms.resource)?;
     let asked = narrowed(app, form, &grant)?;
     // 2. The person, the client and the session are still there; the rows are locked, then the grant's.
     let dated = grants::date(&mut tx, app, &grant.terms, Some(grant.issued_at), now)

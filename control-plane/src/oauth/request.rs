@@ -4,12 +4,11 @@
 //! browser on would make us an open redirector; afterwards an answer to the client (§4.1.2.1).
 
 use axum::response::Response;
-use shared::policy::same_resource;
 use shared::time::UnixSeconds;
 
 use super::form::Form;
 use super::scopes::{Asked, Identity};
-use super::{pkce, redirect};
+use super::{pkce, redirect, resource};
 use crate::app::App;
 use crate::pages::PageError;
 use crate::store::clients::Client;
@@ -98,6 +97,8 @@ pub(super) struct Prompt {
 pub(super) struct AuthorizationRequest {
     pub(super) recipient: Recipient,
     pub(super) asked: Asked,
+    /// What the tokens will be for (RFC 8707).
+    pub(super) resource: String,
     pub(super) challenge: String,
     pub(super) nonce: Option<String>,
     pub(super) prompt: Prompt,
@@ -190,16 +191,13 @@ pub(super) async fn read(app: &App, query: &str) -> Result<AuthorizationRequest,
     if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_NONCE) {
         return Err(invalid("nonce is too long"));
     }
-    if form
-        .value("resource")
-        .is_some_and(|resource| !same_resource(resource, &app.config.resource))
-    {
-        return Err(refuse(
+    let resource = resource::named(app, form.value("resource")).ok_or_else(|| {
+        refuse(
             &recipient,
             ErrorCode::InvalidTarget,
             "the resource is not one that this server knows",
-        ));
-    }
+        )
+    })?;
     let asked = asked(app, &recipient.client, &form).ok_or_else(|| {
         refuse(
             &recipient,
@@ -220,6 +218,7 @@ pub(super) async fn read(app: &App, query: &str) -> Result<AuthorizationRequest,
     };
     Ok(AuthorizationRequest {
         asked,
+        resource: resource.to_owned(),
         challenge: challenge.to_owned(),
         nonce,
         prompt,

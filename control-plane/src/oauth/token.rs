@@ -10,7 +10,6 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use shared::policy::same_resource;
 use shared::scope::ScopeSet;
 use shared::token::{Claims, Status, StatusReference};
 
@@ -18,7 +17,7 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{client_auth, exchange, refresh};
+use super::{client_auth, exchange, refresh, resource};
 use crate::app::App;
 use crate::http::frame::RequestId;
 use crate::signing::{self, Purpose};
@@ -65,17 +64,6 @@ async fn grant(
     }
 }
 
-/// RFC 8707 §2: one of ours, if any. There is one resource, so a grant is for it.
-pub(super) fn confirm_resource(app: &App, form: &Form) -> Result<(), OAuthError> {
-    match form.value("resource") {
-        Some(resource) if !same_resource(resource, &app.config.resource) => Err(OAuthError::new(
-            ErrorCode::InvalidTarget,
-            "the resource is not one that this server knows",
-        )),
-        _ => Ok(()),
-    }
-}
-
 async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<Granted, OAuthError> {
     if client.kind == ClientKind::Public {
         return Err(OAuthError::new(
@@ -83,9 +71,9 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
             "client_credentials is for confidential clients",
         ));
     }
-    // 1. What is asked for: scopes within the client's own, and our one resource (RFC 8707 §2).
+    // 1. What is asked for: scopes within the client's own, and one of our resources (RFC 8707 §2).
     let scopes = requested_scopes(app, client, form)?;
-    confirm_resource(app, form)?;
+    let resource = resource::named(app, form.value("resource")).ok_or_else(resource::refused)?;
     // 2. Date it, and give it an index, in one transaction that a `not_before` waits for or is seen by.
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
@@ -113,7 +101,7 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
     let claims = Claims {
         iss: app.config.issuer.clone(),
         sub: client.id.to_string(),
-        aud: vec![app.config.resource.clone()],
+        aud: vec![resource.to_owned()],
         client_id: client.id.to_string(),
         scope: scope.clone(),
         exp,

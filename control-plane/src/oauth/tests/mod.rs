@@ -1,6 +1,7 @@
 mod authorize;
 mod code;
 mod refresh;
+mod resource;
 mod revoke;
 mod support;
 
