@@ -60,6 +60,10 @@ pub enum Legacy {
 }
 
 impl Legacy {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's skip_serializing_if passes a reference"
+    )]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -175,19 +175,19 @@ impl<'p> Validator<'p> {
             Ok(operation) => operation,
             Err(reason) => return refuse(reason, Some(route), None),
         };
-        let refuse_unless_stale = |reason, statement| {
+        let refused = |reason, statement| {
             let decision = refuse_unless_stale(reason, route, statement, freshness);
             with_needs(decision, operation)
         };
         // 5. and 6. Who says so?
         let statement = match self.statement(facts, cache) {
             Ok(statement) => statement,
-            Err(reason) => return refuse_unless_stale(reason, None),
+            Err(reason) => return refused(reason, None),
         };
         // 7. to 9. May they?
         let effective = match self.judge(&statement, route, operation, captures, facts.origin, now) {
             Ok(effective) => effective,
-            Err(reason) => return refuse_unless_stale(reason, Some(statement)),
+            Err(reason) => return refused(reason, Some(statement)),
         };
         // 10. Only now may a request cost a read.
         stale(Some(route), freshness).unwrap_or_else(|| {
