@@ -13,6 +13,7 @@
 //! | path tricks | `paths` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
+//! | MCP: metadata, step-up, rules per tool; the real clients | `mcp` |
 //! | a panic of the Wasm lets nobody in | `panics` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
@@ -40,6 +41,7 @@ mod hostile;
 mod jwt;
 mod keys;
 mod logs;
+mod mcp;
 mod oauth;
 mod oracle;
 mod panics;
