@@ -1,7 +1,8 @@
-//! The edge as an MCP resource server (revision 2026-07-28): metadata, challenges, rules per tool. `clients` runs the real
-//! clients against it.
+//! The edge as an MCP resource server (revision 2026-07-28): metadata, challenges, rules per tool. `clients` and
+//! `registration` run the real clients against it.
 
 mod clients;
+mod registration;
 
 use e2e::{Request, Response, Stack};
 use serde_json::{Value, json};
