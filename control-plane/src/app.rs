@@ -10,6 +10,7 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::oauth::lookup::OpenClients;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
@@ -36,6 +37,8 @@ pub struct App {
     pub keyring: Keyring,
     /// The publisher: wake it, ask whether it runs.
     pub feed: Feed,
+    /// Clients that nobody registered here.
+    pub open_clients: OpenClients,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// For calls to edges. No redirects.
@@ -78,7 +81,9 @@ impl App {
             .timeout(REQUEST_LIMIT)
             .no_proxy()
             .build()?;
+        let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
         Ok(Arc::new(Self {
+            open_clients,
             config,
             store,
             clock,

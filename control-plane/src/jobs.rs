@@ -25,6 +25,8 @@ pub fn start(app: &Arc<App>) {
     every("forget ended sessions", HOUR, app, sessions::forget);
     every("forget ended grants", HOUR, app, forget_grants);
     every("drop sealed successors", SEALED, app, drop_sealed);
+    every("forget ended client assertions", SEALED, app, forget_assertions);
+    every("tidy up rates", HOUR, app, tidy_rates);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
 
@@ -76,6 +78,18 @@ async fn drop_sealed(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     tx.drop_sealed(app.clock.now()).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+async fn forget_assertions(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    tx.forget_assertions(app.clock.now().seconds()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn tidy_rates(app: Arc<App>) -> anyhow::Result<()> {
+    app.open_clients.tidy();
     Ok(())
 }
 

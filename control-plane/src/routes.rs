@@ -65,6 +65,17 @@ fn for_scripts() -> Router<Arc<App>> {
     use oauth::cors::{open, preflight};
     Router::new()
         .route("/token", post(oauth::token::post).options(preflight))
+        .route(
+            "/register",
+            post(oauth::registration::register).options(preflight),
+        )
+        .route(
+            "/register/{client_id}",
+            get(oauth::registration::manage::show)
+                .put(oauth::registration::manage::update)
+                .delete(oauth::registration::manage::remove)
+                .options(preflight),
+        )
         .route("/revoke", post(oauth::revoke::post).options(preflight))
         .route(
             "/userinfo",

@@ -259,7 +259,6 @@ async fn a_client_s_own_token_dies_at_the_edge_when_it_is_revoked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oauth4webapi_is_content() {
     let stack = Stack::start().await;
-    let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
     for kind in ["--public", "--refresh-grace=30"] {
         let args = [
             "--format",
@@ -280,25 +279,47 @@ async fn oauth4webapi_is_content() {
         if !secret.is_empty() {
             stack.secrets.saw(secret);
         }
-        let root = e2e::files::root();
-        let done = tokio::process::Command::new(root.join("node_modules/.bin/node"))
-            .arg(root.join("tests/clients/oauth4webapi.mjs"))
-            .env("ISSUER", stack.control.url())
-            .env("EDGE", stack.edge_url())
-            .env("CLIENT_ID", created["client_id"].as_str().expect("an id"))
-            .env("CLIENT_SECRET", secret)
-            .env("REDIRECT", REDIRECT)
-            .env("EMAIL", bootstrap.get("admin_email").unwrap_or("admin@localhost"))
-            .env("PASSWORD", bootstrap.get("admin_password").expect("a password"))
-            .output()
-            .await
-            .expect("node runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(
-            done.status.success() && text(&done.stdout).ends_with("all good\n"),
-            "{kind}: {}{}",
-            text(&done.stdout),
-            text(&done.stderr)
-        );
+        let id = created["client_id"].as_str().expect("an id");
+        drive_library(&stack, &[("CLIENT_ID", id), ("CLIENT_SECRET", secret)]).await;
     }
+}
+
+/// The same library as a client that nobody registered: it registers itself, or has a document.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oauth4webapi_makes_itself_known() {
+    let stack = Stack::start().await;
+    for (how, method, algorithm) in [
+        ("register", "none", ""),
+        ("register", "client_secret_basic", ""),
+        ("register", "private_key_jwt", "RS256"),
+        ("document", "none", ""),
+        ("document", "private_key_jwt", "PS256"),
+        ("document", "private_key_jwt", "ES256"),
+        ("document", "private_key_jwt", "Ed25519"),
+    ] {
+        drive_library(&stack, &[("HOW", how), ("METHOD", method), ("ALG", algorithm)]).await;
+    }
+}
+
+async fn drive_library(stack: &Stack, variables: &[(&str, &str)]) {
+    let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
+    let root = e2e::files::root();
+    let done = tokio::process::Command::new(root.join("node_modules/.bin/node"))
+        .arg(root.join("tests/clients/oauth4webapi.mjs"))
+        .env("ISSUER", stack.control.url())
+        .env("EDGE", stack.edge_url())
+        .env("REDIRECT", REDIRECT)
+        .env("EMAIL", bootstrap.get("admin_email").unwrap_or("admin@localhost"))
+        .env("PASSWORD", bootstrap.get("admin_password").expect("a password"))
+        .envs(variables.iter().copied())
+        .output()
+        .await
+        .expect("node runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        done.status.success() && text(&done.stdout).ends_with("all good\n"),
+        "{variables:?}: {}{}",
+        text(&done.stdout),
+        text(&done.stderr)
+    );
 }

@@ -1,10 +1,13 @@
 //! Commands that work on the database of the configuration, beside a running server or without one: OAuth clients, the
 //! server's signing keys, the feed.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use shared::id::{ClientId, SigningKeyId};
+use shared::id::{ClientId, OrgId, SigningKeyId};
+use shared::scope::ScopeSet;
 
 use super::{CliError, Format, output, server};
 use crate::audit::Actor;
@@ -13,7 +16,7 @@ use crate::http::time::format_rfc3339;
 use crate::oauth::clients::{self, CreateError, NewClient};
 use crate::revocation::{self, Wait};
 use crate::signing::{self, Purpose};
-use crate::store::clients::ClientKind;
+use crate::store::clients::{ApplicationType, ClientKind};
 use crate::{app::App, keys};
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +41,24 @@ pub(super) enum ClientsCommand {
         /// How long a refresh token can be retried, in seconds: 0 to 300
         #[arg(long, value_name = "SECONDS", default_value_t = clients::DEFAULT_GRACE_SECONDS)]
         refresh_grace: u64,
+        /// Where people may be sent after they have signed out, in full; may be given several times
+        #[arg(long, value_name = "URI")]
+        post_logout_redirect_uri: Vec<String>,
+        /// It proves who it is with a key of its own (private_key_jwt) instead of a secret: a file with its JWK Set
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["jwks_uri", "public"])]
+        jwks: Option<PathBuf>,
+        /// The same, with the https address of its JWK Set
+        #[arg(long, value_name = "URL", conflicts_with = "public")]
+        jwks_uri: Option<String>,
+        /// It runs on people's machines, not in a browser or on a server
+        #[arg(long)]
+        native: bool,
+        /// It gets only tokens that are bound to a key of its own (DPoP)
+        #[arg(long)]
+        dpop: bool,
+        /// It must push its authorization requests (PAR)
+        #[arg(long)]
+        require_par: bool,
     },
     /// List clients, oldest first
     List,
@@ -109,18 +130,34 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
             public,
             redirect_uri,
             refresh_grace,
+            post_logout_redirect_uri,
+            jwks,
+            jwks_uri,
+            native,
+            dpop,
+            require_par,
         } => {
-            let wanted = WantedClient {
-                name,
-                kind: if public {
-                    ClientKind::Public
-                } else {
-                    ClientKind::Confidential
-                },
+            let kind = if public {
+                ClientKind::Public
+            } else {
+                ClientKind::Confidential
+            };
+            let new = NewClient {
                 redirect_uris: redirect_uri,
                 refresh_grace_seconds: refresh_grace,
+                application_type: if native {
+                    ApplicationType::Native
+                } else {
+                    ApplicationType::Web
+                },
+                jwks: jwks.as_deref().map(read_keys).transpose()?,
+                jwks_uri,
+                post_logout_redirect_uris: post_logout_redirect_uri,
+                dpop_bound_access_tokens: dpop,
+                require_pushed_authorization_requests: require_par,
+                ..NewClient::new(first_org(&app).await?, &name, ScopeSet::EMPTY, kind)
             };
-            let created = create_client(&app, wanted, scope.as_deref(), &scopes).await?;
+            let created = create_client(&app, new, scope.as_deref(), &scopes).await?;
             output::object(&created, format);
         }
         ClientsCommand::Disable { client_id } => {
@@ -136,10 +173,13 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                 .iter()
                 .map(|client| {
                     json!({
-                        "client_id": client.id,
+                        "client_id": client.identifier,
+                        "id": client.id,
                         "name": client.name,
                         "org": client.org,
                         "kind": client.kind.as_str(),
+                        "origin": client.origin.as_str(),
+                        "token_endpoint_auth_method": client.token_endpoint_auth_method.as_str(),
                         "scopes": app.catalogue().names(client.scopes),
                         "redirect_uris": client.redirect_uris,
                         "created_at": format_rfc3339(client.created_at),
@@ -150,9 +190,10 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
             output::table(
                 &rows,
                 &[
-                    "client_id",
+                    "id",
                     "name",
                     "kind",
+                    "origin",
                     "org",
                     "scopes",
                     "created_at",
@@ -165,16 +206,23 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
     Ok(())
 }
 
-struct WantedClient {
-    name: String,
-    kind: ClientKind,
-    redirect_uris: Vec<String>,
-    refresh_grace_seconds: u64,
+/// A JWK Set from a file.
+fn read_keys(path: &Path) -> Result<Value, CliError> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text)
+        .map_err(|error| CliError::Usage(format!("{} is not JSON: {error}", path.display())))
+}
+
+/// One organisation until there is administration of them.
+async fn first_org(app: &App) -> Result<OrgId, CliError> {
+    let mut tx = app.store.begin_read().await.map_err(anyhow::Error::from)?;
+    let org = tx.first_org().await.map_err(anyhow::Error::from)?;
+    Ok(org.context("run `portcullis migrate` first")?)
 }
 
 async fn create_client(
     app: &App,
-    wanted: WantedClient,
+    new: NewClient,
     scope: Option<&str>,
     scopes: &[String],
 ) -> Result<Value, CliError> {
@@ -182,20 +230,7 @@ async fn create_client(
     let scopes = crate::keys::scopes_of(scope, list, &app.policy.policy)
         .map_err(|error| CliError::Usage(error.problem().detail.clone()))?;
     let mut tx = app.store.begin().await.map_err(anyhow::Error::from)?;
-    // One organisation until there is administration of them.
-    let org = tx
-        .first_org()
-        .await
-        .map_err(anyhow::Error::from)?
-        .context("run `portcullis migrate` first")?;
-    let new = NewClient {
-        org,
-        name: wanted.name,
-        scopes,
-        kind: wanted.kind,
-        redirect_uris: wanted.redirect_uris,
-        refresh_grace_seconds: wanted.refresh_grace_seconds,
-    };
+    let new = NewClient { scopes, ..new };
     let actor = Actor::command_line();
     let created = clients::create(
         &mut tx,
@@ -215,6 +250,7 @@ async fn create_client(
         "client_id": created.client.id,
         "name": created.client.name,
         "kind": created.client.kind.as_str(),
+        "token_endpoint_auth_method": created.client.token_endpoint_auth_method.as_str(),
         "scopes": app.catalogue().names(created.client.scopes),
         "redirect_uris": created.client.redirect_uris,
     });
@@ -240,7 +276,7 @@ async fn disable_client(app: &App, id: &str) -> Result<Value, CliError> {
         .await
         .map_err(anyhow::Error::from)?;
     let mut answer = json!({
-        "client_id": client.id,
+        "client.identifier": client.id,
         "name": client.name,
         "disabled_at": client.disabled_at.map(format_rfc3339),
     });

@@ -5,6 +5,7 @@
 //! An unknown key, in the file or in the environment, is an error that names the nearest valid one (I12).
 //! What it does not: open anything that a value points to, except the configuration file itself.
 
+mod clients;
 mod load;
 mod names;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
+pub use clients::{Clients, Fetch, admits};
 pub use load::{ConfigError, environment_variable, load};
 
 /// Everything that an operator can set. `config check` prints the effective values.
@@ -78,6 +80,10 @@ pub struct Config {
     pub sessions: Sessions,
     /// How often somebody may try to sign in.
     pub sign_in: SignIn,
+    /// Apps that nobody registered here.
+    pub clients: Clients,
+    /// What our own look-ups may reach.
+    pub fetch: Fetch,
 }
 
 /// How log lines look.
@@ -199,6 +205,8 @@ impl Default for Config {
             limits: Limits::default(),
             sessions: Sessions::default(),
             sign_in: SignIn::default(),
+            clients: Clients::default(),
+            fetch: Fetch::default(),
         }
     }
 }

@@ -48,6 +48,15 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("sign_in.failures_per_account", Kind::Integer),
     ("sign_in.failures_per_address", Kind::Integer),
     ("sign_in.address_header", Kind::Text),
+    ("clients.metadata_documents", Kind::Bool),
+    ("clients.metadata_document_hosts", Kind::List),
+    ("clients.registration", Kind::Bool),
+    ("clients.redirect_hosts", Kind::List),
+    ("clients.open_scopes", Kind::List),
+    ("clients.default_scopes", Kind::List),
+    ("clients.registrations_per_hour", Kind::Integer),
+    ("clients.look_ups_per_hour", Kind::Integer),
+    ("fetch.allow_loopback", Kind::Bool),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

@@ -1,6 +1,7 @@
 //! Tests of loading, overriding and refusing.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use super::load::assemble;
 use super::names::{KEYS, Kind, variable};
@@ -189,6 +190,17 @@ fn the_list_of_names_is_complete() {
             address_header: Some("x-forwarded-for".into()),
             ..SignIn::default()
         },
+        clients: Clients {
+            registration: Some(true),
+            open_scopes: Some(vec!["a".into()]),
+            default_scopes: Some(vec!["a".into()]),
+            registrations_per_hour: NonZeroU32::new(1),
+            look_ups_per_hour: NonZeroU32::new(1),
+            ..Clients::default()
+        },
+        fetch: Fetch {
+            allow_loopback: Some(false),
+        },
         ..Config::default()
     };
     let table = toml::Table::try_from(&full).expect("TOML");
@@ -216,6 +228,8 @@ fn the_list_of_names_is_complete() {
             ("limits.request_seconds", _) => "30",
             // No shorter than the idle limit.
             ("sessions.max_seconds", _) => "604800",
+            // Only in `dev`.
+            ("fetch.allow_loopback", _) => "false",
             (_, Kind::Integer) => "7",
             (_, Kind::Bool) => "true",
             (_, Kind::List) => "a,b",

@@ -11,6 +11,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     resource(&config.resource)?;
     brand(&config.brand)?;
     edges(config)?;
+    super::clients::validate(config)?;
     let invalid = |key, problem: &str| {
         Err(ConfigError::Invalid {
             key,

@@ -13,12 +13,14 @@ use shared::time::UnixMillis;
 
 use super::consent;
 use super::grants;
+use super::lookup;
 use super::opaque::{Kind, Opaque};
 use super::redirect;
 use super::request::{self, AuthorizationRequest, ErrorCode, LOGIN_AFTER, Refusal};
 use super::scopes::Asked;
 use crate::app::App;
 use crate::audit::{self, Event};
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::orgs;
 use crate::pages::PageError;
@@ -42,11 +44,12 @@ pub(super) struct Prepared {
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    address: ClientAddress,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    match authorize(&app, &id, &query, &headers).await {
+    match authorize(&app, &id, &query, &headers, address).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
@@ -57,8 +60,9 @@ async fn authorize(
     id: &RequestId,
     query: &str,
     headers: &HeaderMap,
+    address: ClientAddress,
 ) -> Result<Response, PageError> {
-    let prepared = match prepare(app, query, headers).await? {
+    let prepared = match prepare(app, query, headers, address).await? {
         Ok(prepared) => prepared,
         Err(response) => return Ok(response),
     };
@@ -68,9 +72,12 @@ async fn authorize(
         asked,
     } = &prepared;
     let mut tx = app.store.begin_read().await?;
-    let known = tx
-        .consent(session.org, session.user, request.recipient.client.id)
-        .await?;
+    let client = &request.recipient.client;
+    let known = if client.stored {
+        tx.consent(session.org, session.user, client.id).await?
+    } else {
+        None
+    };
     drop(tx);
     let agreed = known.is_some_and(|(scopes, identity)| {
         let identity = super::scopes::Identity::from_bits(identity);
@@ -95,10 +102,11 @@ pub(super) async fn prepare(
     app: &App,
     query: &str,
     headers: &HeaderMap,
+    address: ClientAddress,
 ) -> Result<Result<Prepared, Response>, PageError> {
     let session = sessions::current(app, headers).await?;
     // 1. The request.
-    let request = match request::read(app, query).await {
+    let request = match request::read(app, query, address).await {
         Ok(request) => request,
         Err(Refusal::Page(error)) => return Err(error),
         Err(Refusal::Client {
@@ -193,6 +201,9 @@ pub(super) async fn answer(
     };
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
+    let actor = session.actor(Some(id));
+    let client = lookup::remember(&mut tx, app, &request.recipient.client, &actor, now).await?;
+    let terms = Terms { client, ..terms };
     let Some(dated) = grants::date(&mut tx, app, &terms, None, now).await? else {
         let code = ErrorCode::AccessDenied;
         return Ok(request.recipient.error(
@@ -208,7 +219,7 @@ pub(super) async fn answer(
     if just_agreed && tx.add_consent(&terms, now).await? {
         let event = Event {
             org: Some(session.org),
-            actor: &session.actor(Some(id)),
+            actor: &actor,
             action: "consent.give",
             target: terms.client.to_string(),
             detail: json!({ "scopes": asked.join(app.catalogue()), "user": session.user }),

@@ -1,6 +1,6 @@
 //! OAuth clients: making one, with a secret that is shown once, and disabling one, which kills its tokens.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::base62;
 use shared::crypto::sha256;
 use shared::feed::{Entry, Subject};
@@ -10,9 +10,10 @@ use shared::time::UnixMillis;
 use zeroize::Zeroizing;
 
 use super::redirect::{self, RedirectUriError};
+use super::registration::metadata::check_set;
 use crate::audit::{self, Actor, Event};
 use crate::random::{Random, RandomError};
-use crate::store::clients::{Client, ClientKind};
+use crate::store::clients::{ApplicationType, AuthMethod, Client, ClientKind, Origin};
 use crate::store::{StoreError, Tx};
 use crate::{revocation, text};
 
@@ -64,6 +65,47 @@ pub struct NewClient {
     pub redirect_uris: Vec<String>,
     /// How long a refresh token can be retried: 0 to [`MAX_GRACE_SECONDS`].
     pub refresh_grace_seconds: u64,
+    /// Where it runs.
+    pub application_type: ApplicationType,
+    /// Its public keys, as a JWK Set: a confidential client that has some proves who it is with them, and gets no secret.
+    pub jwks: Option<Value>,
+    /// Or where they are.
+    pub jwks_uri: Option<String>,
+    /// Where people may be sent after they have signed out.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Whether it gets only tokens that are bound to a key of its own (RFC 9449).
+    pub dpop_bound_access_tokens: bool,
+    /// Whether it must push its authorization requests (RFC 9126).
+    pub require_pushed_authorization_requests: bool,
+}
+
+impl NewClient {
+    /// A client without anything that is not asked for.
+    pub fn new(org: OrgId, name: &str, scopes: ScopeSet, kind: ClientKind) -> Self {
+        Self {
+            org,
+            name: name.to_owned(),
+            scopes,
+            kind,
+            redirect_uris: Vec::new(),
+            refresh_grace_seconds: DEFAULT_GRACE_SECONDS,
+            application_type: ApplicationType::Web,
+            jwks: None,
+            jwks_uri: None,
+            post_logout_redirect_uris: Vec::new(),
+            dpop_bound_access_tokens: false,
+            require_pushed_authorization_requests: false,
+        }
+    }
+
+    fn method(&self) -> AuthMethod {
+        let keys = self.jwks.is_some() || self.jwks_uri.is_some();
+        match self.kind {
+            ClientKind::Public => AuthMethod::None,
+            ClientKind::Confidential if keys => AuthMethod::PrivateKeyJwt,
+            ClientKind::Confidential => AuthMethod::ClientSecretBasic,
+        }
+    }
 }
 
 /// A client that was just made. The only moment at which its secret is known.
@@ -87,6 +129,11 @@ pub enum CreateError {
     /// A public client signs people in or does nothing.
     #[error("a public client needs a redirect URI")]
     NoRedirectUri,
+    /// Two sources of keys, or one that holds none.
+    #[error(
+        "keys are a JWK Set of public keys for RS256, PS256, ES256 or Ed25519, or the https address of one, not both"
+    )]
+    Keys,
     /// Too long a grace time.
     #[error("the grace time is 0 to {MAX_GRACE_SECONDS} seconds")]
     Grace,
@@ -108,7 +155,7 @@ pub async fn create(
     now: UnixMillis,
 ) -> Result<CreatedClient, CreateError> {
     let name = text::name(&new.name).ok_or(CreateError::Name)?.to_owned();
-    for uri in &new.redirect_uris {
+    for uri in new.redirect_uris.iter().chain(&new.post_logout_redirect_uris) {
         redirect::check(uri).map_err(|error| CreateError::RedirectUri(uri.clone(), error))?;
     }
     if new.kind == ClientKind::Public && new.redirect_uris.is_empty() {
@@ -117,37 +164,61 @@ pub async fn create(
     if new.refresh_grace_seconds > MAX_GRACE_SECONDS {
         return Err(CreateError::Grace);
     }
-    let secret = match new.kind {
-        ClientKind::Confidential => Some(ClientSecret::generate(brand, random)?),
-        ClientKind::Public => None,
-    };
+    check_keys(&new)?;
+    let method = new.method();
+    let secret = method
+        .has_secret()
+        .then(|| ClientSecret::generate(brand, random))
+        .transpose()?;
+    let id = ClientId::from_u64(random.below(ID_LIMIT)?).ok_or(StoreError::Corrupt("client id"))?;
     let client = Client {
-        id: ClientId::from_u64(random.below(ID_LIMIT)?).ok_or(StoreError::Corrupt("client id"))?,
-        org: new.org,
+        id,
+        identifier: id.to_string(),
+        origin: Origin::Registered,
+        stored: true,
+        org: Some(new.org),
         name,
         secret_digest: secret.as_ref().map(|secret| sha256(secret.expose().as_bytes())),
         kind: new.kind,
+        application_type: new.application_type,
+        token_endpoint_auth_method: method,
+        jwks: new.jwks,
+        jwks_uri: new.jwks_uri,
         redirect_uris: new.redirect_uris,
+        post_logout_redirect_uris: new.post_logout_redirect_uris,
         refresh_grace_seconds: new.refresh_grace_seconds,
         scopes: new.scopes,
+        dpop_bound_access_tokens: new.dpop_bound_access_tokens,
+        require_pushed_authorization_requests: new.require_pushed_authorization_requests,
         created_at: now,
         disabled_at: None,
     };
     tx.insert_client(&client).await?;
     let event = Event {
-        org: Some(client.org),
+        org: client.org,
         actor,
         action: "client.create",
         target: client.id.to_string(),
         detail: json!({
             "name": client.name,
             "kind": client.kind.as_str(),
+            "token_endpoint_auth_method": client.token_endpoint_auth_method.as_str(),
             "scope_bits": client.scopes,
             "redirect_uris": client.redirect_uris,
         }),
     };
     audit::record(tx, random, &event, now).await?;
     Ok(CreatedClient { client, secret })
+}
+
+fn check_keys(new: &NewClient) -> Result<(), CreateError> {
+    let right = match (&new.jwks, &new.jwks_uri) {
+        (None, None) => true,
+        (Some(set), None) => check_set(set).is_ok(),
+        (None, Some(uri)) => uri.starts_with("https://"),
+        (Some(_), Some(_)) => false,
+    };
+    right.then_some(()).ok_or(CreateError::Keys)
 }
 
 /// Disables a client for good: it gets no token any more, and those that it has die at the edge. The receipt is that of the
@@ -160,13 +231,13 @@ pub async fn disable(
     now: UnixMillis,
 ) -> Result<Option<Client>, StoreError> {
     if let Some(not_before) = tx.disable_client(id, now).await? {
+        let client = tx.client(id).await?.ok_or(StoreError::Corrupt("client"))?;
         let subject = id.to_string();
-        let entry = Entry::NotBefore(Subject::Client(subject.clone()), not_before);
+        let entry = Entry::NotBefore(Subject::Client(client.identifier), not_before);
         let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
         tx.insert_receipt(&subject, now, outbox).await?;
-        let client = tx.client(id).await?;
         let event = Event {
-            org: client.as_ref().map(|client| client.org),
+            org: client.org,
             actor,
             action: "client.disable",
             target: subject,

@@ -14,10 +14,12 @@ use shared::scope::ScopeSet;
 
 use super::authorize::{self, Prepared};
 use super::form::Form;
+use super::lookup;
 use super::redirect;
 use super::request::ErrorCode;
 use super::scopes::{Asked, Identity, in_words};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
 use crate::sessions::csrf;
@@ -26,6 +28,7 @@ use crate::sessions::csrf;
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
     client: &'a str,
+    warning: Option<String>,
     place: String,
     email: &'a str,
     words: Vec<String>,
@@ -47,6 +50,7 @@ pub(super) async fn page(app: &App, prepared: &Prepared, query: &str) -> Result<
     let names = asked.names(app.catalogue());
     let page = ConsentPage {
         client: &request.recipient.client.name,
+        warning: lookup::warning(&request.recipient.client),
         place: redirect::place(&request.recipient.redirect_uri),
         email: profile.as_ref().map_or("", |(email, _)| email),
         words: words(&names),
@@ -71,16 +75,23 @@ fn words(names: &[&str]) -> Vec<String> {
 pub async fn post(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    address: ClientAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match decide(&app, &id, &headers, &body).await {
+    match decide(&app, &id, &headers, &body, address).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
 
-async fn decide(app: &App, id: &RequestId, headers: &HeaderMap, body: &[u8]) -> Result<Response, PageError> {
+async fn decide(
+    app: &App,
+    id: &RequestId,
+    headers: &HeaderMap,
+    body: &[u8],
+    address: ClientAddress,
+) -> Result<Response, PageError> {
     // 1. Our own form, sent by a page of ours.
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -93,7 +104,7 @@ async fn decide(app: &App, id: &RequestId, headers: &HeaderMap, body: &[u8]) -> 
     }
     // 2. The request it answers, and who is answering.
     let query = form.value("query").unwrap_or_default();
-    let prepared = match authorize::prepare(app, query, headers).await? {
+    let prepared = match authorize::prepare(app, query, headers, address).await? {
         Ok(prepared) => prepared,
         Err(response) => return Ok(response),
     };

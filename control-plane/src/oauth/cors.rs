@@ -23,7 +23,7 @@ pub async fn open(request: Request, next: Next) -> Response {
 /// `OPTIONS`: what a script may send.
 pub async fn preflight() -> Response {
     let fixed = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             "authorization, content-type, mcp-protocol-version, x-request-id",

@@ -2,7 +2,7 @@
 //!
 //! The same questions that the edge asks of its list, asked of where the list comes from.
 
-use shared::id::{ClientId, StatusIndex, UserId};
+use shared::id::{StatusIndex, UserId};
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 use shared::token::Claims;
@@ -50,11 +50,10 @@ pub(super) async fn judge(
     if tx.index_is_live(index).await? != Some(true) {
         return Ok(None);
     }
-    let Ok(client_id) = claims.client_id.parse::<ClientId>() else {
+    let client = tx.client_by_identifier(&claims.client_id).await?;
+    let Some(client) = client.filter(|client| client.disabled_at.is_none()) else {
         return Ok(None);
     };
-    let client = tx.client(client_id).await?;
-    let disabled = client.is_none_or(|client| client.disabled_at.is_some());
     let user = claims.sub.parse::<UserId>().ok();
     let subjects = IssueSubjects {
         org,
@@ -62,7 +61,7 @@ pub(super) async fn judge(
         user,
     };
     let killed = |at: Option<UnixSeconds>| at.is_some_and(|at| claims.iat <= at);
-    if disabled || killed(tx.not_before(subjects).await?) || killed(tx.client_not_before(client_id).await?) {
+    if killed(tx.not_before(subjects).await?) || killed(tx.client_not_before(client.id).await?) {
         return Ok(None);
     }
     let stated = app.catalogue().parse_known(claims.scope.split(' '));

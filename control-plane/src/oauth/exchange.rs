@@ -62,7 +62,7 @@ pub(super) async fn grant(
                 scopes: code.terms.scopes.intersection(dated.rights),
                 identity: Identity::from_bits(code.terms.identity),
             };
-            return issue(app, tx, &code, asked, dated.iat, actor).await;
+            return issue(app, tx, client, &code, asked, dated.iat, actor).await;
         }
     }
     // Not taken: too late, or used before, perhaps a moment ago.
@@ -87,6 +87,7 @@ fn confirm(form: &Form, code: &AuthorizationCode, verifier: &str) -> Result<(), 
 async fn issue(
     app: &App,
     mut tx: Tx,
+    client: &Client,
     code: &AuthorizationCode,
     asked: Asked,
     iat: UnixSeconds,
@@ -139,6 +140,7 @@ async fn issue(
     let key = app.keyring.key(&mut tx, signing_key).await?;
     let draft = Draft {
         terms: &grant.terms,
+        client: &client.identifier,
         asked,
         iat,
         index,

@@ -64,7 +64,7 @@ async fn introspect(
 
 async fn access_token(app: &App, client: &Client, token: &str) -> Result<Option<Value>, StoreError> {
     let ours = jws::read_ours(app, token);
-    let Some(claims) = ours.filter(|claims| claims.client_id == client.id.to_string()) else {
+    let Some(claims) = ours.filter(|claims| claims.client_id == client.identifier) else {
         return Ok(None);
     };
     let mut tx = app.store.begin_read().await?;
@@ -113,7 +113,7 @@ async fn refresh_token(app: &App, client: &Client, token: &Opaque) -> Result<Opt
     Ok(Some(json!({
         "active": true,
         "scope": agreed.join(app.catalogue()),
-        "client_id": grant.terms.client,
+        "client_id": client.identifier,
         "exp": grant.idle_expires.min(grant.expires),
         "iat": row.created_at.seconds(),
         "sub": grant.terms.user,

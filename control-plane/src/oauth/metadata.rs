@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::assertion;
 use super::scopes::Identity;
 use crate::app::App;
 
@@ -18,9 +19,15 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         .into_iter()
         .chain(app.catalogue().all().iter().map(String::as_str))
         .collect();
-    let methods = ["client_secret_basic", "client_secret_post", "none"];
-    let secrets = ["client_secret_basic", "client_secret_post"];
-    let document = json!({
+    let methods = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "none",
+    ];
+    let proofs = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let algorithms = assertion::ALGORITHMS;
+    let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
@@ -35,7 +42,11 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": secrets,
+        "introspection_endpoint_auth_methods_supported": proofs,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "client_id_metadata_document_supported": app.config.clients.metadata_documents,
         // RFC 9207.
         "authorization_response_iss_parameter_supported": true,
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
@@ -47,6 +58,9 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         // Its default is true (OpenID Connect Discovery §3).
         "request_uri_parameter_supported": false,
     });
+    if app.config.registration_is_open() {
+        document["registration_endpoint"] = format!("{issuer}/register").into();
+    }
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "public, max-age=300"),

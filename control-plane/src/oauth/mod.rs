@@ -6,17 +6,21 @@
 //! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
 //! | `/revoke` | [`revoke`] | a token, and what came with it, ends at the edge too |
 //! | `/introspect`, `/userinfo` | [`introspect`], [`userinfo`], `effective` | what a token is worth; who is behind it |
+//! | `/register` | [`registration`] | a client makes itself known, without costing a row |
 //! | `/.well-known/…` | [`metadata`], [`jwks`] | what is really there, and nothing else |
 //!
 //! A request to `/token` is read in order: [`form`] → [`client_auth`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
 //! one consent and all its tokens. Errors have the bodies of RFC 6749 ([`error`]), not those of `/v1`.
+//! [`lookup`] says which client a `client_id` names: registered, a document at a URL (`documents`), or sealed.
 //! What it does not: sign people in (`sessions` does), or accept access tokens for APIs (the edge does).
 
+pub mod assertion;
 pub mod authorize;
 pub mod client_auth;
 pub mod clients;
 pub mod consent;
 pub mod cors;
+mod documents;
 mod effective;
 pub mod error;
 mod exchange;
@@ -25,12 +29,14 @@ pub mod grants;
 pub mod introspect;
 pub mod jwks;
 pub mod jws;
+pub mod lookup;
 pub mod metadata;
 pub mod opaque;
 mod pair;
 mod pkce;
 pub mod redirect;
 mod refresh;
+pub mod registration;
 mod request;
 mod resource;
 pub mod revoke;

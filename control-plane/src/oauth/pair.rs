@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::id::{ClientId, SigningKeyId, StatusIndex};
+use shared::id::{SigningKeyId, StatusIndex};
 use shared::time::UnixSeconds;
 use shared::token::{Claims, Status, StatusReference};
 
@@ -54,6 +54,8 @@ pub(super) struct Pair {
 /// What the next token of a grant is made of.
 pub(super) struct Draft<'a> {
     pub(super) terms: &'a Terms,
+    /// What the client calls itself: its `client_id`.
+    pub(super) client: &'a str,
     pub(super) asked: Asked,
     pub(super) iat: UnixSeconds,
     pub(super) index: StatusIndex,
@@ -67,7 +69,7 @@ impl Draft<'_> {
             iss: app.config.issuer.clone(),
             sub: terms.user.to_string(),
             aud: vec![terms.resource.clone()],
-            client_id: terms.client.to_string(),
+            client_id: self.client.to_owned(),
             // Scopes of OpenID Connect mean nothing to an API, and are nobody's business there.
             scope: app.catalogue().join(self.asked.scopes),
             exp: self.iat.saturating_add(app.config.tokens.access_seconds),
@@ -132,10 +134,9 @@ impl Pair {
 /// OpenID Connect Core §2. Its audience is the client, so no API takes it for an access token.
 fn id_claims(access: &Claims, terms: &Terms, nonce: Option<&str>) -> Map<String, Value> {
     let mut claims = Map::new();
-    let client: ClientId = terms.client;
     claims.insert("iss".to_owned(), access.iss.as_str().into());
     claims.insert("sub".to_owned(), access.sub.as_str().into());
-    claims.insert("aud".to_owned(), client.to_string().into());
+    claims.insert("aud".to_owned(), access.client_id.as_str().into());
     claims.insert("exp".to_owned(), access.exp.0.into());
     claims.insert("iat".to_owned(), access.iat.0.into());
     claims.insert("auth_time".to_owned(), terms.auth_time.0.into());

@@ -175,6 +175,7 @@ impl Step<'_> {
         .await?;
         let draft = Draft {
             terms: &self.grant.terms,
+            client: &self.client.identifier,
             asked: self.asked,
             iat: self.iat,
             index,

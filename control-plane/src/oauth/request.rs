@@ -7,11 +7,13 @@ use axum::response::Response;
 use shared::time::UnixSeconds;
 
 use super::form::Form;
+use super::lookup::{self, Asker, LookupError};
 use super::scopes::{Asked, Identity};
 use super::{pkce, redirect, resource};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::pages::PageError;
-use crate::store::clients::Client;
+use crate::store::clients::{Client, Origin};
 
 /// Ours: a sign-in after this moment is as new as the request asks for. Whoever sets it in a link of their own only waives
 /// what they asked for themselves; `auth_time` tells the truth in any case.
@@ -141,7 +143,11 @@ impl From<PageError> for Refusal {
 }
 
 /// Reads a query.
-pub(super) async fn read(app: &App, query: &str) -> Result<AuthorizationRequest, Refusal> {
+pub(super) async fn read(
+    app: &App,
+    query: &str,
+    address: ClientAddress,
+) -> Result<AuthorizationRequest, Refusal> {
     // 1. The client and where it wants its answer: before this holds, nobody is sent anywhere.
     let (form, repeated) = Form::from_query(query).map_err(|_| {
         PageError::bad_request("The link that led here is damaged. Go back to the app and start again.")
@@ -155,7 +161,7 @@ pub(super) async fn read(app: &App, query: &str) -> Result<AuthorizationRequest,
         )
         .into());
     }
-    let mut recipient = recipient(app, &form).await?;
+    let mut recipient = recipient(app, &form, address).await?;
     let state = form.value("state").filter(|_| !repeated.contains("state"));
     recipient.state = state.filter(|state| state.len() <= MAX_STATE).map(str::to_owned);
     let prompt = form.value("prompt");
@@ -264,20 +270,22 @@ fn unsupported(form: &Form) -> Option<(ErrorCode, &'static str)> {
         })
 }
 
-async fn recipient(app: &App, form: &Form) -> Result<Recipient, PageError> {
+async fn recipient(app: &App, form: &Form, address: ClientAddress) -> Result<Recipient, PageError> {
     let unknown = || {
         PageError::bad_request(
             "The app that sent you here is not known, or is switched off. Nothing was done. Ask whoever gave you the link.",
         )
     };
-    let id = form
-        .value("client_id")
-        .and_then(|id| id.parse().ok())
-        .ok_or_else(unknown)?;
-    let mut tx = app.store.begin_read().await?;
-    let client = tx
-        .client(id)
-        .await?
+    let id = form.value("client_id").ok_or_else(unknown)?;
+    let client = lookup::find(app, id, Asker::Address(address))
+        .await
+        .map_err(|error| match error {
+            LookupError::Store(error) => error.into(),
+            LookupError::Document(why) => PageError::bad_request(format!(
+                "The app that sent you here says who it is in a document that this server cannot use: {why}. Nothing was \
+                 done.",
+            )),
+        })?
         .filter(|client| client.disabled_at.is_none())
         .ok_or_else(unknown)?;
     let redirect_uri = match (form.value("redirect_uri"), client.redirect_uris.as_slice()) {
@@ -299,18 +307,22 @@ async fn recipient(app: &App, form: &Form) -> Result<Recipient, PageError> {
     })
 }
 
-/// RFC 6749 §3.3: what is asked for, or the client's own scopes. Never more than the client may have.
+/// RFC 6749 §3.3: what is asked for, or the client's default. Never more than the client may have.
 fn asked(app: &App, client: &Client, form: &Form) -> Option<Asked> {
     let Some(text) = form.value("scope") else {
         return Some(Asked {
-            scopes: client.scopes,
+            scopes: lookup::default_scopes(app, client),
             identity: Identity::default(),
         });
     };
     let asked = Asked::parse(text, app.catalogue())?;
-    app.catalogue()
-        .satisfies(client.scopes, asked.scopes)
-        .then_some(asked)
+    let cap = lookup::cap(app, client);
+    if client.origin != Origin::Registered {
+        // Clients that do not know us ask for all that metadata lists. They get less, and are told (RFC 6749 §3.3).
+        let scopes = asked.scopes.intersection(cap);
+        return Some(Asked { scopes, ..asked }).filter(|asked| !asked.is_empty());
+    }
+    app.catalogue().satisfies(cap, asked.scopes).then_some(asked)
 }
 
 fn read_prompt(text: &str) -> Option<Prompt> {

@@ -92,9 +92,8 @@ async fn end(app: &App, client: &Client, token: &str, actor: &Actor) -> Result<O
             None => return Ok(None),
         }
     } else {
-        let claims = jws::read_ours(app, token).filter(|claims| {
-            claims.client_id == client.id.to_string() && claims.exp > app.clock.now().seconds()
-        });
+        let claims = jws::read_ours(app, token)
+            .filter(|claims| claims.client_id == client.identifier && claims.exp > app.clock.now().seconds());
         let Some(index) = claims.and_then(|claims| index_of(app, &claims)) else {
             return Ok(None);
         };
@@ -134,7 +133,7 @@ async fn end_index(
         let outbox = revocation::enqueue(&mut tx, &subject, &Entry::revoked(index), now).await?;
         tx.insert_receipt(&subject, now, outbox).await?;
         let event = Event {
-            org: Some(client.org),
+            org: client.org,
             actor,
             action: "access_token.revoke",
             target: subject.clone(),

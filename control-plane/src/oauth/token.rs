@@ -71,6 +71,12 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
             "client_credentials is for confidential clients",
         ));
     }
+    let Some(org) = client.org else {
+        return Err(OAuthError::new(
+            ErrorCode::UnauthorizedClient,
+            "client_credentials is for clients that an organisation has registered",
+        ));
+    };
     // 1. What is asked for: scopes within the client's own, and one of our resources (RFC 8707 §2).
     let scopes = requested_scopes(app, client, form)?;
     let resource = resource::named(app, form.value("resource")).ok_or_else(resource::refused)?;
@@ -78,7 +84,7 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     let subjects = IssueSubjects {
-        org: client.org,
+        org,
         workspace: None,
         user: None,
     };
@@ -100,16 +106,16 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
     let scope = app.catalogue().join(scopes);
     let claims = Claims {
         iss: app.config.issuer.clone(),
-        sub: client.id.to_string(),
+        sub: client.identifier.clone(),
         aud: vec![resource.to_owned()],
-        client_id: client.id.to_string(),
+        client_id: client.identifier.clone(),
         scope: scope.clone(),
         exp,
         iat,
         nbf: None,
         jti: pair::jti(app)?,
         sid: None,
-        org: Some(client.org),
+        org: Some(org),
         workspace: None,
         status: Some(Status {
             status_list: StatusReference::new(&app.config.issuer, index),

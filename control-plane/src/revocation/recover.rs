@@ -14,7 +14,7 @@ use shared::feed::{
     Block, Entry, EnvelopeType, FetchRequest, Head, KeyRef, MAX_REVOKED, Refusal, Replica, Snapshot, State,
     Subject, split_message,
 };
-use shared::id::{ClientId, KeyId, SessionId, SigningKeyId, StatusIndex};
+use shared::id::{KeyId, SessionId, SigningKeyId, StatusIndex};
 use shared::time::UnixMillis;
 
 use super::frame::{self, Pen, position};
@@ -295,9 +295,9 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
             Subject::Org(org) => tx.raise_org_not_before(org.get(), time.0).await?,
             Subject::Workspace(workspace) => tx.raise_workspace_not_before(workspace.get(), time.0).await?,
             Subject::Member(org, user) => tx.raise_member_not_before(org.get(), user.get(), time.0).await?,
-            Subject::Client(client) => match client.parse::<ClientId>() {
-                Ok(client) => tx.raise_client_not_before(client.get(), time.0).await?,
-                Err(_) => 0,
+            Subject::Client(client) => match tx.client_by_identifier(client).await? {
+                Some(client) => tx.raise_client_not_before(client.id.get(), time.0).await?,
+                None => 0,
             },
             // With all that came of it: a refresh after the restore would be dated past what the edge knows.
             Subject::Session(sid) => {

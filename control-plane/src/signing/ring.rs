@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use shared::crypto::{Algorithm, VerifyingKey};
 use shared::id::SigningKeyId;
 use shared::time::UnixMillis;
+use zeroize::Zeroizing;
 
 use super::master::MasterKey;
 use super::private::{PrivateKey, PrivateKeyError};
@@ -182,6 +183,11 @@ impl Keyring {
         self.known(id)
             .filter(|key| key.purpose == Purpose::ApiKey && key.state != KeyState::Removed)
             .map(|key| key.public.clone())
+    }
+
+    /// A key derived from the master key for one purpose, which `context` names.
+    pub(crate) fn derive(&self, context: &str) -> Result<Zeroizing<[u8; 32]>, SigningError> {
+        Ok(self.0.master.derive(context)?)
     }
 
     /// Every key, oldest first.

@@ -2,61 +2,137 @@
 
 use std::str::FromStr;
 
+use serde_json::Value;
 use shared::id::{ClientId, OrgId};
 use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
 
+use super::orgs::{millis, org_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
-/// Whether a client can keep a secret (RFC 6749 §2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientKind {
-    /// In a browser or on somebody's machine: it has none.
-    Public,
-    /// On a server.
-    Confidential,
+macro_rules! stored_words {
+    ($($(#[$doc:meta])* $name:ident ($what:literal) { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// The text in the database and in JSON.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = StoreError;
+
+            fn from_str(text: &str) -> Result<Self, StoreError> {
+                [$(Self::$variant),*]
+                    .into_iter()
+                    .find(|word| word.as_str() == text)
+                    .ok_or(StoreError::Corrupt($what))
+            }
+        }
+    )*};
 }
 
-impl ClientKind {
-    /// The text in the database and in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Confidential => "confidential",
-        }
+stored_words! {
+    /// Whether a client can prove who it is (RFC 6749 §2.1).
+    ClientKind ("client kind") {
+        /// In a browser or on somebody's machine: it has no secret.
+        Public = "public",
+        /// It has a secret or a key.
+        Confidential = "confidential",
+    }
+
+    /// Who made a client known here.
+    Origin ("client origin") {
+        /// An administrator.
+        Registered = "registered",
+        /// Its `client_id` is the URL of a document that says what it is.
+        MetadataDocument = "metadata_document",
+        /// It registered itself (RFC 7591).
+        Dynamic = "dynamic",
+    }
+
+    /// How a client proves who it is (RFC 7591 §2: `token_endpoint_auth_method`). Either way of sending a secret will do,
+    /// whichever of the two is named.
+    AuthMethod ("client authentication method") {
+        /// It says its name.
+        None = "none",
+        /// A secret, in the header.
+        ClientSecretBasic = "client_secret_basic",
+        /// A secret, in the form.
+        ClientSecretPost = "client_secret_post",
+        /// An assertion that it signs (RFC 7523).
+        PrivateKeyJwt = "private_key_jwt",
+    }
+
+    /// Where a client runs (OpenID Connect Registration §2).
+    ApplicationType ("application type") {
+        /// On a server, or in a browser.
+        Web = "web",
+        /// On somebody's machine.
+        Native = "native",
     }
 }
 
-impl FromStr for ClientKind {
-    type Err = StoreError;
+impl AuthMethod {
+    /// Whether the client is confidential.
+    pub fn kind(self) -> ClientKind {
+        match self {
+            Self::None => ClientKind::Public,
+            Self::ClientSecretBasic | Self::ClientSecretPost | Self::PrivateKeyJwt => {
+                ClientKind::Confidential
+            }
+        }
+    }
 
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        [Self::Public, Self::Confidential]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(StoreError::Corrupt("client kind"))
+    /// Whether the client shows a secret.
+    pub fn has_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
     }
 }
 
 /// An OAuth client.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its `client_id`.
+    /// Its number here. While it is not [`stored`](Self::stored), nothing in the database refers to it.
     pub id: ClientId,
-    /// The organisation that its tokens belong to.
-    pub org: OrgId,
+    /// Its `client_id`: `cli_…`, a URL, or what it got when it registered itself. In every token, and at the edge.
+    pub identifier: String,
+    /// Who made it known.
+    pub origin: Origin,
+    /// Whether it has a row. One that nobody registered gets it when a person first lets it in.
+    pub stored: bool,
+    /// The organisation that its tokens belong to. Without one: that of whoever lets it in.
+    pub org: Option<OrgId>,
     /// What people call it.
     pub name: String,
-    /// SHA-256 of its secret, if it is confidential.
+    /// SHA-256 of its secret, if it has one.
     pub secret_digest: Option<[u8; 32]>,
-    /// Whether it can keep a secret.
+    /// Whether it can prove who it is: what `token_endpoint_auth_method` comes to.
     pub kind: ClientKind,
+    /// Where it runs.
+    pub application_type: ApplicationType,
+    /// How it proves who it is.
+    pub token_endpoint_auth_method: AuthMethod,
+    /// Its public keys, as a JWK Set (RFC 7517 §5).
+    pub jwks: Option<Value>,
+    /// Where its public keys are; never beside `jwks`.
+    pub jwks_uri: Option<String>,
     /// Where people may be sent back to, in full.
     pub redirect_uris: Vec<String>,
+    /// Where people may be sent after they have signed out.
+    pub post_logout_redirect_uris: Vec<String>,
     /// How long a refresh token can be retried.
     pub refresh_grace_seconds: u64,
-    /// The most it may ask for, and what it gets without asking.
+    /// The most that a registered client may ask for, and what it gets without asking. Configuration says it for others.
     pub scopes: ScopeSet,
+    /// Whether it gets only tokens that are bound to a key of its own (RFC 9449 §5.2).
+    pub dpop_bound_access_tokens: bool,
+    /// Whether it must push its authorization requests (RFC 9126 §6).
+    pub require_pushed_authorization_requests: bool,
     /// When it was made.
     pub created_at: UnixMillis,
     /// Since when it gets no tokens.
@@ -66,13 +142,22 @@ pub struct Client {
 #[derive(sqlx::FromRow)]
 struct ClientRow {
     id: i64,
-    org_id: i64,
+    identifier: Option<String>,
+    origin: String,
+    org_id: Option<i64>,
     name: String,
     secret_digest: Vec<u8>,
     kind: String,
+    application_type: String,
+    token_endpoint_auth_method: String,
+    jwks: Option<String>,
+    jwks_uri: Option<String>,
     redirect_uris: String,
+    post_logout_redirect_uris: String,
     refresh_grace_seconds: i64,
     scopes: i64,
+    dpop_bound_access_tokens: i64,
+    require_pushed_requests: i64,
     created_at: i64,
     disabled_at: Option<i64>,
 }
@@ -81,61 +166,160 @@ impl TryFrom<ClientRow> for Client {
     type Error = StoreError;
 
     fn try_from(row: ClientRow) -> Result<Self, StoreError> {
-        let kind: ClientKind = row.kind.parse()?;
+        let id = ClientId::from_u64(uint(row.id, "client id")?).ok_or(StoreError::Corrupt("client id"))?;
+        let method: AuthMethod = row.token_endpoint_auth_method.parse()?;
         let digest: [u8; 32] = row
             .secret_digest
             .try_into()
             .map_err(|_| StoreError::Corrupt("client secret digest"))?;
         Ok(Self {
-            id: ClientId::from_u64(uint(row.id, "client id")?).ok_or(StoreError::Corrupt("client id"))?,
-            org: OrgId::from_u64(uint(row.org_id, "org id")?).ok_or(StoreError::Corrupt("org id"))?,
+            id,
+            identifier: row.identifier.unwrap_or_else(|| id.to_string()),
+            origin: row.origin.parse()?,
+            stored: true,
+            org: row.org_id.map(org_id).transpose()?,
             name: row.name,
-            secret_digest: (kind == ClientKind::Confidential).then_some(digest),
-            kind,
-            redirect_uris: serde_json::from_str(&row.redirect_uris)
-                .map_err(|_| StoreError::Corrupt("redirect URIs"))?,
+            secret_digest: method.has_secret().then_some(digest),
+            kind: row.kind.parse()?,
+            application_type: row.application_type.parse()?,
+            token_endpoint_auth_method: method,
+            jwks: row
+                .jwks
+                .map(|text| serde_json::from_str(&text).map_err(|_| StoreError::Corrupt("client keys")))
+                .transpose()?,
+            jwks_uri: row.jwks_uri,
+            redirect_uris: read_list(&row.redirect_uris)?,
+            post_logout_redirect_uris: read_list(&row.post_logout_redirect_uris)?,
             refresh_grace_seconds: uint(row.refresh_grace_seconds, "grace time")?,
             scopes: ScopeSet(row.scopes.cast_unsigned()),
+            dpop_bound_access_tokens: row.dpop_bound_access_tokens == 1,
+            require_pushed_authorization_requests: row.require_pushed_requests == 1,
             created_at: UnixMillis(uint(row.created_at, "time")?),
-            disabled_at: row
-                .disabled_at
-                .map(|at| uint(at, "time").map(UnixMillis))
-                .transpose()?,
+            disabled_at: millis(row.disabled_at)?,
         })
     }
 }
 
+/// Whole clients: the query with this ending.
+macro_rules! select {
+    ($ending:literal) => {
+        concat!(
+            "SELECT id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method,
+                    jwks, jwks_uri, redirect_uris, post_logout_redirect_uris, refresh_grace_seconds, scopes,
+                    dpop_bound_access_tokens, require_pushed_requests, created_at, disabled_at FROM clients ",
+            $ending
+        )
+    };
+}
+
+fn read_list(text: &str) -> Result<Vec<String>, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Corrupt("list of URIs"))
+}
+
+fn write_list(list: &[String]) -> Result<String, StoreError> {
+    serde_json::to_string(list).map_err(|_| StoreError::Corrupt("list of URIs"))
+}
+
 impl Tx {
-    /// Adds a client.
-    pub async fn insert_client(&mut self, client: &Client) -> Result<(), StoreError> {
-        let redirect_uris =
-            serde_json::to_string(&client.redirect_uris).map_err(|_| StoreError::Corrupt("redirect URIs"))?;
-        rows_affected!(self, sqlx::query(
-            "INSERT INTO clients (id, org_id, name, secret_digest, scopes, created_at, kind, redirect_uris, refresh_grace_seconds)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
-            .bind(int(client.id.get())).bind(int(client.org.get())).bind(&client.name)
-            .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.scopes.0.cast_signed())
-            .bind(int(client.created_at.0)).bind(client.kind.as_str()).bind(redirect_uris)
-            .bind(int(client.refresh_grace_seconds)))?;
-        Ok(())
+    /// Adds a client; false if another of the same `client_id` is there.
+    pub async fn insert_client(&mut self, client: &Client) -> Result<bool, StoreError> {
+        let identifier = (client.origin != Origin::Registered).then_some(&client.identifier);
+        let rows = rows_affected!(self, sqlx::query(
+            "INSERT INTO clients
+                 (id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method, jwks,
+                  jwks_uri, redirect_uris, post_logout_redirect_uris, scopes, refresh_grace_seconds,
+                  dpop_bound_access_tokens, require_pushed_requests, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             ON CONFLICT (identifier) DO NOTHING")
+            .bind(int(client.id.get())).bind(identifier).bind(client.origin.as_str())
+            .bind(client.org.map(|org| int(org.get()))).bind(&client.name)
+            .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.kind.as_str())
+            .bind(client.application_type.as_str()).bind(client.token_endpoint_auth_method.as_str())
+            .bind(client.jwks.as_ref().map(Value::to_string)).bind(&client.jwks_uri)
+            .bind(write_list(&client.redirect_uris)?).bind(write_list(&client.post_logout_redirect_uris)?)
+            .bind(client.scopes.0.cast_signed()).bind(int(client.refresh_grace_seconds))
+            .bind(i64::from(client.dpop_bound_access_tokens))
+            .bind(i64::from(client.require_pushed_authorization_requests))
+            .bind(int(client.created_at.0)))?;
+        Ok(rows == 1)
     }
 
-    /// The client with this id.
+    /// The client with this number.
     pub async fn client(&mut self, id: ClientId) -> Result<Option<Client>, StoreError> {
         let row: Option<ClientRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, name, secret_digest, kind, redirect_uris, refresh_grace_seconds, scopes,
-                    created_at, disabled_at FROM clients WHERE id = $1")
+            select!("WHERE id = $1"))
             .bind(int(id.get())).fetch_optional(conn).await)?;
+        row.map(Client::try_from).transpose()
+    }
+
+    /// The stored client with this `client_id`.
+    pub async fn client_by_identifier(&mut self, identifier: &str) -> Result<Option<Client>, StoreError> {
+        if let Ok(id) = identifier.parse() {
+            let client = self.client(id).await?;
+            return Ok(client.filter(|client| client.origin == Origin::Registered));
+        }
+        let row: Option<ClientRow> = on_db!(self, conn => sqlx::query_as(
+            select!("WHERE identifier = $1"))
+            .bind(identifier).fetch_optional(conn).await)?;
         row.map(Client::try_from).transpose()
     }
 
     /// Every client, oldest first.
     pub async fn clients(&mut self) -> Result<Vec<Client>, StoreError> {
         let rows: Vec<ClientRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, name, secret_digest, kind, redirect_uris, refresh_grace_seconds, scopes,
-                    created_at, disabled_at FROM clients ORDER BY created_at, id")
+            select!("ORDER BY created_at, id"))
             .fetch_all(conn).await)?;
         rows.into_iter().map(Client::try_from).collect()
+    }
+
+    /// Remembers a client assertion until it has expired; false if it was taken before (RFC 7523 §3: `jti`).
+    pub async fn take_assertion(
+        &mut self,
+        digest: &[u8; 32],
+        expires: UnixSeconds,
+    ) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query(
+                "INSERT INTO client_assertions (digest, expires_seconds) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING"
+            )
+            .bind(digest.as_slice())
+            .bind(int(expires.0))
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// Forgets assertions that expired before this moment.
+    pub async fn forget_assertions(&mut self, before: UnixSeconds) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM client_assertions WHERE expires_seconds < $1").bind(int(before.0))
+        )
+    }
+
+    /// Replaces what a client says about itself; false if it is disabled.
+    pub async fn update_client(&mut self, id: ClientId, client: &Client) -> Result<bool, StoreError> {
+        let rows = rows_affected!(self, sqlx::query(
+            "UPDATE clients SET name = $2, secret_digest = $3, kind = $4, application_type = $5,
+                 token_endpoint_auth_method = $6, jwks = $7, jwks_uri = $8, redirect_uris = $9,
+                 post_logout_redirect_uris = $10, dpop_bound_access_tokens = $11, require_pushed_requests = $12
+             WHERE id = $1 AND disabled_at IS NULL")
+            .bind(int(id.get())).bind(&client.name)
+            .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.kind.as_str())
+            .bind(client.application_type.as_str()).bind(client.token_endpoint_auth_method.as_str())
+            .bind(client.jwks.as_ref().map(Value::to_string)).bind(&client.jwks_uri)
+            .bind(write_list(&client.redirect_uris)?).bind(write_list(&client.post_logout_redirect_uris)?)
+            .bind(i64::from(client.dpop_bound_access_tokens))
+            .bind(i64::from(client.require_pushed_authorization_requests)))?;
+        Ok(rows == 1)
+    }
+
+    /// Forgets what people have agreed to for a client: they are asked again.
+    pub async fn forget_consents(&mut self, client: ClientId) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM consents WHERE client_id = $1").bind(int(client.get()))
+        )
     }
 
     /// Disables a client and kills what it was issued until now. Gives the time T that the edge must know:

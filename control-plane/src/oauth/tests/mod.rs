@@ -1,5 +1,7 @@
+mod assertion;
 mod authorize;
 mod code;
+mod open_clients;
 mod refresh;
 mod resource;
 mod revoke;
@@ -26,14 +28,7 @@ async fn client(test: &TestApp, scopes: &[&str]) -> CreatedClient {
     let app = &test.app;
     let scopes = app.catalogue().parse(scopes).expect("known");
     let mut tx = app.store.begin().await.expect("tx");
-    let new = NewClient {
-        org: test.made.org,
-        name: "batch".to_owned(),
-        scopes,
-        kind: ClientKind::Confidential,
-        redirect_uris: Vec::new(),
-        refresh_grace_seconds: 30,
-    };
+    let new = NewClient::new(test.made.org, "batch", scopes, ClientKind::Confidential);
     let actor = Actor::command_line();
     let made = create(&mut tx, &app.random, "pc", new, &actor, app.clock.now())
         .await
@@ -320,14 +315,7 @@ async fn a_client_has_a_name_and_an_audit_row() {
     assert!(!format!("{rows:?}{made:?}").contains(secret_of(&made)));
     assert!(secret_of(&made).len() >= "pc_secret_".len() + 43, "256 bits");
     for name in ["", "  ", "a\nb", "a\u{200b}b"] {
-        let new = NewClient {
-            org: test.made.org,
-            name: name.to_owned(),
-            scopes: ScopeSet::EMPTY,
-            kind: ClientKind::Confidential,
-            redirect_uris: Vec::new(),
-            refresh_grace_seconds: 30,
-        };
+        let new = NewClient::new(test.made.org, name, ScopeSet::EMPTY, ClientKind::Confidential);
         let now = test.app.clock.now();
         let made = create(&mut tx, &test.app.random, "pc", new, &Actor::system(), now).await;
         assert!(matches!(made, Err(CreateError::Name)), "{name:?}");

@@ -50,17 +50,9 @@ pub(super) struct ClientApp {
 
 pub(super) async fn client_with(test: &TestApp, change: impl FnOnce(&mut NewClient)) -> ClientApp {
     let app = &test.app;
-    let mut new = NewClient {
-        org: test.made.org,
-        name: "Notes".to_owned(),
-        scopes: app
-            .catalogue()
-            .parse(["memory:read", "memory:write"])
-            .expect("known"),
-        kind: ClientKind::Public,
-        redirect_uris: vec![REDIRECT.to_owned()],
-        refresh_grace_seconds: 30,
-    };
+    let scopes = app.catalogue().parse(["memory:read", "memory:write"]);
+    let mut new = NewClient::new(test.made.org, "Notes", scopes.expect("known"), ClientKind::Public);
+    new.redirect_uris = vec![REDIRECT.to_owned()];
     change(&mut new);
     let mut tx = app.store.begin().await.expect("tx");
     let made = create(&mut tx, &app.random, "pc", new, &Actor::system(), app.clock.now())

@@ -1,27 +1,50 @@
 //! OAuth clients, and restrictions that are written back into the database.
 
+use serde_json::json;
 use shared::id::{ClientId, OrgId};
 use shared::scope::ScopeSet;
 
 use super::NOW;
 use super::installation::index;
 use crate::store::Store;
-use crate::store::clients::{Client, ClientKind};
+use crate::store::clients::{ApplicationType, AuthMethod, Client, ClientKind, Origin};
 use crate::store::signing::BlockRow;
+
+/// A public client of the first organisation.
+pub(super) fn public(number: u64) -> Client {
+    let id = ClientId::from_u64(number).expect("small");
+    Client {
+        id,
+        identifier: id.to_string(),
+        origin: Origin::Registered,
+        stored: true,
+        org: OrgId::from_u64(1),
+        name: "Notes".to_owned(),
+        secret_digest: None,
+        kind: ClientKind::Public,
+        application_type: ApplicationType::Web,
+        token_endpoint_auth_method: AuthMethod::None,
+        jwks: None,
+        jwks_uri: None,
+        redirect_uris: vec!["https://app.example.com/cb".to_owned()],
+        post_logout_redirect_uris: Vec::new(),
+        refresh_grace_seconds: 30,
+        scopes: ScopeSet(1),
+        dpop_bound_access_tokens: false,
+        require_pushed_authorization_requests: false,
+        created_at: NOW,
+        disabled_at: None,
+    }
+}
 
 async fn people_and_client(store: &Store) -> Client {
     let org = OrgId::from_u64(1).expect("small");
     let client = Client {
-        id: ClientId::from_u64(77).expect("small"),
-        org,
-        name: "Batch".to_owned(),
         secret_digest: Some([9; 32]),
         kind: ClientKind::Confidential,
-        redirect_uris: vec!["https://app.example.com/cb".to_owned()],
-        refresh_grace_seconds: 30,
+        token_endpoint_auth_method: AuthMethod::ClientSecretPost,
         scopes: ScopeSet(1 << 63 | 1),
-        created_at: NOW,
-        disabled_at: None,
+        ..public(77)
     };
     let mut tx = store.begin().await.expect("tx");
     tx.insert_org(org, "Acme", NOW).await.expect("org");
@@ -41,6 +64,91 @@ pub(super) async fn a_client_comes_back_as_it_went_in(store: Store) {
             .await
             .expect("asked")
             .is_none()
+    );
+}
+
+/// A URL as `client_id`, keys at an address, no organisation, and everything switched on.
+pub(super) async fn a_client_that_nobody_registered_is_there_once(store: Store) {
+    let registered = people_and_client(&store).await;
+    let url = "https://app.example.com/client.json";
+    let mut client = Client {
+        identifier: url.to_owned(),
+        origin: Origin::MetadataDocument,
+        org: None,
+        kind: ClientKind::Confidential,
+        application_type: ApplicationType::Native,
+        token_endpoint_auth_method: AuthMethod::PrivateKeyJwt,
+        jwks_uri: Some("https://app.example.com/jwks".to_owned()),
+        post_logout_redirect_uris: vec!["https://app.example.com/bye".to_owned()],
+        dpop_bound_access_tokens: true,
+        require_pushed_authorization_requests: true,
+        ..public(1 << 40)
+    };
+    let mut tx = store.begin().await.expect("tx");
+    assert!(tx.client_by_identifier(url).await.expect("asked").is_none());
+    assert!(tx.insert_client(&client).await.expect("inserted"));
+    let found = tx.client_by_identifier(url).await.expect("asked").expect("there");
+    assert_eq!(format!("{found:?}"), format!("{client:?}"));
+    client.id = ClientId::from_u64(1 << 41).expect("small");
+    assert!(!tx.insert_client(&client).await.expect("asked"), "once");
+    let dynamic = Client {
+        identifier: "dyn_x".to_owned(),
+        origin: Origin::Dynamic,
+        jwks: Some(json!({ "keys": [{ "kty": "OKP" }] })),
+        jwks_uri: None,
+        ..client
+    };
+    assert!(tx.insert_client(&dynamic).await.expect("inserted"));
+    let found = tx
+        .client_by_identifier("dyn_x")
+        .await
+        .expect("asked")
+        .expect("there");
+    assert_eq!(format!("{found:?}"), format!("{dynamic:?}"));
+    // A number is the name of registered clients alone.
+    let by_number = tx.client_by_identifier(&dynamic.id.to_string()).await;
+    assert!(by_number.expect("asked").is_none());
+    let by_number = tx.client_by_identifier(&registered.id.to_string()).await;
+    assert!(by_number.expect("asked").is_some());
+}
+
+pub(super) async fn a_client_says_something_else(store: Store) {
+    let registered = people_and_client(&store).await;
+    let mut tx = store.begin().await.expect("tx");
+    let changed = Client {
+        name: "Other".to_owned(),
+        redirect_uris: vec!["https://other.example.com/cb".to_owned()],
+        jwks: Some(json!({ "keys": [] })),
+        dpop_bound_access_tokens: true,
+        ..public(77)
+    };
+    assert!(tx.update_client(registered.id, &changed).await.expect("changed"));
+    let found = tx.client(registered.id).await.expect("asked").expect("there");
+    let expected = Client {
+        scopes: registered.scopes,
+        ..changed.clone()
+    };
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    assert_eq!(tx.forget_consents(registered.id).await.expect("asked"), 0);
+    tx.disable_client(registered.id, NOW).await.expect("disabled");
+    assert!(
+        !tx.update_client(registered.id, &changed).await.expect("asked"),
+        "over is over"
+    );
+}
+
+pub(super) async fn an_assertion_is_taken_once(store: Store) {
+    let mut tx = store.begin().await.expect("tx");
+    let end = NOW.seconds().saturating_add(60);
+    assert!(tx.take_assertion(&[1; 32], end).await.expect("taken"));
+    assert!(!tx.take_assertion(&[1; 32], end).await.expect("asked"));
+    assert!(tx.take_assertion(&[2; 32], end).await.expect("taken"));
+    assert_eq!(tx.forget_assertions(end).await.expect("asked"), 0);
+    assert_eq!(
+        tx.forget_assertions(end.saturating_add(1))
+            .await
+            .expect("forgotten"),
+        2
     );
 }
 

@@ -7,7 +7,7 @@ use shared::time::UnixMillis;
 use super::installation::index;
 use super::{NOW, org, people, user};
 use crate::store::Store;
-use crate::store::clients::{Client, ClientKind};
+use crate::store::clients::ClientKind;
 use crate::store::codes::AuthorizationCode;
 use crate::store::grants::{Grant, Terms};
 use crate::store::refresh_tokens::RefreshToken;
@@ -83,20 +83,9 @@ fn later(millis: u64) -> UnixMillis {
 /// People, a client, a block with the indexes 17 and 18 drawn, and grant 5 with index 17.
 async fn prepare(store: &Store) {
     let mut tx = people(store).await;
-    tx.insert_client(&Client {
-        id: client(),
-        org: org(1),
-        name: "Notes".to_owned(),
-        secret_digest: None,
-        kind: ClientKind::Public,
-        redirect_uris: vec!["https://app.example.com/cb".to_owned()],
-        refresh_grace_seconds: 0,
-        scopes: ScopeSet(1),
-        created_at: NOW,
-        disabled_at: None,
-    })
-    .await
-    .expect("client");
+    tx.insert_client(&super::clients::public(77))
+        .await
+        .expect("client");
     let found = tx.client(client()).await.expect("asked").expect("there");
     assert_eq!((found.kind, found.secret_digest), (ClientKind::Public, None));
     let block = BlockRow {

@@ -110,6 +110,9 @@ suite! {
     },
     clients::{
         a_client_comes_back_as_it_went_in,
+        a_client_that_nobody_registered_is_there_once,
+        a_client_says_something_else,
+        an_assertion_is_taken_once,
         a_clients_issue_is_dated,
         a_client_is_disabled_once,
         restrictions_are_only_tightened,
