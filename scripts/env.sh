@@ -5,6 +5,7 @@
 #   PORTCULLIS_TOOLS   our versioned tool cache (default: ~/.cache/portcullis/tools)
 #   WASM_CARGO_PATH    folder with links cargo, rustc of a compiler that can build wasm32; empty: the usual ones can
 #   NODE22             folder of the Node.js that wrangler needs
+#   MCP_PYTHON         a Python with the package mcp, which the tests run
 #   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by worker-build, which would download them otherwise
 # and puts our tools, and what npm installed, first on PATH.
 
@@ -20,6 +21,7 @@ CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 CARGO_NEXTEST_VERSION=0.9.143
 TYPOS_VERSION=1.52.0
+MCP_PYTHON_VERSION=2.3.0
 WASM_TARGET=wasm32-unknown-unknown
 
 tool_dir() { echo "$PORTCULLIS_TOOLS/$1-$2"; }
@@ -52,6 +54,8 @@ WASM_BINDGEN_BIN="$(tool_dir wasm-bindgen-cli $WASM_BINDGEN_VERSION)/bin/wasm-bi
 WASM_OPT_BIN="$NPM_BIN/wasm-opt"
 ESBUILD_BIN="$NPM_BIN/esbuild"
 export WASM_BINDGEN_BIN WASM_OPT_BIN ESBUILD_BIN
+MCP_PYTHON="$(tool_dir mcp-python $MCP_PYTHON_VERSION)/bin/python"
+export MCP_PYTHON
 
 for tool in "worker-build $WORKER_BUILD_VERSION" "wasm-pack $WASM_PACK_VERSION" "cargo-deny $CARGO_DENY_VERSION" \
   "cargo-machete $CARGO_MACHETE_VERSION" "typos $TYPOS_VERSION" "wasm-bindgen-cli $WASM_BINDGEN_VERSION" \

@@ -18,6 +18,7 @@
 //! | passkeys in Chromium | `passkeys` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
+//! | MCP: metadata, step-up, rules per tool; the real clients | `mcp` |
 //! | a panic of the Wasm lets nobody in | `panics` |
 //! | sign-up, invitation and reset, by mail from a real server | `people` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
@@ -48,6 +49,7 @@ mod inherit;
 mod jwt;
 mod keys;
 mod logs;
+mod mcp;
 mod oauth;
 mod oracle;
 mod panics;

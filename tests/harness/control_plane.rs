@@ -38,6 +38,8 @@ pub struct ControlPlaneConfig {
     pub database_url: Option<String>,
     /// Further lines of the configuration file.
     pub extra: String,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// What the first start gives away once.
@@ -104,6 +106,7 @@ impl ControlPlane {
             command.env_remove(name);
         }
         command.env_remove("DATABASE_URL");
+        command.envs(self.config.environment.iter().cloned());
         if let Some(url) = &self.config.database_url {
             command.env("DATABASE_URL", url);
         }

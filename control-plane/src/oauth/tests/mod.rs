@@ -5,6 +5,7 @@ mod dpop;
 mod inherit;
 mod open_clients;
 mod refresh;
+mod resource;
 mod revoke;
 mod support;
 
