@@ -16,7 +16,7 @@ dev: ## run everything locally until Ctrl-C; prints `ready` when it is
 	@$(ENV) exec $(TARGET)/debug/dev
 
 test: ## install what is missing, build, run every test
-	@scripts/provision wasm node postgres
+	@scripts/provision wasm node postgres browser
 	@scripts/build-edge
 	@scripts/build-edge test-routes
 	$(ENV) cargo build --workspace --bins --tests
