@@ -16,6 +16,7 @@
 //! | a panic of the Wasm lets nobody in | `panics` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
+//! | `portcullis doctor` | `doctor` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -30,6 +31,7 @@ mod support;
 
 mod compromise;
 mod connections;
+mod doctor;
 mod failure;
 mod feed;
 mod forged;

@@ -1,9 +1,11 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration; the other `keys` commands call a running server over its API (I11); `key inspect` needs neither.
+//! the configuration; the other `keys` commands call a running server over its API (I11); `doctor` looks at one from outside;
+//! `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
 mod client;
+mod doctor;
 mod inspect;
 mod keys;
 mod local;
@@ -31,6 +33,7 @@ Examples:
   portcullis config check                     print the effective configuration, without secrets
   portcullis keys create --name ci --scope read
   portcullis keys revoke key_000000001 --reason key_compromise
+  portcullis doctor                           check the deployment from outside, and say what to fix
   pbpaste | portcullis key inspect -          what a key says, without any network";
 
 /// The gate in front of your APIs: issues keys and tokens, and takes them back within seconds.
@@ -73,6 +76,8 @@ enum Command {
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
+    /// Check a running deployment from outside and say what to fix
+    Doctor(doctor::DoctorArgs),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -155,6 +160,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
+        Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Config(ConfigCommand::Check) => {
             let printed = load()?.redacted().map_err(anyhow::Error::from)?;
             output::line(&printed);
