@@ -51,6 +51,7 @@ pub fn router(app: Arc<App>) -> Router {
             get(sessions::get_password).post(sessions::post_password),
         )
         .route(&pages::stylesheet_path(), get(pages::stylesheet))
+        .route(&pages::icon_path(), get(pages::icon))
         // Operation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
@@ -81,7 +82,9 @@ fn for_scripts() -> Router<Arc<App>> {
             get(oauth::metadata::get).options(preflight),
         )
         .route("/.well-known/jwks.json", get(oauth::jwks::get).options(preflight))
-        .route_layer(middleware::from_fn(open))
+        // The layer is around what refuses a method, too: a script must be able to read why.
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(open))
 }
 
 /// The listener of `metrics_listen`.

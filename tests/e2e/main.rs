@@ -16,6 +16,7 @@
 //! | a panic of the Wasm lets nobody in | `panics` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
+//! | a browser app of another origin, and the pages, in Chromium | `spa` |
 //! | `portcullis doctor` | `doctor` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
@@ -50,3 +51,4 @@ mod paths;
 mod revocation;
 mod rotation;
 mod signing_keys;
+mod spa;

@@ -1,4 +1,4 @@
-//! HTML: the layout that every page shares, its one stylesheet, the headers that protect it, and errors as pages.
+//! HTML: the layout that every page shares, its one stylesheet and icon, the headers that protect it, and errors as pages.
 //!
 //! Pages need no JavaScript and may not have any: the policy names no script source. Values are escaped by askama, whose
 //! templates are in `templates/`. What it does not: know any feature; each has its own page types.
@@ -16,6 +16,9 @@ pub use moment::Moment;
 const STYLESHEET: &str = include_str!("../../assets/portcullis.css");
 /// Of the stylesheet: a new text has a new address, so browsers may keep each for good.
 const STYLESHEET_MARK: u64 = fnv1a(STYLESHEET.as_bytes());
+
+const ICON: &str = include_str!("../../assets/portcullis.svg");
+const ICON_MARK: u64 = fnv1a(ICON.as_bytes());
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
@@ -78,12 +81,26 @@ pub fn stylesheet_path() -> String {
 
 /// `GET` [`stylesheet_path`].
 pub async fn stylesheet() -> Response {
+    asset("text/css; charset=utf-8", STYLESHEET)
+}
+
+/// The path of the icon.
+pub fn icon_path() -> String {
+    format!("/assets/portcullis.{ICON_MARK:016x}.svg")
+}
+
+/// `GET` [`icon_path`].
+pub async fn icon() -> Response {
+    asset("image/svg+xml", ICON)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
     let fixed = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (fixed, STYLESHEET).into_response()
+    (fixed, text).into_response()
 }
 
 /// FNV-1a: tells texts apart at compile time. Not a cryptographic hash, and none is needed for a name.
