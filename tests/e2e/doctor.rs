@@ -26,7 +26,7 @@ fn failed(output: &Output) -> Vec<String> {
     failed
         .map(|check| {
             let text = |name: &str| check[name].as_str().unwrap_or_default().to_owned();
-            format!("{}: {}", text("check"), text("found"))
+            format!("{}: {}", text("name"), text("found"))
         })
         .collect()
 }

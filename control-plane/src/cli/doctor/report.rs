@@ -29,7 +29,7 @@ pub(super) type Verdict = Result<String, Fault>;
 /// One line.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
-    pub(super) check: String,
+    pub(super) name: String,
     pub(super) ok: bool,
     pub(super) found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ impl Report {
             Err(fault) => (false, fault.found, Some(fault.fix)),
         };
         self.checks.push(Check {
-            check: check.into(),
+            name: check.into(),
             ok,
             found,
             fix,
@@ -92,7 +92,7 @@ impl Check {
             .as_ref()
             .map(|fix| format!(" → {fix}"))
             .unwrap_or_default();
-        let text = format!("{mark} {}: {}{fix}", self.check, self.found);
+        let text = format!("{mark} {}: {}{fix}", self.name, self.found);
         text.chars()
             .map(|letter| if letter.is_control() { ' ' } else { letter })
             .collect()

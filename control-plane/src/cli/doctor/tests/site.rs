@@ -91,8 +91,8 @@ where
     let failed = report.checks.into_iter().filter(|check| !check.ok);
     failed
         .map(|check| {
-            assert!(check.fix.is_some_and(|fix| !fix.is_empty()), "{}", check.check);
-            check.check
+            assert!(check.fix.is_some_and(|fix| !fix.is_empty()), "{}", check.name);
+            check.name
         })
         .collect()
 }
