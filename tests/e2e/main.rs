@@ -18,6 +18,7 @@
 //! | our own signing keys are replaced | `signing_keys` |
 //! | a browser app of another origin, and the pages, in Chromium | `spa` |
 //! | `portcullis doctor` | `doctor` |
+//! | many grants at once | `scale` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -50,5 +51,6 @@ mod parity;
 mod paths;
 mod revocation;
 mod rotation;
+mod scale;
 mod signing_keys;
 mod spa;
