@@ -88,7 +88,7 @@ async fn every_member_that_clients_need_is_looked_at() {
                 told,
                 "token_endpoint",
                 "http://auth.example.com/token".into(),
-            )
+            );
         },
         |asked, told| {
             both(
@@ -96,7 +96,7 @@ async fn every_member_that_clients_need_is_looked_at() {
                 told,
                 "registration_endpoint",
                 "https://auth.example.com/x#y".into(),
-            )
+            );
         },
         |asked, told| both(asked, told, "jwks_uri", "".into()),
         |asked, told| both(asked, told, "response_types_supported", json!(["token"])),
@@ -106,7 +106,7 @@ async fn every_member_that_clients_need_is_looked_at() {
                 told,
                 "grant_types_supported",
                 json!(["authorization_code"]),
-            )
+            );
         },
         |asked, told| both(asked, told, "grant_types_supported", json!(["refresh_token"])),
         |asked, told| both(asked, told, "code_challenge_methods_supported", json!(["plain"])),
@@ -116,7 +116,7 @@ async fn every_member_that_clients_need_is_looked_at() {
                 told,
                 "authorization_response_iss_parameter_supported",
                 Value::Null,
-            )
+            );
         },
     ];
     for (number, fault) in faults.into_iter().enumerate() {
@@ -147,7 +147,7 @@ async fn openid_asks_for_more() {
                 told,
                 "id_token_signing_alg_values_supported",
                 json!(["ES256"]),
-            )
+            );
         },
         |asked, told| {
             both(
@@ -155,7 +155,7 @@ async fn openid_asks_for_more() {
                 told,
                 "id_token_signing_alg_values_supported",
                 json!(["RS256", "none"]),
-            )
+            );
         },
     ];
     for fault in faults {
@@ -184,14 +184,14 @@ async fn weak_private_or_unnamed_keys_are_seen() {
     let faults: [Fault; 8] = [
         |asked, told| {
             key(asked, told, |key| {
-                key["n"] = shared::crypto::base64url(&[0xb5; 128]).into()
-            })
+                key["n"] = shared::crypto::base64url(&[0xb5; 128]).into();
+            });
         },
         // 2047 bits.
         |asked, told| {
             key(asked, told, |key| {
-                key["n"] = shared::crypto::base64url(&[0x7f; 256]).into()
-            })
+                key["n"] = shared::crypto::base64url(&[0x7f; 256]).into();
+            });
         },
         |asked, told| key(asked, told, |key| key["kid"] = "k2".into()),
         |asked, told| key(asked, told, |key| key["kid"] = Value::Null),
@@ -303,7 +303,7 @@ async fn a_sign_in_page_without_protection_is_seen() {
                 told,
                 POLICY,
                 "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
-            )
+            );
         },
         |asked, told| header(asked, told, POLICY, "frame-ancestors 'none'"),
         |asked, told| header(asked, told, "x-content-type-options", ""),
@@ -337,7 +337,7 @@ async fn a_clock_that_is_wrong_is_seen() {
                 drop(
                     told.headers
                         .insert("date", "Sat, 21 Nov 2020 23:08:40 GMT".to_owned()),
-                )
+                );
             }
         };
         assert_eq!(with(fault).await, ["clock"], "{date}");

@@ -85,7 +85,7 @@ async fn each_way_to_the_resource_metadata_is_walked() {
     let sibling: Fault = |asked, told| {
         if asked.path.contains("oauth-protected-resource") {
             told.change(|body| {
-                body["resource"] = format!("{}/mc", body["resource"].as_str().unwrap()).into()
+                body["resource"] = format!("{}/mc", body["resource"].as_str().unwrap()).into();
             });
         }
     };
@@ -149,7 +149,7 @@ async fn what_clients_cannot_do_without_is_seen() {
                     t,
                     "authorization_response_iss_parameter_supported",
                     false.into(),
-                )
+                );
             },
             "iss in answers",
         ),
@@ -160,7 +160,7 @@ async fn what_clients_cannot_do_without_is_seen() {
                     t,
                     "token_endpoint_auth_methods_supported",
                     json!(["private_key_jwt"]),
-                )
+                );
             },
             "grants and clients",
         ),
