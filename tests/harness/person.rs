@@ -13,9 +13,9 @@ use crate::{
     http::{Connection, Request, Response},
 };
 
-/// Where codes go: a program on this machine.
-pub const REDIRECT: &str = "http://127.0.0.1:53682/cb";
-const REDIRECT_ESCAPED: &str = "http%3A%2F%2F127.0.0.1%3A53682%2Fcb";
+/// Where codes go: nobody is asked there. Of an https address the server knows whose it is, so it asks a person only once.
+pub const REDIRECT: &str = "https://app.example.com/callback";
+const REDIRECT_ESCAPED: &str = "https%3A%2F%2Fapp.example.com%2Fcallback";
 /// Of RFC 7636, appendix B.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 /// Its challenge.
