@@ -232,8 +232,8 @@ impl ControlPlane {
 pub struct LockWatch(Child);
 
 impl LockWatch {
-    /// How many waited, on average.
-    pub fn end(mut self) -> io::Result<f64> {
+    /// How many waited, on average; `None` if it was over before the first look.
+    pub fn end(mut self) -> io::Result<Option<f64>> {
         self.0.kill()?;
         let mut text = String::new();
         if let Some(mut output) = self.0.stdout.take() {
@@ -243,7 +243,7 @@ impl LockWatch {
         let counts: Vec<f64> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
         #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
         let number = counts.len() as f64;
-        Ok(counts.iter().sum::<f64>() / number)
+        Ok((!counts.is_empty()).then(|| counts.iter().sum::<f64>() / number))
     }
 }
 
