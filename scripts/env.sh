@@ -7,6 +7,7 @@
 #   NODE22             folder of the Node.js that wrangler needs
 #   MCP_PYTHON         a Python with the package mcp, which the tests run
 #   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by worker-build, which would download them otherwise
+#   PORTCULLIS_CHROMIUM   the browser of the tests, if there is one: your own setting, or the first that is on PATH
 # and puts our tools, and what npm installed, first on PATH.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -56,6 +57,15 @@ ESBUILD_BIN="$NPM_BIN/esbuild"
 export WASM_BINDGEN_BIN WASM_OPT_BIN ESBUILD_BIN
 MCP_PYTHON="$(tool_dir mcp-python $MCP_PYTHON_VERSION)/bin/python"
 export MCP_PYTHON
+
+# A setting of yours stays; a browser that is not there is left to `scripts/provision browser`.
+if [ -z "${PORTCULLIS_CHROMIUM:-}" ]; then
+  for browser in chromium chromium-browser google-chrome google-chrome-stable; do
+    if PORTCULLIS_CHROMIUM="$(command -v "$browser")"; then break; fi
+  done
+  unset browser
+fi
+if [ -n "$PORTCULLIS_CHROMIUM" ]; then export PORTCULLIS_CHROMIUM; else unset PORTCULLIS_CHROMIUM; fi
 
 for tool in "worker-build $WORKER_BUILD_VERSION" "wasm-pack $WASM_PACK_VERSION" "cargo-deny $CARGO_DENY_VERSION" \
   "cargo-machete $CARGO_MACHETE_VERSION" "typos $TYPOS_VERSION" "wasm-bindgen-cli $WASM_BINDGEN_VERSION" \

@@ -23,6 +23,9 @@
 //! | sign-up, invitation and reset, by mail from a real server | `people` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
+//! | a browser app of another origin, and the pages, in Chromium | `spa` |
+//! | `portcullis doctor` | `doctor` |
+//! | many grants at once | `scale` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -37,6 +40,7 @@ mod support;
 
 mod compromise;
 mod connections;
+mod doctor;
 mod dpop;
 mod failure;
 mod feed;
@@ -60,5 +64,7 @@ mod people;
 mod race;
 mod revocation;
 mod rotation;
+mod scale;
 mod sessions;
 mod signing_keys;
+mod spa;

@@ -280,6 +280,13 @@ impl Stack {
         self.gates[0].url()
     }
 
+    /// What a query counts in the control plane's database.
+    pub fn count(&self, sql: &str) -> io::Result<usize> {
+        let text = self.control.query(sql)?;
+        text.parse()
+            .map_err(|_| io::Error::other(format!("{text} is not a count: {sql}")))
+    }
+
     /// The stack's folder.
     pub fn folder(&self) -> &Path {
         self.dir.path()
