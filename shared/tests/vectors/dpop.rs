@@ -36,7 +36,8 @@ fn claims() -> Value {
     json!({"jti": "e1j3V_bKic8-LAEB", "htm": "GET", "htu": URL, "iat": NOW, "ath": base64url(&sha256(TOKEN.as_bytes()))})
 }
 
-fn header(alg: &str, jwk: Value) -> Value {
+fn header(alg: &str, jwk: impl Into<Value>) -> Value {
+    let jwk = jwk.into();
     json!({"typ": "dpop+jwt", "alg": alg, "jwk": jwk})
 }
 
@@ -181,6 +182,7 @@ fn thumbprint() -> String {
     base64url(&sha256(text.as_bytes()))
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn bad_form() -> Vec<Case> {
     let plain = with_claims(|_| {});
     let (front, _) = plain.rsplit_once('.').expect("three parts");
