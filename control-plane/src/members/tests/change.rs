@@ -118,9 +118,9 @@ async fn a_deactivation_ends_everything_for_good() {
         answer.body,
         "that is less"
     );
-    let (ceilings, not_befores) = told(&test, bob).await;
+    let (ceilings, epochs) = told(&test, bob).await;
     assert_eq!(
-        (ceilings, not_befores),
+        (ceilings, epochs),
         (vec![(3, ScopeSet::EMPTY)], 1),
         "one entry for all"
     );

@@ -77,7 +77,7 @@ async fn told(test: &TestApp, user: UserId) -> (Vec<(u64, ScopeSet)>, usize) {
         .fetch_all(&mut **sqlite)
         .await
         .expect("rows");
-    let (mut ceilings, mut not_befores) = (Vec::new(), 0);
+    let (mut ceilings, mut epochs) = (Vec::new(), 0);
     for row in rows {
         match Entry::read(&mut shared::wire::Reader::new(&row)).expect("an entry") {
             Entry::Ceiling {
@@ -85,11 +85,11 @@ async fn told(test: &TestApp, user: UserId) -> (Vec<(u64, ScopeSet)>, usize) {
                 version,
                 scopes,
             } if who == user => ceilings.push((version, scopes)),
-            Entry::NotBefore(Subject::Member(_, who), _) if who == user => not_befores += 1,
+            Entry::NotBefore(Subject::Member(_, who), _) if who == user => epochs += 1,
             _ => {}
         }
     }
-    (ceilings, not_befores)
+    (ceilings, epochs)
 }
 
 /// The state of a member as the API shows it.
