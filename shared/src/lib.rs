@@ -22,6 +22,7 @@ pub mod base62;
 pub mod crypto;
 pub mod feed;
 pub mod id;
+pub mod jwk;
 pub mod key;
 pub mod path;
 pub mod policy;

@@ -30,8 +30,11 @@ pub(crate) mod test_postgres;
 
 pub mod clients;
 pub mod codes;
+pub mod device_codes;
+pub mod exchanges;
 pub mod feed;
 pub mod grants;
+pub mod pushed_requests;
 pub mod refresh_tokens;
 pub mod restore;
 pub mod sessions;

@@ -6,6 +6,7 @@
 mod clients;
 mod engine;
 mod feed;
+mod flows;
 mod grants;
 mod installation;
 mod keys;
@@ -132,6 +133,12 @@ suite! {
         a_code_is_taken_once_and_in_time,
         a_family_has_one_head,
         consents_add_up,
+    },
+    flows::{
+        a_pushed_request_is_one_browsers_and_used_once,
+        a_device_waits_for_one_answer,
+        a_hasty_device_waits_longer,
+        exchanged_indexes_are_their_clients,
     },
     outbox::{
         a_first_start_makes_a_feed_once,
