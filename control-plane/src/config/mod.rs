@@ -5,6 +5,7 @@
 //! An unknown key, in the file or in the environment, is an error that names the nearest valid one (I12).
 //! What it does not: open anything that a value points to, except the configuration file itself.
 
+mod device;
 mod load;
 mod names;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
+pub use device::Device;
 pub use load::{ConfigError, environment_variable, load};
 
 /// Everything that an operator can set. `config check` prints the effective values.
@@ -78,6 +80,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// How often somebody may try to sign in.
     pub sign_in: SignIn,
+    /// Devices without a browser.
+    pub device: Device,
 }
 
 /// How log lines look.
@@ -199,6 +203,7 @@ impl Default for Config {
             limits: Limits::default(),
             sessions: Sessions::default(),
             sign_in: SignIn::default(),
+            device: Device::default(),
         }
     }
 }

@@ -48,6 +48,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("sign_in.failures_per_account", Kind::Integer),
     ("sign_in.failures_per_address", Kind::Integer),
     ("sign_in.address_header", Kind::Text),
+    ("device.code_seconds", Kind::Integer),
+    ("device.interval_seconds", Kind::Integer),
+    ("device.guesses_per_user", Kind::Integer),
+    ("device.guesses_per_address", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

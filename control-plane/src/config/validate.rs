@@ -57,6 +57,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     positive("feed.receipt_wait_ms", config.feed.receipt_wait_ms, 60_000)?;
     positive("limits.request_seconds", config.limits.request_seconds, 600)?;
     sign_in(config)?;
+    super::device::check(config)?;
     if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
         return invalid(
             "limits.request_seconds",
@@ -97,7 +98,7 @@ fn sign_in(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn positive(key: &'static str, value: u64, most: u64) -> Result<(), ConfigError> {
+pub(super) fn positive(key: &'static str, value: u64, most: u64) -> Result<(), ConfigError> {
     if (1..=most).contains(&value) {
         return Ok(());
     }

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
 
 use super::consent;
 use super::grants;
+use super::jar;
 use super::opaque::{Kind, Opaque};
+use super::pushed;
 use super::redirect;
 use super::request::{self, AuthorizationRequest, ErrorCode, LOGIN_AFTER, Refusal};
 use super::scopes::Asked;
@@ -23,6 +26,7 @@ use crate::http::frame::RequestId;
 use crate::orgs;
 use crate::pages::PageError;
 use crate::sessions::{self, Session};
+use crate::store::StoreError;
 use crate::store::clients::ClientKind;
 use crate::store::codes::AuthorizationCode;
 use crate::store::grants::Terms;
@@ -46,10 +50,19 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    match authorize(&app, &id, &query, &headers).await {
+    let mark = match sessions::mark(&app, &headers) {
+        Ok(mark) => mark,
+        Err(error) => return PageError::from(error).into_response(),
+    };
+    let mut response = match authorize(&app, &id, &query, &headers, &mark.browser).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
+    };
+    // A request that is kept here belongs to the browser that opened it.
+    if let Some(cookie) = mark.cookie.filter(|_| query.contains("request")) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
+    response
 }
 
 async fn authorize(
@@ -57,8 +70,11 @@ async fn authorize(
     id: &RequestId,
     query: &str,
     headers: &HeaderMap,
+    browser: &[u8; 32],
 ) -> Result<Response, PageError> {
-    let prepared = match prepare(app, query, headers).await? {
+    let kept = jar::keep(app, query).await?;
+    let query = kept.as_deref().unwrap_or(query);
+    let prepared = match prepare(app, query, headers, browser).await? {
         Ok(prepared) => prepared,
         Err(response) => return Ok(response),
     };
@@ -95,10 +111,11 @@ pub(super) async fn prepare(
     app: &App,
     query: &str,
     headers: &HeaderMap,
+    browser: &[u8; 32],
 ) -> Result<Result<Prepared, Response>, PageError> {
     let session = sessions::current(app, headers).await?;
     // 1. The request.
-    let request = match request::read(app, query).await {
+    let request = match request::read(app, query, browser).await {
         Ok(request) => request,
         Err(Refusal::Page(error)) => return Err(error),
         Err(Refusal::Client {
@@ -128,9 +145,7 @@ pub(super) async fn prepare(
         return Ok(Err(to_login(app, query, request.login_hint.as_deref())));
     };
     // 3. What they may give.
-    let mut tx = app.store.begin_read().await?;
-    let membership = tx.membership(session.org, session.user).await?;
-    let Some(membership) = membership.filter(|membership| membership.alive) else {
+    let Some(rights) = rights(app, &session).await? else {
         let code = ErrorCode::AccessDenied;
         return Ok(Err(request.recipient.error(
             app,
@@ -138,9 +153,6 @@ pub(super) async fn prepare(
             "this person may not use this",
         )));
     };
-    let rights = app
-        .catalogue()
-        .expand(orgs::rights(membership.role, &app.policy.policy));
     let asked = Asked {
         scopes: request.asked.scopes.intersection(rights),
         identity: request.asked.identity,
@@ -158,6 +170,18 @@ pub(super) async fn prepare(
         session,
         asked,
     }))
+}
+
+/// What somebody may give to clients, the hierarchy expanded; `None` if they may not use this any more.
+pub(super) async fn rights(app: &App, session: &Session) -> Result<Option<ScopeSet>, StoreError> {
+    let mut tx = app.store.begin_read().await?;
+    let membership = tx.membership(session.org, session.user).await?;
+    Ok(membership
+        .filter(|membership| membership.alive)
+        .map(|membership| {
+            app.catalogue()
+                .expand(orgs::rights(membership.role, &app.policy.policy))
+        }))
 }
 
 /// To the sign-in page and back to the same request, which then knows when it was sent there.
@@ -201,6 +225,12 @@ pub(super) async fn answer(
             "the person, their session or this client was ended meanwhile",
         ));
     };
+    // RFC 9126 §7.3: once, whatever came of it.
+    if let Some(opened) = request.pushed
+        && !opened.take(&mut tx, app).await?
+    {
+        return Err(pushed::gone());
+    }
     let terms = Terms {
         scopes: terms.scopes.intersection(dated.rights),
         ..terms

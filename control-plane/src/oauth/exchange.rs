@@ -16,7 +16,7 @@ use crate::revocation::{self, Wait};
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::clients::Client;
 use crate::store::codes::AuthorizationCode;
-use crate::store::grants::Grant;
+use crate::store::grants::{Grant, Terms};
 use crate::store::refresh_tokens::RefreshToken;
 use crate::store::{StoreError, Tx};
 
@@ -62,7 +62,13 @@ pub(super) async fn grant(
                 scopes: code.terms.scopes.intersection(dated.rights),
                 identity: Identity::from_bits(code.terms.identity),
             };
-            return issue(app, tx, client, &code, asked, dated.iat, actor).await;
+            let first = First {
+                terms: &code.terms,
+                asked,
+                nonce: code.nonce.as_deref(),
+                code: Some(&code.digest),
+            };
+            return issue(app, tx, client, first, dated.iat, actor).await;
         }
     }
     // Not taken: too late, or used before, perhaps a moment ago.
@@ -84,15 +90,27 @@ fn confirm(app: &App, form: &Form, code: &AuthorizationCode, verifier: &str) -> 
     super::token::confirm_resource(app, form)
 }
 
-async fn issue(
+/// What a grant begins with.
+pub(super) struct First<'a> {
+    pub(super) terms: &'a Terms,
+    /// What its first tokens are for.
+    pub(super) asked: Asked,
+    /// For the id_token.
+    pub(super) nonce: Option<&'a str>,
+    /// The authorization code that it came from, if it was one.
+    pub(super) code: Option<&'a [u8; 32]>,
+}
+
+/// Begins a grant, dated `iat`, and gives its first pair.
+pub(super) async fn issue(
     app: &App,
     mut tx: Tx,
     client: &Client,
-    code: &AuthorizationCode,
-    asked: Asked,
+    first: First<'_>,
     iat: UnixSeconds,
     actor: &Actor,
 ) -> Result<Granted, OAuthError> {
+    let First { terms, asked, .. } = first;
     let now = app.clock.now();
     let exp = iat.saturating_add(app.config.tokens.access_seconds);
     let (signing_key, index) =
@@ -101,7 +119,7 @@ async fn issue(
     let grant = Grant {
         id: GrantId::from_u64(app.random.below(LIMIT).map_err(SigningError::from)?)
             .ok_or(StoreError::Corrupt("grant id"))?,
-        terms: code.terms.clone(),
+        terms: terms.clone(),
         issued_at: iat,
         index,
         signing_key,
@@ -111,7 +129,9 @@ async fn issue(
         revoked_at: None,
     };
     tx.insert_grant(&grant).await?;
-    tx.note_code_grant(&code.digest, grant.id).await?;
+    if let Some(code) = first.code {
+        tx.note_code_grant(code, grant.id).await?;
+    }
     let refresh = Opaque::generate(Kind::Refresh, &app.random).map_err(SigningError::from)?;
     tx.insert_refresh_token(&RefreshToken {
         digest: refresh.digest(),
@@ -149,7 +169,7 @@ async fn issue(
     let pair = draft.pair(app, &refresh)?;
     tx.commit().await?;
     // Outside the transaction: whoever gets no answer signs in again.
-    Ok(pair.grant(&grant.terms, code.nonce.as_deref(), &key, iat)?)
+    Ok(pair.grant(&grant.terms, first.nonce, &key, iat)?)
 }
 
 /// RFC 6749 §4.1.2: a code that comes twice was stolen, so everything that came of it dies, at the edge too.

@@ -2,10 +2,13 @@
 //!
 //! | path | file | does |
 //! | --- | --- | --- |
-//! | `/authorize` | [`authorize`], `request`, `consent` | a person lets a client in: a code goes back with the browser |
+//! | `/authorize` | [`authorize`], `request`, `jar`, `consent` | a person lets a client in: a code goes back with the browser |
+//! | `/par` | [`par`], `pushed` | a client sends its request ahead |
+//! | `/device_authorization`, `/device` | [`device`] | a device without a browser, and its person |
 //! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
 //! | `/revoke` | [`revoke`] | a token, and what came with it, ends at the edge too |
 //! | `/introspect`, `/userinfo` | [`introspect`], [`userinfo`], `effective` | what a token is worth; who is behind it |
+//! | `/logout` | [`logout`] | an app ends the session |
 //! | `/.well-known/…` | [`metadata`], [`jwks`] | what is really there, and nothing else |
 //!
 //! A request to `/token` is read in order: [`form`] → [`client_auth`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
@@ -15,20 +18,26 @@
 pub mod authorize;
 pub mod client_auth;
 pub mod clients;
+mod compact;
 pub mod consent;
 pub mod cors;
+pub mod device;
 mod effective;
 pub mod error;
 mod exchange;
 pub mod form;
 pub mod grants;
 pub mod introspect;
+mod jar;
 pub mod jwks;
 pub mod jws;
+pub mod logout;
 pub mod metadata;
 pub mod opaque;
 mod pair;
+pub mod par;
 mod pkce;
+mod pushed;
 pub mod redirect;
 mod refresh;
 mod request;
@@ -36,6 +45,7 @@ pub mod revoke;
 pub mod scopes;
 mod seal;
 pub mod token;
+mod token_exchange;
 pub mod userinfo;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Opaque secrets of OAuth: authorization codes (`code_…`) and refresh tokens (`ref_…`).
+//! Opaque secrets of OAuth: authorization codes (`code_…`), refresh tokens (`ref_…`), device codes (`device_…`).
 //!
 //! The text is the prefix, 256 random bits in base62, and six base62 digits of the CRC32 of all before them: junk and typing
 //! errors end before any look-up, and scanners can tell a real one. Only the SHA-256 of the text is kept anywhere.
@@ -20,6 +20,8 @@ pub enum Kind {
     Code,
     /// A refresh token.
     Refresh,
+    /// What a device comes back with.
+    Device,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
         match self {
             Self::Code => "code_",
             Self::Refresh => "ref_",
+            Self::Device => "device_",
         }
     }
 }

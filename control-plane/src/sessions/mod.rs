@@ -29,7 +29,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::id::{OrgId, SessionId, UserId};
 use shared::time::{UnixMillis, UnixSeconds};
@@ -45,7 +45,7 @@ use crate::store::sessions::SessionRow;
 
 pub use change::{get as get_password, post as post_password};
 pub use list::{end_everywhere, end_one, get as get_list, landing};
-pub use logout::post as post_logout;
+pub use logout::{end_session, forget_cookie, post as post_logout};
 
 /// A use is noted at most so often: the idle limit is that much coarser.
 const SEEN_EVERY_MS: u64 = 60_000;
@@ -103,6 +103,30 @@ pub async fn current(app: &App, headers: &HeaderMap) -> Result<Option<Session>, 
     }))
 }
 
+/// What tells one browser from others before anybody is signed in.
+#[derive(Debug)]
+pub struct Mark {
+    /// The digest of what it holds.
+    pub browser: [u8; 32],
+    /// To be set, where it held nothing yet.
+    pub cookie: Option<HeaderValue>,
+}
+
+/// The mark of the browser that sent a request, or a new one.
+pub fn mark(app: &App, headers: &HeaderMap) -> Result<Mark, RandomError> {
+    if let Some(secret) = cookie::read(&app.config, cookie::Kind::Form, headers) {
+        return Ok(Mark {
+            browser: secret.digest(),
+            cookie: None,
+        });
+    }
+    let secret = cookie::Secret::draw(&app.random)?;
+    Ok(Mark {
+        browser: secret.digest(),
+        cookie: cookie::set(&app.config, cookie::Kind::Form, &secret),
+    })
+}
+
 /// Sends a browser to the sign-in page, and from there back to `return_to`: a path of ours with its query. The page is shown
 /// to those who are signed in as well: they prove who they are again, and `auth_time` tells.
 pub fn login_redirect(return_to: &str) -> Response {
@@ -120,7 +144,7 @@ pub fn login_redirect_for(return_to: &str, login_hint: Option<&str>) -> Response
 }
 
 /// 303: whatever was sent here is not sent there (RFC 9700 §4.12 forbids 307).
-fn see_other(path: &str) -> Response {
+pub(crate) fn see_other(path: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Ok(value) = path.parse() {
         response.headers_mut().insert(header::LOCATION, value);

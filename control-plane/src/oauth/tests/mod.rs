@@ -1,8 +1,12 @@
 mod authorize;
 mod code;
+mod device;
+mod logout;
+mod par;
 mod refresh;
 mod revoke;
 mod support;
+mod token_exchange;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
