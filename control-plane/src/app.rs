@@ -10,6 +10,9 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::limit::Limits;
+use crate::mail;
+use crate::oauth::lookup::OpenClients;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
@@ -36,8 +39,14 @@ pub struct App {
     pub keyring: Keyring,
     /// The publisher: wake it, ask whether it runs.
     pub feed: Feed,
+    /// Clients that nobody registered here.
+    pub open_clients: OpenClients,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
+    /// Where mail goes.
+    pub mail: mail::Transport,
+    /// How often programs may call, and fail.
+    pub limits: Limits,
     /// For calls to edges. No redirects.
     pub http: reqwest::Client,
     /// Renders `/metrics`.
@@ -78,7 +87,12 @@ impl App {
             .timeout(REQUEST_LIMIT)
             .no_proxy()
             .build()?;
+        let mail = mail::Transport::build(&config)?;
+        let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
         Ok(Arc::new(Self {
+            mail,
+            limits: Limits::new(&config, &clock),
+            open_clients,
             config,
             store,
             clock,

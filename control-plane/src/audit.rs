@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use shared::id::{AuditId, LIMIT, OrgId};
 use shared::time::UnixMillis;
 
+use crate::http::frame::RequestId;
 use crate::random::Random;
 use crate::store::audit::{AuditRow, stored_ids, stored_time};
 use crate::store::{StoreError, Tx};
@@ -28,6 +29,15 @@ impl Actor {
             who: "system".to_owned(),
             credential: None,
             request_id: None,
+        }
+    }
+
+    /// Somebody who has not said who they are.
+    pub fn anonymous(request: &RequestId) -> Self {
+        Self {
+            who: "anonymous".to_owned(),
+            credential: None,
+            request_id: Some(request.0.clone()),
         }
     }
 

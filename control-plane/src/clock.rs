@@ -1,6 +1,8 @@
 //! The only place that reads the system clock. Everything else takes the time as an argument or asks the [`Clock`].
 //!
-//! What it does not: measure durations (that is the runtime's monotonic timer) or format times (`http::time`).
+//! What it does not: wait (the runtime's timers do) or format times (`http::time`).
+
+use std::time::Duration;
 
 use shared::time::UnixMillis;
 
@@ -10,7 +12,7 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System,
+    System(tokio::time::Instant),
     #[cfg(test)]
     Manual(std::sync::Arc<std::sync::atomic::AtomicU64>),
 }
@@ -18,15 +20,24 @@ enum Source {
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self(Source::System(tokio::time::Instant::now()))
     }
 
     /// The current time.
     pub fn now(&self) -> UnixMillis {
         match &self.0 {
-            Source::System => UnixMillis(system_millis()),
+            Source::System(_) => UnixMillis(system_millis()),
             #[cfg(test)]
             Source::Manual(millis) => UnixMillis(millis.load(std::sync::atomic::Ordering::SeqCst)),
+        }
+    }
+
+    /// The time since some moment in the past. It never goes back, whatever is done to the machine's clock.
+    pub fn elapsed(&self) -> Duration {
+        match &self.0 {
+            Source::System(origin) => origin.elapsed(),
+            #[cfg(test)]
+            Source::Manual(_) => Duration::from_millis(self.now().0),
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum Code {
     Busy,
     /// No credential.
     CredentialsMissing,
+    /// The invitation was accepted before.
+    InvitationAccepted,
     /// More than the caller has itself.
     ExceedsCaller,
     /// One Idempotency-Key, two different requests.
@@ -35,6 +37,8 @@ pub enum Code {
     Internal,
     /// A list cursor that we did not make.
     InvalidCursor,
+    /// The token may count, but not with this proof (RFC 9449 §7.1).
+    InvalidDpopProof,
     /// A field with a value that makes no sense.
     InvalidField,
     /// Not one JSON object.
@@ -45,10 +49,14 @@ pub enum Code {
     KeyExpired,
     /// The key was revoked.
     KeyRevoked,
+    /// Nobody would be left who may do everything.
+    LastOwner,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
     MissingField,
+    /// Nothing sends mail here.
+    NoMail,
     /// No such thing, or not the caller's.
     NotFound,
     /// Too often.
@@ -83,13 +91,17 @@ impl Code {
             Self::InsufficientScope => (S::FORBIDDEN, "insufficient_scope", "Insufficient scope"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::InvalidCursor => (S::BAD_REQUEST, "invalid_cursor", "Invalid cursor"),
+            Self::InvalidDpopProof => (S::UNAUTHORIZED, "invalid_dpop_proof", "Invalid DPoP proof"),
             Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
+            Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
+            Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
+            Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
@@ -137,6 +149,8 @@ pub struct Problem {
     pub retry_after: Option<u64>,
     /// The scopes that would do, space-separated.
     pub scope: Option<String>,
+    /// The caller came under the scheme DPoP, and is answered under it.
+    pub dpop: bool,
     /// More members of the body.
     pub extra: Map<String, Value>,
     /// For the log only.
@@ -152,6 +166,7 @@ impl ApiError {
             field: None,
             retry_after: None,
             scope: None,
+            dpop: false,
             extra: Map::new(),
             cause: None,
         }))
@@ -195,6 +210,13 @@ impl ApiError {
     #[must_use]
     pub fn needs(mut self, scope: impl Into<String>) -> Self {
         self.0.scope = Some(scope.into());
+        self
+    }
+
+    /// Challenges under the scheme DPoP (RFC 9449 §7.1).
+    #[must_use]
+    pub fn under_dpop(mut self) -> Self {
+        self.0.dpop = true;
         self
     }
 

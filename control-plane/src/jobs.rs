@@ -9,10 +9,13 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{oauth, revocation, sessions, signing};
+use crate::{mail, oauth, people, revocation, sessions, signing};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
+const MAIL: Duration = Duration::from_secs(1);
+const LIMITS: Duration = Duration::from_mins(1);
+const PROOFS: Duration = Duration::from_mins(1);
 const SEALED: Duration = Duration::from_secs(10);
 /// How long a create can be replayed.
 const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
@@ -24,7 +27,14 @@ pub fn start(app: &Arc<App>) {
     every("forget ended status indexes", HOUR, app, prune_indexes);
     every("forget ended sessions", HOUR, app, sessions::forget);
     every("forget ended grants", HOUR, app, forget_grants);
+    every("forget used proofs", PROOFS, app, forget_proofs);
     every("drop sealed successors", SEALED, app, drop_sealed);
+    every("send mail", MAIL, app, mail::send_due);
+    every("clear the outbox", HOUR, app, mail::forget_shown);
+    every("forget links", HOUR, app, people::forget);
+    every("forget rate limits", LIMITS, app, prune_limits);
+    every("forget ended client assertions", SEALED, app, forget_assertions);
+    every("tidy up rates", HOUR, app, tidy_rates);
     every("tidy up metrics", METRICS, app, tidy_metrics);
 }
 
@@ -72,10 +82,34 @@ async fn forget_grants(app: Arc<App>) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn forget_proofs(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    oauth::dpop::forget(&mut tx, &app).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 async fn drop_sealed(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     tx.drop_sealed(app.clock.now()).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+async fn prune_limits(app: Arc<App>) -> anyhow::Result<()> {
+    app.limits.prune();
+    Ok(())
+}
+
+async fn forget_assertions(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    tx.forget_assertions(app.clock.now().seconds()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn tidy_rates(app: Arc<App>) -> anyhow::Result<()> {
+    app.open_clients.tidy();
     Ok(())
 }
 

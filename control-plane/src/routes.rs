@@ -7,14 +7,14 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{keys, oauth, pages, sessions};
+use crate::{factors, keys, mail, members, oauth, pages, people, sessions};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -32,6 +32,18 @@ pub fn router(app: Arc<App>) -> Router {
                 .delete(keys::api::revoke),
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
+        // Members
+        .route("/v1/memberships", get(members::api::list))
+        .route(
+            "/v1/memberships/{user}",
+            get(members::api::show).patch(members::api::change_role),
+        )
+        .route("/v1/memberships/{user}/suspend", post(members::api::suspend))
+        .route("/v1/memberships/{user}/resume", post(members::api::resume))
+        .route(
+            "/v1/memberships/{user}/deactivate",
+            post(members::api::deactivate),
+        )
         // OAuth
         .route(
             "/authorize",
@@ -54,14 +66,49 @@ pub fn router(app: Arc<App>) -> Router {
             "/account/password",
             get(sessions::get_password).post(sessions::post_password),
         )
+        .route("/account/org", post(sessions::switch_org))
+        .merge(for_people())
+        // Second factors and passkeys
+        .route("/login/code", get(factors::get_code).post(factors::post_code))
+        .route("/login/passkey", post(factors::post_passkey))
+        .route("/account/totp", get(factors::get_app).post(factors::post_app))
+        .route("/account/totp/remove", post(factors::remove_app))
+        .route("/account/totp/codes", post(factors::post_recovery_codes))
+        .route(
+            "/account/passkeys",
+            get(factors::get_passkeys).post(factors::add_passkey),
+        )
+        .route("/account/passkeys/{id}/rename", post(factors::rename_passkey))
+        .route("/account/passkeys/{id}/remove", post(factors::remove_passkey))
+        .route(&pages::script_path(), get(pages::script))
         .route(&pages::stylesheet_path(), get(pages::stylesheet))
+        .route("/favicon.ico", get(pages::icon))
         // Operation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
     if app.config.metrics_listen.is_none() && app.config.dev {
         router = router.route("/metrics", get(health::metrics));
     }
+    if app.config.dev {
+        router = router.route("/dev/outbox", get(mail::outbox::get));
+    }
     framed(router, app)
+}
+
+/// How people come in: sign-up, invitations, forgotten passwords.
+fn for_people() -> Router<Arc<App>> {
+    use people::{accept, api, confirm, forgot, members, reset, sign_up};
+    Router::new()
+        .route("/signup", get(sign_up::get).post(sign_up::post))
+        .route("/signup/confirm", get(confirm::get).post(confirm::post))
+        .route("/password/forgot", get(forgot::get).post(forgot::post))
+        .route("/password/reset", get(reset::get).post(reset::post))
+        .route("/invitation", get(accept::get).post(accept::post))
+        .route("/v1/invitations", get(api::list).post(api::create))
+        .route("/v1/invitations/{id}", delete(api::revoke))
+        .route("/account/members", get(members::get))
+        .route("/account/members/invite", post(members::invite))
+        .route("/account/members/invitations/{id}/revoke", post(members::revoke))
 }
 
 /// What programs in a browser call, from any origin. `/authorize` is never among them.
@@ -74,6 +121,17 @@ fn for_scripts() -> Router<Arc<App>> {
             post(oauth::device::begin::post).options(preflight),
         )
         .route("/par", post(oauth::par::post).options(preflight))
+        .route(
+            "/register",
+            post(oauth::registration::register).options(preflight),
+        )
+        .route(
+            "/register/{client_id}",
+            get(oauth::registration::manage::show)
+                .put(oauth::registration::manage::update)
+                .delete(oauth::registration::manage::remove)
+                .options(preflight),
+        )
         .route("/revoke", post(oauth::revoke::post).options(preflight))
         .route(
             "/userinfo",

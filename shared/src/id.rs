@@ -97,6 +97,8 @@ ids! {
     AuditId = "aud";
     /// A sign-in session: `sid` in the tokens that were issued from it.
     SessionId = "ses";
+    /// An invitation into an organisation.
+    InvitationId = "inv";
 }
 
 /// A position in the status lists: one per API key and one per OAuth grant (DESIGN: status index).

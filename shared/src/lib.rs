@@ -1,6 +1,6 @@
 //! The contract between the control plane and the edge: every format and every rule that both sides must agree on.
 //!
-//! What is here: ids, times, scopes, the signed API key, strict JWT parsing, public keys and signature checks, path
+//! What is here: ids, times, scopes, the signed API key, strict JWT parsing, DPoP proofs, public keys and signature checks, path
 //! canonicalisation and route policy, the restriction feed, usage batches, and the reasons for a verdict.
 //! What is not: clocks, random numbers, I/O, HTTP, storage. Time and nonces come in as arguments (I6).
 //!
@@ -9,6 +9,7 @@
 //! | public ids `org_…` | [`id`] | fixed |
 //! | API key text and statement | [`key`] | 1 |
 //! | access token (RFC 9068) | [`token`] | JWT |
+//! | DPoP proof (RFC 9449) | [`dpop`] | JWT |
 //! | route policy | [`policy`] | 1 |
 //! | feed envelope, frame, snapshot, heartbeat, certificate | [`feed`] | 1 |
 //! | usage batch | [`usage`] | 1 |
@@ -20,6 +21,7 @@
 
 pub mod base62;
 pub mod crypto;
+pub mod dpop;
 pub mod feed;
 pub mod id;
 pub mod jwk;

@@ -216,7 +216,7 @@ fn one_if_single<S: Serializer>(audiences: &[String], serializer: S) -> Result<S
 }
 
 /// A NumericDate below 2^53; a fraction is allowed (RFC 7519 §2) and dropped.
-fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixSeconds, D::Error> {
+pub(crate) fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixSeconds, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     let out_of_range = || serde::de::Error::custom("a NumericDate is a number from 0 to 2^53");
     if let Some(whole) = number.as_u64() {
@@ -240,7 +240,7 @@ fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixSecond
         .ok_or_else(out_of_range)
 }
 
-fn optional_numeric_date<'de, D: Deserializer<'de>>(
+pub(crate) fn optional_numeric_date<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<UnixSeconds>, D::Error> {
     numeric_date(deserializer).map(Some)

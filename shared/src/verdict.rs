@@ -16,6 +16,8 @@ pub enum Outcome {
     Unauthenticated,
     /// 401 `invalid_token`.
     InvalidToken,
+    /// 401 `invalid_dpop_proof` (RFC 9449 §7.1).
+    InvalidProof,
     /// 403 `insufficient_scope`.
     InsufficientScope,
     /// 403, for a reason that no scope would change.
@@ -90,8 +92,28 @@ reasons! {
     Expired = "expired" => InvalidToken;
     /// `nbf` or `iat` lies in the future.
     NotYetValid = "not_yet_valid" => InvalidToken;
-    /// Bound to a proof that was not presented (RFC 7800).
+    /// Bound to a proof of a kind that we do not know (RFC 7800).
     BindingUnsupported = "binding_unsupported" => InvalidToken;
+    /// Bound to a DPoP key, but sent as a bearer token (RFC 9449 §7.2).
+    BindingIgnored = "binding_ignored" => InvalidToken;
+    /// Sent under the scheme DPoP, but bound to no key (RFC 9449 §7.1).
+    BindingMissing = "binding_missing" => InvalidToken;
+    /// More than one DPoP header.
+    ProofAmbiguous = "proof_ambiguous" => BadRequest;
+    /// No DPoP header.
+    ProofMissing = "proof_missing" => InvalidProof;
+    /// A DPoP header that is no proof.
+    ProofMalformed = "proof_malformed" => InvalidProof;
+    /// A proof by another key than the token's.
+    ProofKeyMismatch = "proof_key_mismatch" => InvalidProof;
+    /// A proof for another method, URI or token.
+    ProofMismatch = "proof_mismatch" => InvalidProof;
+    /// A proof that is too old, or from the future.
+    ProofExpired = "proof_expired" => InvalidProof;
+    /// A proof with a wrong signature.
+    ProofSignatureInvalid = "proof_signature_invalid" => InvalidProof;
+    /// A proof that came before.
+    ProofReplayed = "proof_replayed" => InvalidProof;
     /// No status index of ours where one is needed.
     StatusMissing = "status_missing" => InvalidToken;
     /// The status index lies in no block, or in another key's.

@@ -3,6 +3,9 @@
 
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 
+#[path = "vectors/dpop.rs"]
+mod dpop;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

@@ -1,12 +1,15 @@
 // The code flow, pushed requests, devices and token exchange as an outside library does them: oauth4webapi checks every answer against the specifications.
 // Reads ISSUER, EDGE, CLIENT_ID, CLIENT_SECRET (empty: a public client), REDIRECT, EMAIL and PASSWORD from the
 // environment; ends with code 0 and the line "all good" if everything held. The browser is a cookie jar.
+// Without CLIENT_ID the client makes itself known: HOW is "register" or "document", METHOD the way it authenticates, and
+// ALG what it signs with where that is private_key_jwt.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import process from "node:process";
 import * as oauth from "oauth4webapi";
 
-const { ISSUER, EDGE, CLIENT_ID, CLIENT_SECRET, REDIRECT, EMAIL, PASSWORD } = process.env;
+const { ISSUER, EDGE, CLIENT_SECRET, REDIRECT, EMAIL, PASSWORD, HOW, METHOD, ALG } = process.env;
 const insecure = { [oauth.allowInsecureRequests]: true };
 
 // The authorization server, by both well-known documents.
@@ -19,8 +22,40 @@ const server = await discover("oidc");
 assert.deepEqual(await discover("oauth2"), server);
 assert.equal(server.issuer, ISSUER);
 
-const client = { client_id: CLIENT_ID };
-const auth = CLIENT_SECRET ? oauth.ClientSecretBasic(CLIENT_SECRET) : oauth.None();
+const metadata = { client_name: "Library", redirect_uris: [REDIRECT], token_endpoint_auth_method: METHOD };
+let pair;
+if (METHOD === "private_key_jwt") {
+  assert.ok(server.token_endpoint_auth_signing_alg_values_supported.includes(ALG));
+  pair = await oauth.generateKeyPair(ALG);
+  const { kty, crv, x, y, n, e } = await crypto.subtle.exportKey("jwk", pair.publicKey);
+  metadata.jwks = { keys: [{ kty, crv, x, y, n, e }] };
+}
+
+// A client that an administrator registered, one that registers itself, or one whose name is the URL of a document.
+let client = { client_id: process.env.CLIENT_ID };
+let documents;
+if (HOW === "register") {
+  client = await oauth.processDynamicClientRegistrationResponse(
+    await oauth.dynamicClientRegistrationRequest(server, metadata, insecure),
+  );
+  const shown = await fetch(client.registration_client_uri, {
+    headers: { authorization: `Bearer ${client.registration_access_token}` },
+  });
+  assert.deepEqual(await shown.json(), client);
+}
+if (HOW === "document") {
+  assert.equal(server.client_id_metadata_document_supported, true);
+  documents = createServer((_, response) => {
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ ...metadata, client_id: client.client_id }));
+  });
+  await new Promise((listening) => documents.listen(0, "127.0.0.1", listening));
+  client = { client_id: `http://127.0.0.1:${documents.address().port}/client.json` };
+}
+const CLIENT_ID = client.client_id;
+const secret = CLIENT_SECRET || client.client_secret;
+const auth = pair ? oauth.PrivateKeyJwt(pair.privateKey) : secret ? oauth.ClientSecretBasic(secret) : oauth.None();
+const confidential = Boolean(pair || secret);
 
 // A browser.
 const jar = new Map();
@@ -120,7 +155,7 @@ assert.equal(await call(second.access_token), 200);
 
 const introspect = async (token) =>
   oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, auth, token, insecure));
-if (CLIENT_SECRET) {
+if (confidential) {
   const active = await introspect(second.access_token);
   assert.equal(active.active, true);
   assert.equal(active.sub, sub);
@@ -197,8 +232,10 @@ if (passedOn) {
   assert.equal(await call(passedOn.access_token), 401);
 }
 await assert.rejects(refresh(second.refresh_token), { error: "invalid_grant" });
-if (CLIENT_SECRET) {
+if (confidential) {
   assert.deepEqual(await introspect(second.access_token), { active: false });
+}
+if (CLIENT_SECRET) {
   const own = await oauth.processClientCredentialsResponse(
     server,
     client,
@@ -208,4 +245,5 @@ if (CLIENT_SECRET) {
   await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, auth, own.access_token, insecure));
   assert.equal(await call(own.access_token), 401);
 }
+documents?.close();
 console.log("all good");

@@ -7,13 +7,19 @@
 //! | what was made of a stolen key, client or signing key dies too | `compromise` |
 //! | rotation with overlap, expiry; hostile keys, without a network read | `rotation`, `hostile` |
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
+//! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
+//! | another role, suspension, deactivation reach every key and token | `inherit` |
+//! | the end of a session reaches its access tokens | `sessions` |
+//! | five processes refresh one token at once, answers get lost | `race` |
 //! | path tricks | `paths` |
+//! | passkeys in Chromium | `passkeys` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
 //! | a panic of the Wasm lets nobody in | `panics` |
+//! | sign-up, invitation and reset, by mail from a real server | `people` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
 //!
@@ -30,6 +36,7 @@ mod support;
 
 mod compromise;
 mod connections;
+mod dpop;
 mod failure;
 mod feed;
 mod forged;
@@ -37,6 +44,7 @@ mod gateway;
 mod guide;
 mod harness;
 mod hostile;
+mod inherit;
 mod jwt;
 mod keys;
 mod logs;
@@ -44,7 +52,11 @@ mod oauth;
 mod oracle;
 mod panics;
 mod parity;
+mod passkeys;
 mod paths;
+mod people;
+mod race;
 mod revocation;
 mod rotation;
+mod sessions;
 mod signing_keys;

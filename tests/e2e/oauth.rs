@@ -13,16 +13,25 @@ const REDIRECT: &str = "http://127.0.0.1:53682/cb";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-0123456789";
 
 /// A public client on somebody's machine, and its person's browser.
-struct App<'a> {
+pub(crate) struct App<'a> {
     stack: &'a Stack,
     control: Anon,
-    client_id: String,
+    pub(crate) client_id: String,
     cookies: Vec<String>,
+    scope: String,
 }
 
 impl<'a> App<'a> {
-    /// `portcullis clients create --public`, and a sign-in.
+    /// `portcullis clients create --public`, and a sign-in of the first administrator.
     async fn start(stack: &'a Stack) -> Self {
+        let (email, password) = administrator(stack);
+        let mut app = Self::create(stack, "memory:read");
+        app.sign_in(&email, &password).await.expect(303);
+        app
+    }
+
+    /// A client that asks for these scopes; nobody is signed in.
+    pub(crate) fn create(stack: &'a Stack, scope: &str) -> Self {
         let args = [
             "--format",
             "json",
@@ -34,38 +43,56 @@ impl<'a> App<'a> {
             "--redirect-uri",
             "http://127.0.0.1/cb",
             "--scopes",
-            "memory:read,memory:write",
+            "memory:read,memory:write,admin",
         ];
         let created: Value =
             serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
         assert_eq!(created.get("client_secret"), None, "a public client has none");
-        let mut app = Self {
+        Self {
             stack,
             control: stack.anon_at_control(),
             client_id: created["client_id"].as_str().expect("an id").to_owned(),
             cookies: Vec::new(),
-        };
-        let page = app
+            scope: scope.to_owned(),
+        }
+    }
+
+    /// The same client in another browser.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self {
+            stack: self.stack,
+            control: self.stack.anon_at_control(),
+            client_id: self.client_id.clone(),
+            cookies: Vec::new(),
+            scope: self.scope.clone(),
+        }
+    }
+
+    /// The answer to a sign-in in this browser.
+    pub(crate) async fn sign_in(&mut self, email: &str, password: &str) -> Response {
+        let page = self
             .browse(Request::get("/login?return_to=%2Faccount"))
             .await
             .expect(200);
-        let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
-        let email = bootstrap
-            .get("admin_email")
-            .unwrap_or("admin@localhost")
-            .to_owned();
-        let password = bootstrap.get("admin_password").expect("a password").to_owned();
         let form = [
             ("csrf", &*hidden(&page, "csrf")),
             ("return_to", "/account"),
-            ("email", &email),
-            ("password", &password),
+            ("email", email),
+            ("password", password),
         ];
-        app.browse(post("/login", &form)).await.expect(303);
-        app
+        self.browse(post("/login", &form)).await
     }
 
-    async fn browse(&mut self, request: Request) -> Response {
+    /// A form of one of our own pages, with its token.
+    pub(crate) async fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        let shown = self.browse(Request::get(page)).await.expect(200);
+        let token = hidden(&shown, "csrf");
+        let mut form = vec![("csrf", token.as_str())];
+        form.extend_from_slice(fields);
+        self.browse(post(path, &form)).await
+    }
+
+    pub(crate) async fn browse(&mut self, request: Request) -> Response {
         let request = if self.cookies.is_empty() {
             request
         } else {
@@ -76,7 +103,9 @@ impl<'a> App<'a> {
             if name.eq_ignore_ascii_case("set-cookie") {
                 let pair = value.split(';').next().expect("a pair").to_owned();
                 let (name, secret) = pair.split_once('=').expect("a pair");
-                self.stack.secrets.saw(secret);
+                if !secret.is_empty() {
+                    self.stack.secrets.saw(secret);
+                }
                 let prefix = format!("{name}=");
                 self.cookies.retain(|cookie| !cookie.starts_with(&prefix));
                 self.cookies.push(pair);
@@ -86,13 +115,14 @@ impl<'a> App<'a> {
     }
 
     /// Through the consent page, if it comes, to the code.
-    async fn code(&mut self) -> String {
+    pub(crate) async fn code(&mut self) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(sha256(VERIFIER.as_bytes()));
         let target = format!(
-            "/authorize?response_type=code&client_id={}&redirect_uri={}&scope=openid+memory%3Aread&state=s&code_challenge={challenge}\
+            "/authorize?response_type=code&client_id={}&redirect_uri={}&scope=openid+{}&state=s&code_challenge={challenge}\
              &code_challenge_method=S256",
             self.client_id,
             REDIRECT.replace(':', "%3A").replace('/', "%2F"),
+            self.scope.replace(':', "%3A").replace(' ', "+"),
         );
         let mut answer = self.browse(Request::get(&target)).await;
         if answer.status == 200 {
@@ -124,7 +154,7 @@ impl<'a> App<'a> {
         self.control.send(post(path, &form)).await
     }
 
-    async fn exchange(&self, code: &str) -> Response {
+    pub(crate) async fn exchange(&self, code: &str) -> Response {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -134,13 +164,13 @@ impl<'a> App<'a> {
         self.post("/token", &fields).await
     }
 
-    async fn refresh(&self, token: &str) -> Response {
+    pub(crate) async fn refresh(&self, token: &str) -> Response {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
         self.post("/token", &fields).await
     }
 
     /// The access and the refresh token of an answer.
-    fn tokens(&self, answer: Response) -> (String, String) {
+    pub(crate) fn tokens(&self, answer: Response) -> (String, String) {
         let body = answer.expect(200).json();
         assert_eq!(body["token_type"], "Bearer");
         assert_eq!(body["expires_in"], 3600);
@@ -153,8 +183,16 @@ impl<'a> App<'a> {
     }
 }
 
+/// The address and the password of the first administrator.
+pub(crate) fn administrator(stack: &Stack) -> (String, String) {
+    let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
+    let email = bootstrap.get("admin_email").unwrap_or("admin@localhost");
+    let password = bootstrap.get("admin_password").expect("a password");
+    (email.to_owned(), password.to_owned())
+}
+
 /// `POST` of a form whose values may hold anything.
-fn post(path: &str, pairs: &[(&str, &str)]) -> Request {
+pub(crate) fn post(path: &str, pairs: &[(&str, &str)]) -> Request {
     let escape = |text: &str| {
         text.bytes()
             .map(|byte| match byte {
@@ -172,7 +210,7 @@ fn post(path: &str, pairs: &[(&str, &str)]) -> Request {
 }
 
 /// The value of a hidden field of a page.
-fn hidden(page: &Response, name: &str) -> String {
+pub(crate) fn hidden(page: &Response, name: &str) -> String {
     let text = page.text();
     let (_, rest) = text
         .split_once(&format!(r#"name="{name}" value=""#))
@@ -259,7 +297,6 @@ async fn a_client_s_own_token_dies_at_the_edge_when_it_is_revoked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oauth4webapi_is_content() {
     let stack = Stack::start().await;
-    let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
     for kind in ["--public", "--refresh-grace=30"] {
         let args = [
             "--format",
@@ -280,25 +317,47 @@ async fn oauth4webapi_is_content() {
         if !secret.is_empty() {
             stack.secrets.saw(secret);
         }
-        let root = e2e::files::root();
-        let done = tokio::process::Command::new(root.join("node_modules/.bin/node"))
-            .arg(root.join("tests/clients/oauth4webapi.mjs"))
-            .env("ISSUER", stack.control.url())
-            .env("EDGE", stack.edge_url())
-            .env("CLIENT_ID", created["client_id"].as_str().expect("an id"))
-            .env("CLIENT_SECRET", secret)
-            .env("REDIRECT", REDIRECT)
-            .env("EMAIL", bootstrap.get("admin_email").unwrap_or("admin@localhost"))
-            .env("PASSWORD", bootstrap.get("admin_password").expect("a password"))
-            .output()
-            .await
-            .expect("node runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(
-            done.status.success() && text(&done.stdout).ends_with("all good\n"),
-            "{kind}: {}{}",
-            text(&done.stdout),
-            text(&done.stderr)
-        );
+        let id = created["client_id"].as_str().expect("an id");
+        drive_library(&stack, &[("CLIENT_ID", id), ("CLIENT_SECRET", secret)]).await;
     }
+}
+
+/// The same library as a client that nobody registered: it registers itself, or has a document.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oauth4webapi_makes_itself_known() {
+    let stack = Stack::start().await;
+    for (how, method, algorithm) in [
+        ("register", "none", ""),
+        ("register", "client_secret_basic", ""),
+        ("register", "private_key_jwt", "RS256"),
+        ("document", "none", ""),
+        ("document", "private_key_jwt", "PS256"),
+        ("document", "private_key_jwt", "ES256"),
+        ("document", "private_key_jwt", "Ed25519"),
+    ] {
+        drive_library(&stack, &[("HOW", how), ("METHOD", method), ("ALG", algorithm)]).await;
+    }
+}
+
+async fn drive_library(stack: &Stack, variables: &[(&str, &str)]) {
+    let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
+    let root = e2e::files::root();
+    let done = tokio::process::Command::new(root.join("node_modules/.bin/node"))
+        .arg(root.join("tests/clients/oauth4webapi.mjs"))
+        .env("ISSUER", stack.control.url())
+        .env("EDGE", stack.edge_url())
+        .env("REDIRECT", REDIRECT)
+        .env("EMAIL", bootstrap.get("admin_email").unwrap_or("admin@localhost"))
+        .env("PASSWORD", bootstrap.get("admin_password").expect("a password"))
+        .envs(variables.iter().copied())
+        .output()
+        .await
+        .expect("node runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        done.status.success() && text(&done.stdout).ends_with("all good\n"),
+        "{variables:?}: {}{}",
+        text(&done.stdout),
+        text(&done.stderr)
+    );
 }

@@ -86,6 +86,13 @@ impl ControlPlane {
         &self.config.folder
     }
 
+    /// The URL of its database.
+    pub fn database_url(&self) -> String {
+        let file = self.config.folder.join("portcullis.db");
+        let own = || format!("sqlite://{}", file.display());
+        self.config.database_url.clone().unwrap_or_else(own)
+    }
+
     /// A command to be run like `portcullis <args>` in its folder.
     pub fn command(&self, args: &[&str]) -> io::Result<Command> {
         let mut command = Command::new(files::portcullis()?);

@@ -16,6 +16,7 @@
 
 mod callers;
 mod control_plane;
+mod dropper;
 pub mod files;
 pub mod http;
 mod link;
@@ -24,17 +25,20 @@ mod port;
 mod postgres;
 mod process;
 mod secrets;
+mod smtp;
 mod stack;
 pub mod wait;
 mod workerd;
 
 pub use callers::{Admin, Anon, Created, EdgeCaller};
 pub use control_plane::{Bootstrap, ControlPlane, ControlPlaneConfig};
+pub use dropper::Dropper;
 pub use http::{Connection, Request, Response};
 pub use link::{Link, Push};
 pub use origin::{Origin, Seen};
 pub use port::Port;
 pub use process::Process;
 pub use secrets::{Secrets, contains, files_below};
+pub use smtp::{Mail, MailServer};
 pub use stack::{Builder, Database, Stack, edge_vars};
 pub use workerd::{Workerd, WorkerdConfig};

@@ -44,7 +44,7 @@ pub(super) enum ClientsCommand {
         /// Where people may be sent after they have signed out, in full; may be given several times
         #[arg(long, value_name = "URI")]
         post_logout_redirect_uri: Vec<String>,
-        /// It proves who it is with a key of its own (private_key_jwt) instead of a secret: a file with its JWK Set
+        /// It proves who it is with a key of its own (`private_key_jwt`) instead of a secret: a file with its JWK Set
         #[arg(long, value_name = "FILE", conflicts_with_all = ["jwks_uri", "public"])]
         jwks: Option<PathBuf>,
         /// The same, with the https address of its JWK Set

@@ -1,12 +1,15 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration; the other `keys` commands call a running server over its API (I11); `key inspect` needs neither.
+//! the configuration; `members`, `invitations` and the other `keys` commands call a running server over its API (I11); `key inspect`
+//! needs neither.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
 mod client;
 mod inspect;
+mod invitations;
 mod keys;
 mod local;
+mod members;
 mod output;
 mod server;
 
@@ -64,12 +67,16 @@ enum Command {
     Migrate,
     /// API keys (over the server's API), and the server's own signing keys
     Keys(keys::KeysArgs),
+    /// Members of the organisation (over the server's API)
+    Members(members::MembersArgs),
     /// A single API key's text
     #[command(subcommand)]
     Key(KeyCommand),
     /// OAuth clients
     #[command(subcommand)]
     Clients(local::ClientsCommand),
+    /// Invitations into your organisation (over the server's API)
+    Invitations(invitations::InvitationsArgs),
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
@@ -152,12 +159,20 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             Some(command) => local::signing(load()?, command, format).await,
             None => keys::run(args, format).await,
         },
+        Command::Members(args) => members::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
+        Command::Invitations(args) => invitations::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
         Command::Config(ConfigCommand::Check) => {
-            let printed = load()?.redacted().map_err(anyhow::Error::from)?;
-            output::line(&printed);
+            let config = load()?;
+            output::line(&config.redacted().map_err(anyhow::Error::from)?);
+            if !config.has_mail() {
+                eprintln!(
+                    "note: no mail server is configured, so sign-up, invitations and password reset are off; \
+                     set mail.smtp_host and mail.from"
+                );
+            }
             Ok(())
         }
     }

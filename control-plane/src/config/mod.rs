@@ -5,9 +5,13 @@
 //! An unknown key, in the file or in the environment, is an error that names the nearest valid one (I12).
 //! What it does not: open anything that a value points to, except the configuration file itself.
 
+mod clients;
 mod device;
+mod factors;
 mod load;
+mod mail;
 mod names;
+mod rate_limits;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -19,8 +23,12 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
+pub use clients::{Clients, Fetch, admits};
 pub use device::Device;
+pub use factors::Factors;
 pub use load::{ConfigError, environment_variable, load};
+pub use mail::{Mail, SmtpTls};
+pub use rate_limits::{EffectiveRateLimits, RateLimits};
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -82,6 +90,18 @@ pub struct Config {
     pub sign_in: SignIn,
     /// Devices without a browser.
     pub device: Device,
+    /// Accounts that people make themselves.
+    pub sign_up: SignUp,
+    /// How mail is sent, and how much of it anybody may cause.
+    pub mail: Mail,
+    /// How often the endpoints of programs may be called.
+    pub rate_limits: RateLimits,
+    /// Second factors.
+    pub factors: Factors,
+    /// Apps that nobody registered here.
+    pub clients: Clients,
+    /// What our own look-ups may reach.
+    pub fetch: Fetch,
 }
 
 /// How log lines look.
@@ -174,6 +194,15 @@ pub struct SignIn {
     pub address_header: Option<String>,
 }
 
+/// Accounts that people make themselves.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignUp {
+    /// Whether anybody may make an account with an organisation of its own; without it no, in `dev` yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -204,6 +233,12 @@ impl Default for Config {
             sessions: Sessions::default(),
             sign_in: SignIn::default(),
             device: Device::default(),
+            sign_up: SignUp::default(),
+            mail: Mail::default(),
+            rate_limits: RateLimits::default(),
+            factors: Factors::default(),
+            clients: Clients::default(),
+            fetch: Fetch::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of loading, overriding and refusing.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use super::load::assemble;
 use super::names::{KEYS, Kind, variable};
@@ -117,7 +118,11 @@ fn values_that_make_no_sense_are_refused() {
         ("issuer = 'https://auth.example.com?x=1'", "query"),
         ("issuer = 'https://Auth.example.com'", "normal form"),
         ("issuer = 'https://auth.example.com:443'", "normal form"),
+        ("issuer = 'https://a.example/t1'", "must not have a path"),
+        ("issuer = 'https://a.example/t1/'", "must not have a path"),
         ("issuer = 'ftp://auth.example.com'", "https"),
+        ("[rate_limits]\nrequests_per_address = 0", "between 1"),
+        ("[rate_limits]\nfailures_per_client = 2000000", "between 1"),
         ("issuer = 'auth'", "absolute"),
         ("resource = 'https://a/#b'", "fragment"),
         ("brand = 'p_c'", "letters"),
@@ -136,6 +141,19 @@ fn values_that_make_no_sense_are_refused() {
         ("[tokens]\naccess_seconds = 0", "between 1"),
         ("[limits]\nrequest_seconds = 5", "receipt"),
         ("bootstrap_email = 'nobody'", "e-mail"),
+        ("[sign_up]\nenabled = true", "mail.smtp_host"),
+        ("[mail]\nsmtp_host = 'mail.example'", "sender"),
+        ("[mail]\nsmtp_host = 'mail.example'\nfrom = 'nobody'", "address"),
+        ("[mail]\nsmtp_user = 'u'", "smtp_host"),
+        (
+            "[mail]\nsmtp_host = 'mail.example'\nfrom = 'a@b.example'\nsmtp_tls = 'none'",
+            "loopback",
+        ),
+        (
+            "[mail]\nsmtp_host = 'mail.example'\nfrom = 'a@b.example'\nsmtp_user = 'u'",
+            "together",
+        ),
+        ("[mail]\nrequests_per_address = 0", "between 1"),
     ];
     for (file, expected) in cases {
         let message = refusal(file, &[]);
@@ -144,7 +162,7 @@ fn values_that_make_no_sense_are_refused() {
     for fine in [
         "issuer = 'http://[::1]:7070'",
         "issuer = 'http://localhost:7070'",
-        "issuer = 'https://a.example/t1'",
+        "issuer = 'https://a.example:8443'",
     ] {
         assert!(from(fine, &[]).is_ok(), "{fine}");
     }
@@ -154,6 +172,10 @@ fn values_that_make_no_sense_are_refused() {
 fn printing_redacts_every_secret() {
     let variables = [
         ("PORTCULLIS_MASTER_KEY", "bWFzdGVyLXNlY3JldA=="),
+        ("PORTCULLIS_MAIL_SMTP_HOST", "mail.example"),
+        ("PORTCULLIS_MAIL_FROM", "gate@example.com"),
+        ("PORTCULLIS_MAIL_SMTP_USER", "gate"),
+        ("PORTCULLIS_MAIL_SMTP_PASSWORD", "c0rrect"),
         (
             "PORTCULLIS_DATABASE_URL",
             "postgres://user:hunter2@db.example/portcullis",
@@ -162,7 +184,7 @@ fn printing_redacts_every_secret() {
     let config = from("", &variables).expect("valid");
     let printed = config.redacted().expect("TOML");
     let debugged = format!("{config:?}");
-    for secret in ["bWFzdGVyLXNlY3JldA==", "hunter2"] {
+    for secret in ["bWFzdGVyLXNlY3JldA==", "hunter2", "c0rrect"] {
         assert!(!printed.contains(secret), "{printed}");
         assert!(!debugged.contains(secret), "{debugged}");
     }
@@ -194,6 +216,40 @@ fn the_list_of_names_is_complete() {
             guesses_per_address: Some(1),
             ..Device::default()
         },
+        sign_up: SignUp { enabled: Some(true) },
+        mail: Mail {
+            smtp_host: Some("mail.example".into()),
+            smtp_port: Some(587),
+            smtp_user: Some("u".into()),
+            smtp_password: Some("p".into()),
+            from: Some("a@b".into()),
+            requests_per_account: Some(1),
+            requests_per_address: Some(1),
+            invitations_per_org: Some(1),
+            ..Mail::default()
+        },
+        rate_limits: RateLimits {
+            requests_per_address: Some(1),
+            requests_per_client: Some(1),
+            failures_per_client: Some(1),
+            failures_per_address: Some(1),
+        },
+        factors: Factors {
+            failures_per_account: Some(1),
+            failures_per_address: Some(1),
+            ..Factors::default()
+        },
+        clients: Clients {
+            registration: Some(true),
+            open_scopes: Some(vec!["a".into()]),
+            default_scopes: Some(vec!["a".into()]),
+            registrations_per_hour: NonZeroU32::new(1),
+            look_ups_per_hour: NonZeroU32::new(1),
+            ..Clients::default()
+        },
+        fetch: Fetch {
+            allow_loopback: Some(false),
+        },
         ..Config::default()
     };
     let table = toml::Table::try_from(&full).expect("TOML");
@@ -217,16 +273,27 @@ fn the_list_of_names_is_complete() {
             ("bootstrap_email", _) => "a@b",
             ("environments", _) => "live",
             ("log_format", _) => "text",
+            ("mail.smtp_tls", _) => "starttls",
+            ("sign_up.enabled", _) => "false",
+            ("mail.from", _) => "Gate <gate@example.com>",
             (_, Kind::Text) => "pc",
             ("limits.request_seconds", _) => "30",
             // No shorter than the idle limit.
             ("sessions.max_seconds", _) => "604800",
+            // Only in `dev`.
+            ("fetch.allow_loopback", _) => "false",
             (_, Kind::Integer) => "7",
             (_, Kind::Bool) => "true",
             (_, Kind::List) => "a,b",
             (_, Kind::Edges) => "hub=http://127.0.0.1:1",
         };
-        from("", &[(&variable(path), text)]).unwrap_or_else(|error| panic!("{path}: {error}"));
+        // What needs a mail server beside it has one.
+        let file = if path.starts_with("mail.smtp_") {
+            "[mail]\nsmtp_host = 'mail.example'\nfrom = 'a@b.example'\nsmtp_user = 'u'\nsmtp_password = 'p'"
+        } else {
+            ""
+        };
+        from(file, &[(&variable(path), text)]).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     resource(&config.resource)?;
     brand(&config.brand)?;
     edges(config)?;
+    super::clients::validate(config)?;
     let invalid = |key, problem: &str| {
         Err(ConfigError::Invalid {
             key,
@@ -58,6 +59,9 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     positive("limits.request_seconds", config.limits.request_seconds, 600)?;
     sign_in(config)?;
     super::device::check(config)?;
+    super::mail::validate(config)?;
+    super::rate_limits::validate_rate_limits(config)?;
+    factors(config)?;
     if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
         return invalid(
             "limits.request_seconds",
@@ -98,6 +102,22 @@ fn sign_in(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn factors(config: &Config) -> Result<(), ConfigError> {
+    let most = 1_000_000;
+    positive("factors.window_seconds", config.factors.window_seconds, 86_400)?;
+    positive("factors.recent_seconds", config.factors.recent_seconds, 86_400)?;
+    positive(
+        "factors.failures_per_account",
+        config.factor_failures_per_account(),
+        most,
+    )?;
+    positive(
+        "factors.failures_per_address",
+        config.factor_failures_per_address(),
+        most,
+    )
+}
+
 pub(super) fn positive(key: &'static str, value: u64, most: u64) -> Result<(), ConfigError> {
     if (1..=most).contains(&value) {
         return Ok(());
@@ -125,6 +145,11 @@ fn issuer(text: &str) -> Result<(), ConfigError> {
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(invalid(
             "must not have a query, a fragment or a user (RFC 8414 §2)",
+        ));
+    }
+    if url.path() != "/" {
+        return Err(invalid(
+            "must not have a path: cookies and pages need the root of a host, so give the control plane a host name of its own",
         ));
     }
     if text.ends_with('/') {

@@ -3,6 +3,7 @@
 //!
 //! What it does not log: paths, queries, bodies or headers. A secret may be in any of them; the route's pattern is logged.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -147,17 +148,23 @@ fn render(problem: &Problem, request_id: &str, response: Response) -> Response {
     Response::from_parts(parts, Body::from(body.to_string()))
 }
 
-/// RFC 6750 §3: no error code where no credential was sent.
+/// RFC 6750 §3: no error code where no credential was sent. RFC 9449 §7.1: under the scheme that the caller came with.
 fn challenge(problem: &Problem) -> Option<HeaderValue> {
-    let text = match problem.code {
-        Code::CredentialsMissing => "Bearer realm=\"portcullis\"".to_owned(),
-        Code::InvalidToken => "Bearer realm=\"portcullis\", error=\"invalid_token\"".to_owned(),
+    let scheme = if problem.dpop { "DPoP" } else { "Bearer" };
+    let mut text = format!("{scheme} realm=\"portcullis\"");
+    match problem.code {
+        Code::CredentialsMissing => {}
+        Code::InvalidToken => text.push_str(", error=\"invalid_token\""),
+        Code::InvalidDpopProof => text.push_str(", error=\"invalid_dpop_proof\""),
         Code::InsufficientScope => {
             let scope = problem.scope.as_deref().unwrap_or_default();
-            format!("Bearer realm=\"portcullis\", error=\"insufficient_scope\", scope=\"{scope}\"")
+            let _ = write!(text, ", error=\"insufficient_scope\", scope=\"{scope}\"");
         }
         _ => return None,
-    };
+    }
+    if problem.dpop {
+        let _ = write!(text, ", algs=\"{}\"", shared::dpop::ALGORITHMS.join(" "));
+    }
     HeaderValue::from_str(&text).ok()
 }
 

@@ -4,7 +4,10 @@
 
 pub mod address;
 pub mod auth;
+pub mod fetch;
 pub mod frame;
 pub mod health;
 pub mod json;
+pub mod limit;
+pub mod rate;
 pub mod time;

@@ -224,7 +224,7 @@ impl Draft {
 }
 
 /// Holds the calling credential until the commit: whoever revokes it waits for us, or we see that it is dead.
-pub(super) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -> Result<(), ApiError> {
+pub(crate) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -> Result<(), ApiError> {
     let Credential::ApiKey(key) = caller.credential;
     if tx.hold_key(key, now).await? {
         return Ok(());
@@ -236,7 +236,7 @@ pub(super) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -
 }
 
 /// The caller's membership must be the one that the request was judged by. Its row is held by `issue_time` or here.
-pub(super) async fn confirm_rights(tx: &mut Tx, caller: &Caller) -> Result<(), ApiError> {
+pub(crate) async fn confirm_rights(tx: &mut Tx, caller: &Caller) -> Result<(), ApiError> {
     let version = tx.hold_membership(caller.org, caller.user).await?;
     if version == Some(caller.membership_version) {
         return Ok(());

@@ -14,6 +14,7 @@ mod tests;
 
 pub use admin::create_admin;
 pub use issue::{Idempotency, Issued, NewKey, create};
+pub(crate) use issue::{confirm_rights, hold_caller};
 pub use revoke::{Reason, Revocation, revoke};
 pub use rotate::{Rotated, Rotation, rotate, rotate_itself};
 pub use rules::scopes as scopes_of;

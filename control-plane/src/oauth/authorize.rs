@@ -15,13 +15,15 @@ use shared::time::UnixMillis;
 use super::consent;
 use super::grants;
 use super::jar;
+use super::lookup;
 use super::opaque::{Kind, Opaque};
 use super::pushed;
 use super::redirect;
-use super::request::{self, AuthorizationRequest, ErrorCode, LOGIN_AFTER, Refusal};
+use super::request::{self, AuthorizationRequest, ErrorCode, LOGIN_AFTER, Refusal, Visitor};
 use super::scopes::Asked;
 use crate::app::App;
 use crate::audit::{self, Event};
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::orgs;
 use crate::pages::PageError;
@@ -46,6 +48,7 @@ pub(super) struct Prepared {
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    address: ClientAddress,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -54,7 +57,11 @@ pub async fn get(
         Ok(mark) => mark,
         Err(error) => return PageError::from(error).into_response(),
     };
-    let mut response = match authorize(&app, &id, &query, &headers, &mark.browser).await {
+    let visitor = Visitor {
+        browser: &mark.browser,
+        address,
+    };
+    let mut response = match authorize(&app, &id, &query, &headers, visitor).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
@@ -70,11 +77,11 @@ async fn authorize(
     id: &RequestId,
     query: &str,
     headers: &HeaderMap,
-    browser: &[u8; 32],
+    visitor: Visitor<'_>,
 ) -> Result<Response, PageError> {
-    let kept = jar::keep(app, query).await?;
+    let kept = jar::keep(app, query, visitor.address).await?;
     let query = kept.as_deref().unwrap_or(query);
-    let prepared = match prepare(app, query, headers, browser).await? {
+    let prepared = match prepare(app, query, headers, visitor).await? {
         Ok(prepared) => prepared,
         Err(response) => return Ok(response),
     };
@@ -84,9 +91,12 @@ async fn authorize(
         asked,
     } = &prepared;
     let mut tx = app.store.begin_read().await?;
-    let known = tx
-        .consent(session.org, session.user, request.recipient.client.id)
-        .await?;
+    let client = &request.recipient.client;
+    let known = if client.stored {
+        tx.consent(session.org, session.user, client.id).await?
+    } else {
+        None
+    };
     drop(tx);
     let agreed = known.is_some_and(|(scopes, identity)| {
         let identity = super::scopes::Identity::from_bits(identity);
@@ -111,11 +121,11 @@ pub(super) async fn prepare(
     app: &App,
     query: &str,
     headers: &HeaderMap,
-    browser: &[u8; 32],
+    visitor: Visitor<'_>,
 ) -> Result<Result<Prepared, Response>, PageError> {
     let session = sessions::current(app, headers).await?;
     // 1. The request.
-    let request = match request::read(app, query, browser).await {
+    let request = match request::read(app, query, visitor).await {
         Ok(request) => request,
         Err(Refusal::Page(error)) => return Err(error),
         Err(Refusal::Client {
@@ -217,6 +227,9 @@ pub(super) async fn answer(
     };
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
+    let actor = session.actor(Some(id));
+    let client = lookup::remember(&mut tx, app, &request.recipient.client, &actor, now).await?;
+    let terms = Terms { client, ..terms };
     let Some(dated) = grants::date(&mut tx, app, &terms, None, now).await? else {
         let code = ErrorCode::AccessDenied;
         return Ok(request.recipient.error(
@@ -238,7 +251,7 @@ pub(super) async fn answer(
     if just_agreed && tx.add_consent(&terms, now).await? {
         let event = Event {
             org: Some(session.org),
-            actor: &session.actor(Some(id)),
+            actor: &actor,
             action: "consent.give",
             target: terms.client.to_string(),
             detail: json!({ "scopes": asked.join(app.catalogue()), "user": session.user }),
@@ -254,6 +267,7 @@ pub(super) async fn answer(
         redirect_uri: request.recipient.redirect_uri.clone(),
         challenge: request.challenge.clone(),
         nonce: request.nonce.clone(),
+        bound_to: request.bound_to,
         created_at,
         expires_at: created_at.saturating_add(CODE_MS),
         used_at: None,

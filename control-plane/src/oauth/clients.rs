@@ -10,6 +10,7 @@ use shared::time::UnixMillis;
 use zeroize::Zeroizing;
 
 use super::redirect::{self, RedirectUriError};
+use super::registration::metadata::check_set;
 use crate::audit::{self, Actor, Event};
 use crate::random::{Random, RandomError};
 use crate::store::clients::{ApplicationType, AuthMethod, Client, ClientKind, Origin};
@@ -129,7 +130,9 @@ pub enum CreateError {
     #[error("a public client needs a redirect URI")]
     NoRedirectUri,
     /// Two sources of keys, or one that holds none.
-    #[error("keys are a JWK Set with at least one key, or the https address of one, not both")]
+    #[error(
+        "keys are a JWK Set of public keys for RS256, PS256, ES256 or Ed25519, or the https address of one, not both"
+    )]
     Keys,
     /// Too long a grace time.
     #[error("the grace time is 0 to {MAX_GRACE_SECONDS} seconds")]
@@ -211,7 +214,7 @@ pub async fn create(
 fn check_keys(new: &NewClient) -> Result<(), CreateError> {
     let right = match (&new.jwks, &new.jwks_uri) {
         (None, None) => true,
-        (Some(set), None) => set["keys"].as_array().is_some_and(|keys| !keys.is_empty()),
+        (Some(set), None) => check_set(set).is_ok(),
         (None, Some(uri)) => uri.starts_with("https://"),
         (Some(_), Some(_)) => false,
     };

@@ -14,10 +14,12 @@ use shared::scope::ScopeSet;
 
 use super::authorize::{self, Prepared};
 use super::form::Form;
+use super::lookup;
 use super::redirect;
-use super::request::ErrorCode;
+use super::request::{ErrorCode, Visitor};
 use super::scopes::{Asked, Identity, in_words};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
 use crate::sessions::{self, csrf};
@@ -26,8 +28,10 @@ use crate::sessions::{self, csrf};
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
     client: &'a str,
+    warning: Option<String>,
     place: String,
     email: &'a str,
+    org: &'a str,
     words: Vec<String>,
     csrf: String,
     query: &'a str,
@@ -44,11 +48,14 @@ pub(super) async fn page(app: &App, prepared: &Prepared, query: &str) -> Result<
     } = prepared;
     let mut tx = app.store.begin_read().await?;
     let profile = tx.profile(session.user).await?;
+    let org = tx.org_name(session.org).await?;
     let names = asked.names(app.catalogue());
     let page = ConsentPage {
         client: &request.recipient.client.name,
+        warning: lookup::warning(&request.recipient.client),
         place: redirect::place(&request.recipient.redirect_uri),
         email: profile.as_ref().map_or("", |(email, _)| email),
+        org: org.as_deref().unwrap_or_default(),
         words: words(&names),
         csrf: csrf::token(session),
         query,
@@ -84,16 +91,23 @@ pub(super) fn shown(form: &Form) -> Asked {
 pub async fn post(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    address: ClientAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match decide(&app, &id, &headers, &body).await {
+    match decide(&app, &id, &headers, &body, address).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
 
-async fn decide(app: &App, id: &RequestId, headers: &HeaderMap, body: &[u8]) -> Result<Response, PageError> {
+async fn decide(
+    app: &App,
+    id: &RequestId,
+    headers: &HeaderMap,
+    body: &[u8],
+    address: ClientAddress,
+) -> Result<Response, PageError> {
     // 1. Our own form, sent by a page of ours.
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -107,7 +121,11 @@ async fn decide(app: &App, id: &RequestId, headers: &HeaderMap, body: &[u8]) -> 
     // 2. The request it answers, and who is answering.
     let query = form.value("query").unwrap_or_default();
     let browser = sessions::mark(app, headers)?.browser;
-    let prepared = match authorize::prepare(app, query, headers, &browser).await? {
+    let visitor = Visitor {
+        browser: &browser,
+        address,
+    };
+    let prepared = match authorize::prepare(app, query, headers, visitor).await? {
         Ok(prepared) => prepared,
         Err(response) => return Ok(response),
     };

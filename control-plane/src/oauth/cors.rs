@@ -15,7 +15,7 @@ pub async fn open(request: Request, next: Next) -> Response {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("retry-after, www-authenticate, x-request-id"),
+        HeaderValue::from_static("dpop-nonce, retry-after, www-authenticate, x-request-id"),
     );
     response
 }
@@ -23,10 +23,10 @@ pub async fn open(request: Request, next: Next) -> Response {
 /// `OPTIONS`: what a script may send.
 pub async fn preflight() -> Response {
     let fixed = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, mcp-protocol-version, x-request-id",
+            "authorization, content-type, dpop, mcp-protocol-version, x-request-id",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, "7200"),
     ];

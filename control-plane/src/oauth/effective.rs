@@ -89,7 +89,7 @@ pub(super) async fn judge(
         .catalogue()
         .expand(orgs::rights(member.role, &app.policy.policy));
     Ok(Some(Effective {
-        scopes: stated.intersection(rights),
+        scopes: orgs::capped(stated, rights, app.catalogue()),
         grant: Some(grant),
     }))
 }

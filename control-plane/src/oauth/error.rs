@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::form::FormError;
+use crate::http::limit::TooMany;
 use crate::signing::SigningError;
 use crate::store::StoreError;
 
@@ -22,6 +23,8 @@ pub enum ErrorCode {
     ExpiredToken,
     /// RFC 6749 §5.2.
     InvalidClient,
+    /// RFC 9449 §5.
+    InvalidDpopProof,
     /// RFC 6749 §5.2.
     InvalidGrant,
     /// RFC 6749 §5.2.
@@ -38,6 +41,8 @@ pub enum ErrorCode {
     SlowDown,
     /// RFC 6749 §4.1.2.1, used here when the edge has not yet acknowledged what we need.
     TemporarilyUnavailable,
+    /// RFC 6585 §4 by its status; no specification gives OAuth a word of its own for it.
+    TooManyRequests,
     /// RFC 6749 §5.2.
     UnauthorizedClient,
     /// RFC 6749 §5.2.
@@ -56,6 +61,7 @@ impl ErrorCode {
             Self::AuthorizationPending => "authorization_pending",
             Self::ExpiredToken => "expired_token",
             Self::InvalidClient => "invalid_client",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRequest => "invalid_request",
             Self::InvalidRequestObject => "invalid_request_object",
@@ -63,7 +69,7 @@ impl ErrorCode {
             Self::InvalidTarget => "invalid_target",
             Self::ServerError => "server_error",
             Self::SlowDown => "slow_down",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::TemporarilyUnavailable | Self::TooManyRequests => "temporarily_unavailable",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
@@ -76,6 +82,7 @@ impl ErrorCode {
             Self::InvalidClient => StatusCode::UNAUTHORIZED,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -88,6 +95,8 @@ pub struct OAuthError {
     pub code: ErrorCode,
     /// What was wrong and what to do, in one sentence.
     pub description: String,
+    /// Seconds until another attempt makes sense.
+    pub retry_after: Option<u64>,
 }
 
 impl OAuthError {
@@ -96,6 +105,7 @@ impl OAuthError {
         Self {
             code,
             description: description.into(),
+            retry_after: (code == ErrorCode::TemporarilyUnavailable).then_some(1),
         }
     }
 
@@ -107,6 +117,16 @@ impl OAuthError {
     /// `invalid_client`.
     pub fn invalid_client(description: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidClient, description)
+    }
+}
+
+impl From<TooMany> for OAuthError {
+    fn from(too_many: TooMany) -> Self {
+        let description = "too many requests, or too many failures; wait as long as Retry-After says";
+        Self {
+            retry_after: Some(too_many.retry_after_seconds),
+            ..Self::new(ErrorCode::TooManyRequests, description)
+        }
     }
 }
 
@@ -158,16 +178,13 @@ impl IntoResponse for OAuthError {
             header::CACHE_CONTROL,
             header::HeaderValue::from_static("no-store"),
         );
-        match self.code {
-            // RFC 6749 §5.2: a client that tried the header must be told the scheme.
-            ErrorCode::InvalidClient => {
-                let basic = header::HeaderValue::from_static("Basic realm=\"portcullis\", charset=\"UTF-8\"");
-                headers.insert(header::WWW_AUTHENTICATE, basic);
-            }
-            ErrorCode::TemporarilyUnavailable => {
-                headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-            }
-            _ => {}
+        // RFC 6749 §5.2: a client that tried the header must be told the scheme.
+        if self.code == ErrorCode::InvalidClient {
+            let basic = header::HeaderValue::from_static("Basic realm=\"portcullis\", charset=\"UTF-8\"");
+            headers.insert(header::WWW_AUTHENTICATE, basic);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -1,6 +1,8 @@
 //! Grant `authorization_code` (RFC 6749 §4.1.3, RFC 7636): a code becomes a grant and its first pair of tokens, once.
 
+use shared::dpop::Proof;
 use shared::id::{GrantId, LIMIT};
+use shared::jwk::Thumbprint;
 use shared::time::UnixSeconds;
 
 use super::error::{ErrorCode, OAuthError};
@@ -8,10 +10,11 @@ use super::form::Form;
 use super::grants::{self, Reason};
 use super::opaque::{Kind, Opaque};
 use super::pair::{Draft, Granted};
-use super::pkce;
 use super::scopes::{Asked, Identity};
+use super::{dpop, pkce};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::orgs;
 use crate::revocation::{self, Wait};
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::clients::Client;
@@ -33,6 +36,7 @@ pub(super) async fn grant(
     app: &App,
     client: &Client,
     form: &Form,
+    proof: Option<&Proof>,
     actor: &Actor,
 ) -> Result<Granted, OAuthError> {
     let code = form
@@ -51,6 +55,7 @@ pub(super) async fn grant(
     }
     // Before anything else: whoever only saw a spent code must not be able to end the sign-in with it.
     confirm(app, form, &code, verifier)?;
+    dpop::confirm(code.bound_to, proof)?;
     if code.used_at.is_none() {
         // 2. The person, the client and the session are still there; the rows are locked.
         let dated = grants::date(&mut tx, app, &code.terms, Some(code.created_at.seconds()), now)
@@ -59,7 +64,7 @@ pub(super) async fn grant(
         // 3. Taken, by us alone.
         if tx.take_code(&digest, now).await? {
             let asked = Asked {
-                scopes: code.terms.scopes.intersection(dated.rights),
+                scopes: orgs::capped(code.terms.scopes, dated.rights, app.catalogue()),
                 identity: Identity::from_bits(code.terms.identity),
             };
             let first = First {
@@ -68,7 +73,12 @@ pub(super) async fn grant(
                 nonce: code.nonce.as_deref(),
                 code: Some(&code.digest),
             };
-            return issue(app, tx, client, first, dated.iat, actor).await;
+            let holder = Holder {
+                bound_to: dpop::of_grant(client, proof),
+                proof,
+                actor,
+            };
+            return issue(app, tx, client, first, dated.iat, holder).await;
         }
     }
     // Not taken: too late, or used before, perhaps a moment ago.
@@ -101,6 +111,15 @@ pub(super) struct First<'a> {
     pub(super) code: Option<&'a [u8; 32]>,
 }
 
+/// Who gets the tokens.
+#[derive(Clone, Copy)]
+pub(super) struct Holder<'a> {
+    /// The key that the grant is bound to.
+    pub(super) bound_to: Option<Thumbprint>,
+    pub(super) proof: Option<&'a Proof>,
+    pub(super) actor: &'a Actor,
+}
+
 /// Begins a grant, dated `iat`, and gives its first pair.
 pub(super) async fn issue(
     app: &App,
@@ -108,7 +127,7 @@ pub(super) async fn issue(
     client: &Client,
     first: First<'_>,
     iat: UnixSeconds,
-    actor: &Actor,
+    holder: Holder<'_>,
 ) -> Result<Granted, OAuthError> {
     let First { terms, asked, .. } = first;
     let now = app.clock.now();
@@ -123,6 +142,7 @@ pub(super) async fn issue(
         issued_at: iat,
         index,
         signing_key,
+        bound_to: holder.bound_to,
         idle_expires: expires.min(iat.saturating_add(app.config.tokens.refresh_idle_seconds)),
         expires,
         created_at: now,
@@ -147,7 +167,7 @@ pub(super) async fn issue(
     .await?;
     let event = Event {
         org: Some(grant.terms.org),
-        actor,
+        actor: holder.actor,
         action: "grant.create",
         target: grant.id.to_string(),
         detail: serde_json::json!({
@@ -165,8 +185,14 @@ pub(super) async fn issue(
         iat,
         index,
         signing_key,
+        bound_to: holder.proof.map(|proof| proof.key),
     };
-    let pair = draft.pair(app, &refresh)?;
+    let methods = match grants::session_of(&grant.terms) {
+        Some(sid) => tx.session_methods(sid, grant.terms.auth_time).await?,
+        None => None,
+    };
+    let pair = draft.pair(app, &refresh)?.with_methods(methods);
+    dpop::spend(&mut tx, holder.proof).await?;
     tx.commit().await?;
     // Outside the transaction: whoever gets no answer signs in again.
     Ok(pair.grant(&grant.terms, first.nonce, &key, iat)?)

@@ -13,23 +13,27 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::client_auth;
+use super::dpop;
 use super::effective;
 use super::error::OAuthError;
 use super::jws;
 use super::opaque::{Kind, Opaque};
 use super::scopes::{Asked, Identity};
 use crate::app::App;
+use crate::http::address::ClientAddress;
+use crate::http::limit::Limited;
 use crate::store::StoreError;
 use crate::store::clients::{Client, ClientKind};
 
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Limited(address): Limited,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match introspect(&app, query.as_deref(), &headers, &body).await {
+    match introspect(&app, address, query.as_deref(), &headers, &body).await {
         Ok(answer) => {
             let mut response = Json(answer).into_response();
             response
@@ -43,11 +47,12 @@ pub async fn post(
 
 async fn introspect(
     app: &App,
+    address: ClientAddress,
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Value, OAuthError> {
-    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+    let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     if client.kind != ClientKind::Confidential {
         // RFC 7662 §2.1: whoever asks must prove who they are, or tokens could be tried out here.
         return Err(OAuthError::invalid_client("client authentication is required"));
@@ -75,7 +80,7 @@ async fn access_token(app: &App, client: &Client, token: &str) -> Result<Option<
         "active": true,
         "scope": app.catalogue().join(effective.scopes),
         "client_id": claims.client_id,
-        "token_type": "Bearer",
+        "token_type": dpop::token_type(&claims),
         "exp": claims.exp,
         "iat": claims.iat,
         "sub": claims.sub,
@@ -84,8 +89,10 @@ async fn access_token(app: &App, client: &Client, token: &str) -> Result<Option<
         "jti": claims.jti,
         "org": claims.org,
     });
-    if let (Some(sid), Value::Object(members)) = (claims.sid, &mut answer) {
-        members.insert("sid".to_owned(), sid.into());
+    if let Value::Object(members) = &mut answer {
+        members.extend(claims.sid.map(|sid| ("sid".to_owned(), sid.into())));
+        // RFC 9449 §6.2: a resource that asks here checks the proof itself.
+        members.extend(claims.cnf.map(|cnf| ("cnf".to_owned(), cnf)));
     }
     Ok(Some(answer))
 }

@@ -11,8 +11,10 @@ use shared::time::UnixSeconds;
 use url::form_urlencoded::Serializer;
 
 use super::compact::{self, Compact};
+use super::lookup::{self, Asker};
 use super::{pushed, request};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::pages::PageError;
 use crate::store::clients::Client;
 
@@ -32,7 +34,11 @@ const MAX_KEYS: usize = 20;
 pub(super) struct Refused(pub(super) &'static str);
 
 /// Keeps the request of a query that is an object, and gives the query that asks for it; `None` if the query is none.
-pub(super) async fn keep(app: &App, query: &str) -> Result<Option<String>, PageError> {
+pub(super) async fn keep(
+    app: &App,
+    query: &str,
+    address: ClientAddress,
+) -> Result<Option<String>, PageError> {
     let (form, _) = request::parse(query)?;
     let Some(object) = form.value("request") else {
         return Ok(None);
@@ -44,24 +50,21 @@ pub(super) async fn keep(app: &App, query: &str) -> Result<Option<String>, PageE
              again.",
         )
     };
-    let mut tx = app.store.begin_read().await?;
-    let client = tx
-        .client_by_identifier(form.value("client_id").unwrap_or_default())
-        .await?;
-    drop(tx);
-    let client = client
-        .filter(|client| client.disabled_at.is_none() && !client.require_pushed_authorization_requests)
-        .filter(|_| form.value("request_uri").is_none())
-        .ok_or_else(refused)?;
-    let parameters = open(app, &client, object).map_err(|_| refused())?;
-    let uri = pushed::keep(app, &client.identifier, parameters)
+    let client = request::client(app, &form, Asker::Address(address)).await?;
+    if client.require_pushed_authorization_requests || form.value("request_uri").is_some() {
+        return Err(refused());
+    }
+    let parameters = open(app, &client, object).await.map_err(|_| refused())?;
+    let mut tx = app.store.begin().await?;
+    let uri = pushed::keep(&mut tx, app, &client.identifier, parameters)
         .await
         .map_err(PageError::internal)?;
+    tx.commit().await?;
     Ok(Some(pushed::query(&client.identifier, &uri)))
 }
 
 /// The parameters in a client's object, form-encoded.
-pub(super) fn open(app: &App, client: &Client, object: &str) -> Result<String, Refused> {
+pub(super) async fn open(app: &App, client: &Client, object: &str) -> Result<String, Refused> {
     // 1. A JWS of the right kind, signed with a key of this client.
     let jws = compact::read(object).ok_or(Refused(
         "the request object is not a compact JWS with one JSON object",
@@ -75,7 +78,10 @@ pub(super) fn open(app: &App, client: &Client, object: &str) -> Result<String, R
             "the request object's algorithm is refused: use RS256, PS256, ES256 or Ed25519",
         ));
     }
-    if !is_signed_by(client, &jws) {
+    let keys = lookup::keys(app, client)
+        .await
+        .map_err(|_| Refused("the client has no keys, or they could not be fetched"))?;
+    if !is_signed_by(&keys, &jws) {
         return Err(Refused(
             "no key that is registered for this client has signed the request object",
         ));
@@ -104,8 +110,8 @@ pub(super) fn open(app: &App, client: &Client, object: &str) -> Result<String, R
     Ok(parameters.finish())
 }
 
-fn is_signed_by(client: &Client, jws: &Compact<'_>) -> bool {
-    let set = client.jwks.as_ref().and_then(|set| set["keys"].as_array());
+fn is_signed_by(set: &Value, jws: &Compact<'_>) -> bool {
+    let set = set["keys"].as_array();
     let named = |key: &&Map<String, Value>| match &jws.kid {
         Some(kid) => key.get("kid").is_some_and(|name| name == kid.as_str()),
         None => true,

@@ -15,8 +15,10 @@ use axum::response::{IntoResponse as _, Response};
 use url::form_urlencoded::Serializer;
 
 use super::form::Form;
+use super::lookup::{self, Asker, LookupError};
 use super::{jws, redirect};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
 use crate::sessions::{self, Session, csrf};
@@ -71,11 +73,12 @@ impl Wish {
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    address: ClientAddress,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let query = query.unwrap_or_default();
-    let wish = read(&app, &query).await?;
+    let wish = read(&app, &query, address).await?;
     match sessions::current(&app, &headers).await? {
         Some(session) if wish.knows(&session) => {
             sessions::end_session(&app, &session, &id).await?;
@@ -92,6 +95,7 @@ pub async fn get(
 pub async fn post(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    address: ClientAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -102,7 +106,7 @@ pub async fn post(
         return PageError::bad_request("The form could not be read. Go back and try again.").into_response();
     };
     if let Some(query) = form.value("query") {
-        return match answer(&app, &id, &headers, &form, query).await {
+        return match answer(&app, &id, &headers, (&form, query), address).await {
             Ok(response) => response,
             Err(error) => error.into_response(),
         };
@@ -130,10 +134,10 @@ async fn answer(
     app: &App,
     id: &RequestId,
     headers: &HeaderMap,
-    form: &Form,
-    query: &str,
+    (form, query): (&Form, &str),
+    address: ClientAddress,
 ) -> Result<Response, PageError> {
-    let wish = read(app, query).await?;
+    let wish = read(app, query, address).await?;
     if !csrf::is_same_origin(&app.config, headers) {
         return Err(PageError::forged());
     }
@@ -148,7 +152,7 @@ async fn answer(
 }
 
 /// Reads a request. Nothing happens while it makes no sense.
-async fn read(app: &App, query: &str) -> Result<Wish, PageError> {
+async fn read(app: &App, query: &str, address: ClientAddress) -> Result<Wish, PageError> {
     let damaged =
         || PageError::bad_request("The link that led here is damaged. You have not been signed out by it.");
     let (form, repeated) = Form::from_query(query).map_err(|_| damaged())?;
@@ -168,7 +172,7 @@ async fn read(app: &App, query: &str) -> Result<Wish, PageError> {
         ));
     }
     let client = match named.or(hint.as_ref().map(|hint| hint.client.as_str())) {
-        Some(id) => client(app, id).await?,
+        Some(id) => client(app, id, address).await?,
         None => None,
     };
     let onward = match form.value("post_logout_redirect_uri") {
@@ -182,9 +186,13 @@ async fn read(app: &App, query: &str) -> Result<Wish, PageError> {
     })
 }
 
-async fn client(app: &App, id: &str) -> Result<Option<Client>, PageError> {
-    let mut tx = app.store.begin_read().await?;
-    let client = tx.client_by_identifier(id).await?;
+/// An app whose document cannot be read now has no name here, and no address to go back to.
+async fn client(app: &App, id: &str, address: ClientAddress) -> Result<Option<Client>, PageError> {
+    let client = match lookup::find(app, id, Asker::Address(address)).await {
+        Ok(client) => client,
+        Err(LookupError::Document(_)) => None,
+        Err(LookupError::Store(error)) => return Err(error.into()),
+    };
     Ok(client.filter(|client| client.disabled_at.is_none()))
 }
 

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::assertion;
 use super::scopes::Identity;
 use super::{jar, token};
 use crate::app::App;
@@ -19,8 +20,14 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         .into_iter()
         .chain(app.catalogue().all().iter().map(String::as_str))
         .collect();
-    let methods = ["client_secret_basic", "client_secret_post", "none"];
-    let secrets = ["client_secret_basic", "client_secret_post"];
+    let methods = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "none",
+    ];
+    let proofs = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let algorithms = assertion::ALGORITHMS;
     let grants = [
         "authorization_code",
         "refresh_token",
@@ -28,7 +35,7 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         token::DEVICE_CODE,
         token::TOKEN_EXCHANGE,
     ];
-    let document = json!({
+    let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
@@ -48,19 +55,27 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": secrets,
+        "introspection_endpoint_auth_methods_supported": proofs,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "client_id_metadata_document_supported": app.config.clients.metadata_documents,
+        "dpop_signing_alg_values_supported": shared::dpop::ALGORITHMS,
         // RFC 9207.
         "authorization_response_iss_parameter_supported": true,
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "name", "email"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "nonce", "sid", "name", "email"],
         "claims_parameter_supported": false,
         "request_parameter_supported": true,
         "request_object_signing_alg_values_supported": jar::ALGORITHMS,
         // Of other servers' objects; its default is true (OpenID Connect Discovery §3).
         "request_uri_parameter_supported": false,
     });
+    if app.config.registration_is_open() {
+        document["registration_endpoint"] = format!("{issuer}/register").into();
+    }
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "public, max-age=300"),

@@ -7,14 +7,18 @@
 //! | `/device_authorization`, `/device` | [`device`] | a device without a browser, and its person |
 //! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
 //! | `/revoke` | [`revoke`] | a token, and what came with it, ends at the edge too |
+//! | any of them, with a DPoP header | [`dpop`] | a token is bound to a key |
 //! | `/introspect`, `/userinfo` | [`introspect`], [`userinfo`], `effective` | what a token is worth; who is behind it |
 //! | `/logout` | [`logout`] | an app ends the session |
+//! | `/register` | [`registration`] | a client makes itself known, without costing a row |
 //! | `/.well-known/…` | [`metadata`], [`jwks`] | what is really there, and nothing else |
 //!
-//! A request to `/token` is read in order: [`form`] → [`client_auth`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
+//! A request to `/token` is read in order: [`form`] → [`client_auth`] → [`dpop`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
 //! one consent and all its tokens. Errors have the bodies of RFC 6749 ([`error`]), not those of `/v1`.
+//! [`lookup`] says which client a `client_id` names: registered, a document at a URL (`documents`), or sealed.
 //! What it does not: sign people in (`sessions` does), or accept access tokens for APIs (the edge does).
 
+pub mod assertion;
 pub mod authorize;
 pub mod client_auth;
 pub mod clients;
@@ -22,6 +26,8 @@ mod compact;
 pub mod consent;
 pub mod cors;
 pub mod device;
+mod documents;
+pub mod dpop;
 mod effective;
 pub mod error;
 mod exchange;
@@ -32,6 +38,7 @@ mod jar;
 pub mod jwks;
 pub mod jws;
 pub mod logout;
+pub mod lookup;
 pub mod metadata;
 pub mod opaque;
 mod pair;
@@ -40,6 +47,7 @@ mod pkce;
 mod pushed;
 pub mod redirect;
 mod refresh;
+pub mod registration;
 mod request;
 pub mod revoke;
 pub mod scopes;

@@ -9,13 +9,17 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::id::{SigningKeyId, StatusIndex};
+use shared::jwk::Thumbprint;
+use shared::scope::{Catalogue, ScopeSet};
 use shared::time::UnixSeconds;
 use shared::token::{Claims, Status, StatusReference};
 
+use super::dpop;
 use super::jws::{self, Type};
 use super::opaque::Opaque;
 use super::scopes::{Asked, Identity};
 use crate::app::App;
+use crate::orgs;
 use crate::signing::{SigningError, SigningKey};
 use crate::store::grants::Terms;
 
@@ -52,6 +56,9 @@ pub(super) struct Pair {
     scope: String,
     signing_key: u64,
     refresh_token: String,
+    /// For the id_token: how the person proved who they are.
+    #[serde(default)]
+    methods: Option<String>,
 }
 
 /// What the next token of a grant is made of.
@@ -63,6 +70,8 @@ pub(super) struct Draft<'a> {
     pub(super) iat: UnixSeconds,
     pub(super) index: StatusIndex,
     pub(super) signing_key: SigningKeyId,
+    /// The key of the proof that came with the request.
+    pub(super) bound_to: Option<Thumbprint>,
 }
 
 impl Draft<'_> {
@@ -85,13 +94,14 @@ impl Draft<'_> {
             status: Some(Status {
                 status_list: StatusReference::new(&app.config.issuer, self.index),
             }),
-            cnf: None,
+            cnf: dpop::cnf(self.bound_to),
         };
         Ok(Pair {
             claims,
             scope: self.asked.join(app.catalogue()),
             signing_key: self.signing_key.get(),
             refresh_token: refresh_token.expose().to_owned(),
+            methods: None,
         })
     }
 }
@@ -101,9 +111,36 @@ pub(super) fn jti(app: &App) -> Result<String, SigningError> {
 }
 
 impl Pair {
+    /// With the values of `amr`, as a session has them.
+    pub(super) fn with_methods(mut self, methods: Option<String>) -> Self {
+        self.methods = methods;
+        self
+    }
+
     /// Whether the access token is of use for at least as long as a clock may be wrong.
     pub(super) fn is_fresh(&self, now: UnixSeconds) -> bool {
         self.claims.exp > now.saturating_add(60)
+    }
+
+    /// The same with no more scopes than these: what a retry gets when its person lost rights meanwhile.
+    pub(super) fn under(mut self, rights: ScopeSet, catalogue: &Catalogue) -> Self {
+        let stated = catalogue.parse_known(self.claims.scope.split(' '));
+        let left = orgs::capped(stated, rights, catalogue);
+        if left != stated {
+            let identity = self
+                .scope
+                .split(' ')
+                .filter(|name| catalogue.parse([name]).is_err());
+            let names = identity.chain(catalogue.names(left)).collect::<Vec<_>>();
+            self.scope = names.join(" ");
+            self.claims.scope = catalogue.join(left);
+        }
+        self
+    }
+
+    /// Whether the access token is for whoever holds this key; without one, for its bearer.
+    pub(super) fn is_for(&self, key: Option<Thumbprint>) -> bool {
+        dpop::bound_to(&self.claims) == key
     }
 
     pub(super) fn signing_key(&self) -> Option<SigningKeyId> {
@@ -120,11 +157,18 @@ impl Pair {
     ) -> Result<Granted, SigningError> {
         let id_token = Identity::from_bits(terms.identity)
             .has_openid()
-            .then(|| jws::sign(Type::IdToken, &id_claims(&self.claims, terms, nonce), key))
+            .then(|| {
+                let mut claims = id_claims(&self.claims, terms, nonce);
+                // OpenID Connect Core §2, RFC 8176.
+                if let Some(methods) = &self.methods {
+                    claims.insert("amr".to_owned(), methods.split(' ').collect());
+                }
+                jws::sign(Type::IdToken, &claims, key)
+            })
             .transpose()?;
         Ok(Granted {
             access_token: jws::sign(Type::AccessToken, &self.claims, key)?,
-            token_type: "Bearer",
+            token_type: dpop::token_type(&self.claims),
             issued_token_type: None,
             // A pair that is new lives its whole life, whatever second it is by now; a retried one what is left of it.
             expires_in: self.claims.exp.0.saturating_sub(now.max(self.claims.iat).0),

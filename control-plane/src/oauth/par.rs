@@ -12,19 +12,23 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::error::{ErrorCode, OAuthError};
+use super::lookup::Asker;
 use super::pushed::{self, PUSHED_SECONDS};
 use super::request::{self, Refusal};
-use super::{client_auth, jar};
+use super::{client_auth, dpop, jar};
 use crate::app::App;
+use crate::http::address::ClientAddress;
+use crate::http::limit::Limited;
 
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Limited(address): Limited,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match push(&app, query.as_deref(), &headers, &body).await {
+    match push(&app, address, query.as_deref(), &headers, &body).await {
         Ok(answer) => {
             let mut response = (StatusCode::CREATED, Json(answer)).into_response();
             response
@@ -36,8 +40,14 @@ pub async fn post(
     }
 }
 
-async fn push(app: &App, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthError> {
-    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+async fn push(
+    app: &App,
+    address: ClientAddress,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Value, OAuthError> {
+    let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     if form.value("request_uri").is_some() {
         // RFC 9126 §2.1.
         return Err(OAuthError::invalid_request(
@@ -47,11 +57,29 @@ async fn push(app: &App, query: Option<&str>, headers: &HeaderMap, body: &[u8]) 
     let parameters = match form.value("request") {
         // RFC 9126 §3: then nothing else counts.
         Some(object) => jar::open(app, &client, object)
+            .await
             .map_err(|error| OAuthError::new(ErrorCode::InvalidRequestObject, error.0))?,
         None => request::parameters(&form, &client),
     };
-    request::check_pushed(app, &parameters).await.map_err(refused)?;
-    let uri = pushed::keep(app, &client.identifier, parameters).await?;
+    let mut parameters = parameters;
+    let asked = request::check_pushed(app, &parameters, Asker::Program)
+        .await
+        .map_err(refused)?;
+    // RFC 9449 §10.1: a proof here says what dpop_jkt would.
+    let proof = dpop::of_pushed_request(app, headers)?;
+    match (&proof, asked.bound_to) {
+        (Some(proof), Some(key)) if proof.key != key => {
+            return Err(OAuthError::invalid_request(
+                "dpop_jkt names another key than the DPoP proof's",
+            ));
+        }
+        (Some(proof), None) => request::bind(&mut parameters, &proof.key),
+        _ => {}
+    }
+    let mut tx = app.store.begin().await?;
+    let uri = pushed::keep(&mut tx, app, &client.identifier, parameters).await?;
+    dpop::spend(&mut tx, proof.as_ref()).await?;
+    tx.commit().await?;
     Ok(json!({ "request_uri": uri, "expires_in": PUSHED_SECONDS }))
 }
 

@@ -30,10 +30,14 @@ fn digest(uri: &str) -> [u8; 32] {
 }
 
 /// Keeps a request's parameters, form-encoded, and gives the `request_uri`.
-pub(super) async fn keep(app: &App, client: &str, parameters: String) -> Result<String, SigningError> {
+pub(super) async fn keep(
+    tx: &mut Tx,
+    app: &App,
+    client: &str,
+    parameters: String,
+) -> Result<String, SigningError> {
     let uri = format!("{PREFIX}{}", base64url(&app.random.bytes::<32>()?));
     let now = app.clock.now();
-    let mut tx = app.store.begin().await?;
     tx.insert_pushed_request(&PushedRequest {
         digest: digest(&uri),
         client: client.to_owned(),
@@ -42,7 +46,6 @@ pub(super) async fn keep(app: &App, client: &str, parameters: String) -> Result<
         expires_at: now.saturating_add(PUSHED_SECONDS * 1000),
     })
     .await?;
-    tx.commit().await?;
     Ok(uri)
 }
 

@@ -6,9 +6,13 @@
 //! | used, its successor is the head | the same successor again, from the sealed copy | for 24 h: the successor is replaced by a new one; then reuse |
 //! | anything older, or replaced | reuse: the grant ends | the same |
 //!
+//! A token that is of use to nobody but its client ([`dpop::constrains_refresh`]) stays what it is: its head is not rotated.
+//!
 //! A rotation leaves a row of its own; the audit trail has replacements and ends. The row of the grant is locked first, so
 //! of several at once one rotates and the others find the sealed answer.
 
+use shared::dpop::Proof;
+use shared::jwk::Thumbprint;
 use shared::time::{UnixMillis, UnixSeconds};
 use zeroize::Zeroizing;
 
@@ -18,9 +22,10 @@ use super::grants::{self, Reason};
 use super::opaque::{Kind, Opaque};
 use super::pair::{Draft, Granted, Pair};
 use super::scopes::{Asked, Identity};
-use super::seal;
+use super::{dpop, seal};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::orgs;
 use crate::revocation::{self, Wait};
 use crate::signing::SigningError;
 use crate::store::Tx;
@@ -45,6 +50,7 @@ pub(super) async fn grant(
     app: &App,
     client: &Client,
     form: &Form,
+    proof: Option<&Proof>,
     actor: &Actor,
 ) -> Result<Granted, OAuthError> {
     let text = form
@@ -60,6 +66,8 @@ pub(super) async fn grant(
     if grant.terms.client != client.id || grant.revoked_at.is_some() {
         return Err(refused());
     }
+    // Before anything else: whoever stole the token but not the key must not be able to end the sign-in with it.
+    dpop::confirm(grant.bound_to, proof)?;
     let asked = narrowed(app, form, &grant)?;
     // 2. The person, the client and the session are still there; the rows are locked, then the grant's.
     let dated = grants::date(&mut tx, app, &grant.terms, Some(grant.issued_at), now)
@@ -75,7 +83,7 @@ pub(super) async fn grant(
     let row = tx.refresh_token(&token.digest()).await?.ok_or_else(refused)?;
     let grant = tx.grant(row.grant).await?.ok_or_else(refused)?;
     let asked = Asked {
-        scopes: asked.scopes.intersection(dated.rights),
+        scopes: orgs::capped(asked.scopes, dated.rights, app.catalogue()),
         ..asked
     };
     let mut step = Step {
@@ -84,17 +92,22 @@ pub(super) async fn grant(
         grant: &grant,
         token: &token,
         row: &row,
+        proof,
         asked,
         iat: dated.iat,
         now,
     };
-    let pair = if tx.use_refresh_token(&row.digest, now).await? {
+    let stays = dpop::constrains_refresh(client, grant.bound_to) && row.is_head();
+    let pair = if stays {
+        step.next(&mut tx, &token).await?
+    } else if tx.use_refresh_token(&row.digest, now).await? {
         step.rotate(&mut tx).await?
     } else if row.used_at.is_some_and(|at| now.since(at) <= REPLACE_MS)
         && tx.successor_is_unused(&row.digest).await?
     {
         match step.kept() {
-            Some(pair) => pair,
+            // Sealed before a demotion, perhaps.
+            Some(pair) => pair.under(dated.rights, app.catalogue()),
             None => step.replace(&mut tx, actor).await?,
         }
     } else {
@@ -102,6 +115,7 @@ pub(super) async fn grant(
     };
     let signing_key = pair.signing_key().ok_or_else(refused)?;
     let key = app.keyring.key(&mut tx, signing_key).await?;
+    dpop::spend(&mut tx, proof).await?;
     tx.commit().await?;
     // 4. Sign, outside the transaction. A retry signs the same claims again.
     Ok(pair.grant(&grant.terms, None, &key, now.seconds())?)
@@ -136,6 +150,7 @@ struct Step<'a> {
     grant: &'a Grant,
     token: &'a Opaque,
     row: &'a RefreshToken,
+    proof: Option<&'a Proof>,
     asked: Asked,
     iat: UnixSeconds,
     now: UnixMillis,
@@ -150,17 +165,37 @@ impl Step<'_> {
         }
         let plain = seal::open(self.token, self.row.sealed.as_deref()?)?;
         let pair: Pair = serde_json::from_slice(&plain).ok()?;
-        pair.is_fresh(self.now.seconds()).then_some(pair)
+        let fits = pair.is_fresh(self.now.seconds()) && pair.is_for(self.key());
+        fits.then_some(pair)
     }
 
-    /// The next pair, sealed for a retry.
-    async fn rotate(&mut self, tx: &mut Tx) -> Result<Pair, OAuthError> {
+    /// The key of the proof: the access token is for whoever holds it.
+    fn key(&self) -> Option<Thumbprint> {
+        self.proof.map(|proof| proof.key)
+    }
+
+    /// The next pair, with this refresh token.
+    async fn next(&self, tx: &mut Tx, refresh_token: &Opaque) -> Result<Pair, OAuthError> {
         let app = self.app;
         let exp = self.iat.saturating_add(app.config.tokens.access_seconds);
         let (signing_key, index) = grants::index(tx, app, self.grant, exp, self.now)
             .await?
             .ok_or_else(refused)?;
-        let successor = Opaque::generate(Kind::Refresh, &app.random).map_err(SigningError::from)?;
+        let draft = Draft {
+            terms: &self.grant.terms,
+            client: &self.client.identifier,
+            asked: self.asked,
+            iat: self.iat,
+            index,
+            signing_key,
+            bound_to: self.key(),
+        };
+        Ok(draft.pair(app, refresh_token)?)
+    }
+
+    /// The next pair with a new refresh token, sealed for a retry.
+    async fn rotate(&mut self, tx: &mut Tx) -> Result<Pair, OAuthError> {
+        let successor = Opaque::generate(Kind::Refresh, &self.app.random).map_err(SigningError::from)?;
         tx.insert_refresh_token(&RefreshToken {
             digest: successor.digest(),
             grant: self.grant.id,
@@ -173,15 +208,7 @@ impl Step<'_> {
             sealed_until: None,
         })
         .await?;
-        let draft = Draft {
-            terms: &self.grant.terms,
-            client: &self.client.identifier,
-            asked: self.asked,
-            iat: self.iat,
-            index,
-            signing_key,
-        };
-        let pair = draft.pair(app, &successor)?;
+        let pair = self.next(tx, &successor).await?;
         let grace = self.client.refresh_grace_seconds;
         if grace > 0 {
             let plain = Zeroizing::new(serde_json::to_vec(&pair).map_err(|_| SigningError::Claims)?);

@@ -6,17 +6,20 @@
 use std::collections::BTreeSet;
 
 use axum::response::Response;
+use shared::jwk::Thumbprint;
 use shared::policy::same_resource;
 use shared::time::UnixSeconds;
 
 use super::error;
 use super::form::Form;
+use super::lookup::{self, Asker, LookupError};
 use super::pushed::{self, Opened};
 use super::scopes::{Asked, Identity};
 use super::{pkce, redirect};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::pages::PageError;
-use crate::store::clients::Client;
+use crate::store::clients::{Client, Origin};
 
 /// Ours: a sign-in after this moment is as new as the request asks for. Whoever sets it in a link of their own only waives
 /// what they asked for themselves; `auth_time` tells the truth in any case.
@@ -130,6 +133,8 @@ pub(super) struct AuthorizationRequest {
     pub(super) asked: Asked,
     pub(super) challenge: String,
     pub(super) nonce: Option<String>,
+    /// `dpop_jkt` (RFC 9449 §10): who may exchange the code.
+    pub(super) bound_to: Option<Thumbprint>,
     pub(super) prompt: Prompt,
     pub(super) max_age: Option<u64>,
     pub(super) login_hint: Option<String>,
@@ -165,18 +170,38 @@ pub(super) enum Refusal {
     },
 }
 
+impl From<LookupError> for PageError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Store(error) => error.into(),
+            LookupError::Document(why) => Self::bad_request(format!(
+                "The app that sent you here says who it is in a document that this server cannot use: {why}. Nothing was \
+                 done.",
+            )),
+        }
+    }
+}
+
 impl From<PageError> for Refusal {
     fn from(error: PageError) -> Self {
         Self::Page(error)
     }
 }
 
-/// Reads a query that this browser brought.
+/// The browser that brings a query, and where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visitor<'a> {
+    pub(super) browser: &'a [u8; 32],
+    pub(super) address: ClientAddress,
+}
+
+/// Reads a query that a browser brought.
 pub(super) async fn read(
     app: &App,
     query: &str,
-    browser: &[u8; 32],
+    visitor: Visitor<'_>,
 ) -> Result<AuthorizationRequest, Refusal> {
+    let asker = Asker::Address(visitor.address);
     let (form, repeated) = parse(query)?;
     let login_after = form
         .value(LOGIN_AFTER)
@@ -185,15 +210,15 @@ pub(super) async fn read(
     // RFC 9126 §4: of a request that was pushed, nothing that the browser brings counts but its name.
     if let Some(uri) = form.value("request_uri").filter(|uri| pushed::is_ours(uri)) {
         let client = form.value("client_id").unwrap_or_default();
-        let (opened, parameters) = pushed::open(app, client, uri, browser).await?;
-        let request = check_pushed(app, &parameters).await?;
+        let (opened, parameters) = pushed::open(app, client, uri, visitor.browser).await?;
+        let request = check_pushed(app, &parameters, asker).await?;
         return Ok(AuthorizationRequest {
             pushed: Some(opened),
             login_after,
             ..request
         });
     }
-    let request = check(app, &form, &repeated).await?;
+    let request = check(app, &form, &repeated, asker).await?;
     if request.recipient.client.require_pushed_authorization_requests {
         return Err(Refusal::Client {
             silent: request.prompt.none,
@@ -220,10 +245,20 @@ pub(super) fn parameters(form: &Form, client: &Client) -> String {
     parameters.finish()
 }
 
+/// Says in a request that is to be kept which key its code is bound to.
+pub(super) fn bind(parameters: &mut String, key: &Thumbprint) {
+    // Base64url needs no form encoding.
+    parameters.push_str(&format!("&dpop_jkt={key}"));
+}
+
 /// Checks a request that was pushed, when it comes and when it is opened.
-pub(super) async fn check_pushed(app: &App, parameters: &str) -> Result<AuthorizationRequest, Refusal> {
+pub(super) async fn check_pushed(
+    app: &App,
+    parameters: &str,
+    asker: Asker,
+) -> Result<AuthorizationRequest, Refusal> {
     let (form, repeated) = parse(parameters)?;
-    check(app, &form, &repeated).await
+    check(app, &form, &repeated, asker).await
 }
 
 /// The parameters of a query, and which came more than once.
@@ -242,9 +277,14 @@ pub(super) fn parse(query: &str) -> Result<(Form, BTreeSet<String>), PageError> 
     Ok((form, repeated))
 }
 
-async fn check(app: &App, form: &Form, repeated: &BTreeSet<String>) -> Result<AuthorizationRequest, Refusal> {
+async fn check(
+    app: &App,
+    form: &Form,
+    repeated: &BTreeSet<String>,
+    asker: Asker,
+) -> Result<AuthorizationRequest, Refusal> {
     // 1. The client and where it wants its answer: before this holds, nobody is sent anywhere.
-    let mut recipient = recipient(app, form).await?;
+    let mut recipient = recipient(app, form, asker).await?;
     let state = form.value("state").filter(|_| !repeated.contains("state"));
     recipient.state = state.filter(|state| state.len() <= MAX_STATE).map(str::to_owned);
     let prompt = form.value("prompt");
@@ -280,6 +320,13 @@ async fn check(app: &App, form: &Form, repeated: &BTreeSet<String>) -> Result<Au
     if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_NONCE) {
         return Err(invalid("nonce is too long"));
     }
+    let bound_to = match form.value("dpop_jkt") {
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| invalid("dpop_jkt is not the base64url of a SHA-256"))?,
+        ),
+        None => None,
+    };
     if form
         .value("resource")
         .is_some_and(|resource| !same_resource(resource, &app.config.resource))
@@ -312,6 +359,7 @@ async fn check(app: &App, form: &Form, repeated: &BTreeSet<String>) -> Result<Au
         asked,
         challenge: challenge.to_owned(),
         nonce,
+        bound_to,
         prompt,
         max_age,
         login_hint: form.value("login_hint").map(str::to_owned),
@@ -353,19 +401,22 @@ fn unsupported(form: &Form) -> Option<(ErrorCode, &'static str)> {
         })
 }
 
-async fn recipient(app: &App, form: &Form) -> Result<Recipient, PageError> {
+/// The client that a request names, or a page for whoever followed it.
+pub(super) async fn client(app: &App, form: &Form, asker: Asker) -> Result<Client, PageError> {
     let unknown = || {
         PageError::bad_request(
             "The app that sent you here is not known, or is switched off. Nothing was done. Ask whoever gave you the link.",
         )
     };
     let id = form.value("client_id").ok_or_else(unknown)?;
-    let mut tx = app.store.begin_read().await?;
-    let client = tx
-        .client_by_identifier(id)
+    lookup::find(app, id, asker)
         .await?
         .filter(|client| client.disabled_at.is_none())
-        .ok_or_else(unknown)?;
+        .ok_or_else(unknown)
+}
+
+async fn recipient(app: &App, form: &Form, asker: Asker) -> Result<Recipient, PageError> {
+    let client = client(app, form, asker).await?;
     let redirect_uri = match (form.value("redirect_uri"), client.redirect_uris.as_slice()) {
         (Some(asked), registered) if registered.iter().any(|uri| redirect::matches(uri, asked)) => {
             asked.to_owned()
@@ -385,18 +436,22 @@ async fn recipient(app: &App, form: &Form) -> Result<Recipient, PageError> {
     })
 }
 
-/// RFC 6749 §3.3: what is asked for, or the client's own scopes. Never more than the client may have.
+/// RFC 6749 §3.3: what is asked for, or the client's default. Never more than the client may have.
 pub(super) fn asked(app: &App, client: &Client, form: &Form) -> Option<Asked> {
     let Some(text) = form.value("scope") else {
         return Some(Asked {
-            scopes: client.scopes,
+            scopes: lookup::default_scopes(app, client),
             identity: Identity::default(),
         });
     };
     let asked = Asked::parse(text, app.catalogue())?;
-    app.catalogue()
-        .satisfies(client.scopes, asked.scopes)
-        .then_some(asked)
+    let cap = lookup::cap(app, client);
+    if client.origin != Origin::Registered {
+        // Clients that do not know us ask for all that metadata lists. They get less, and are told (RFC 6749 §3.3).
+        let scopes = asked.scopes.intersection(cap);
+        return Some(Asked { scopes, ..asked }).filter(|asked| !asked.is_empty());
+    }
+    app.catalogue().satisfies(cap, asked.scopes).then_some(asked)
 }
 
 fn read_prompt(text: &str) -> Option<Prompt> {

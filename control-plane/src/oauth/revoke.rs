@@ -24,7 +24,9 @@ use super::jws;
 use super::opaque::{Kind, Opaque};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
+use crate::http::limit::Limited;
 use crate::revocation::{self, Wait};
 use crate::store::StoreError;
 use crate::store::clients::Client;
@@ -32,12 +34,13 @@ use crate::store::clients::Client;
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Limited(address): Limited,
     Extension(request): Extension<RequestId>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match revoke(&app, query.as_deref(), &headers, &body, request).await {
+    match revoke(&app, address, query.as_deref(), &headers, &body, request).await {
         Ok(()) => {
             // No body and no Content-Type: clients that parse by type have nothing to parse.
             let mut response = StatusCode::OK.into_response();
@@ -52,12 +55,13 @@ pub async fn post(
 
 async fn revoke(
     app: &App,
+    address: ClientAddress,
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
     request: RequestId,
 ) -> Result<(), OAuthError> {
-    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+    let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     let token = form
         .value("token")
         .ok_or_else(|| OAuthError::invalid_request("token is missing"))?;

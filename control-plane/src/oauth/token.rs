@@ -11,6 +11,7 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
+use shared::dpop::Proof;
 use shared::policy::same_resource;
 use shared::scope::ScopeSet;
 use shared::token::{Claims, Status, StatusReference};
@@ -19,9 +20,11 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{client_auth, device, exchange, refresh, token_exchange};
+use super::{client_auth, device, dpop, exchange, refresh, token_exchange};
 use crate::app::App;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
+use crate::http::limit::Limited;
 use crate::signing::{self, Purpose};
 use crate::store::clients::{Client, ClientKind};
 use crate::store::orgs::IssueSubjects;
@@ -35,12 +38,13 @@ pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Limited(address): Limited,
     Extension(request): Extension<RequestId>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let outcome = grant(&app, query.as_deref(), &headers, &body, request).await;
+    let outcome = grant(&app, address, query.as_deref(), &headers, &body, request).await;
     let result = outcome
         .as_ref()
         .map_or_else(|error| error.code.as_str(), |_| "granted");
@@ -53,19 +57,22 @@ pub async fn post(
 
 async fn grant(
     app: &App,
+    address: ClientAddress,
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
     request: RequestId,
 ) -> Result<Granted, OAuthError> {
-    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+    let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     let actor = client_auth::actor(&client, request);
+    let proof = dpop::of_token_request(app, &client, headers)?;
+    let proof = proof.as_ref();
     match form.value("grant_type") {
-        Some("client_credentials") => client_credentials(app, &client, &form).await,
-        Some("authorization_code") => exchange::grant(app, &client, &form, &actor).await,
-        Some("refresh_token") => refresh::grant(app, &client, &form, &actor).await,
-        Some(TOKEN_EXCHANGE) => token_exchange::grant(app, &client, &form).await,
-        Some(DEVICE_CODE) => device::grant(app, &client, &form, &actor).await,
+        Some("client_credentials") => client_credentials(app, &client, &form, proof).await,
+        Some("authorization_code") => exchange::grant(app, &client, &form, proof, &actor).await,
+        Some("refresh_token") => refresh::grant(app, &client, &form, proof, &actor).await,
+        Some(TOKEN_EXCHANGE) => token_exchange::grant(app, &client, &form, proof).await,
+        Some(DEVICE_CODE) => device::grant(app, &client, &form, proof, &actor).await,
         Some(_) => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
             "this server does not know this grant_type; its metadata lists those that it knows",
@@ -85,7 +92,12 @@ pub(super) fn confirm_resource(app: &App, form: &Form) -> Result<(), OAuthError>
     }
 }
 
-async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<Granted, OAuthError> {
+async fn client_credentials(
+    app: &App,
+    client: &Client,
+    form: &Form,
+    proof: Option<&Proof>,
+) -> Result<Granted, OAuthError> {
     if client.kind == ClientKind::Public {
         return Err(OAuthError::new(
             ErrorCode::UnauthorizedClient,
@@ -122,6 +134,7 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
     let (signing_key, index) =
         signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
     let signer = app.keyring.key(&mut tx, signing_key).await?;
+    dpop::spend(&mut tx, proof).await?;
     tx.commit().await.map_err(OAuthError::from)?;
     // 3. Sign, outside the transaction: an index without a token harms nobody.
     let scope = app.catalogue().join(scopes);
@@ -141,12 +154,12 @@ async fn client_credentials(app: &App, client: &Client, form: &Form) -> Result<G
         status: Some(Status {
             status_list: StatusReference::new(&app.config.issuer, index),
         }),
-        cnf: None,
+        cnf: dpop::cnf(proof.map(|proof| proof.key)),
     };
     let access_token = jws::sign(Type::AccessToken, &claims, &signer)?;
     Ok(Granted {
         access_token,
-        token_type: "Bearer",
+        token_type: dpop::token_type(&claims),
         issued_token_type: None,
         expires_in: exp.0.saturating_sub(iat.0),
         refresh_token: None,

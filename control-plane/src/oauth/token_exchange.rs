@@ -8,6 +8,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use shared::dpop::Proof;
 use shared::id::StatusIndex;
 use shared::policy::same_resource;
 use shared::scope::ScopeSet;
@@ -18,7 +19,7 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{compact, effective, grants};
+use super::{compact, dpop, effective, grants, lookup};
 use crate::app::App;
 use crate::signing::{SigningError, SigningKey};
 use crate::store::Tx;
@@ -33,7 +34,7 @@ const MAX_ACTORS: usize = 4;
 /// §2.2.2: one code for every token that is invalid or not acceptable, and one sentence, so that nothing can be tried out.
 fn refused() -> OAuthError {
     OAuthError::invalid_request(
-        "the subject_token or the actor_token does not count here, is bound to a key, or may not be exchanged by this client",
+        "the subject_token or the actor_token does not count here, is bound to a key that you did not prove to hold, or may not be exchanged by this client",
     )
 }
 
@@ -54,6 +55,23 @@ struct Presented {
     index: StatusIndex,
 }
 
+/// Who presents tokens, with the proof of its key.
+#[derive(Clone, Copy)]
+struct Holder<'a> {
+    client: &'a Client,
+    proof: Option<&'a Proof>,
+}
+
+impl Holder<'_> {
+    /// A token that is bound to a key counts beside a proof by that key only.
+    fn holds(&self, claims: &Claims) -> bool {
+        match (&claims.cnf, dpop::bound_to(claims)) {
+            (None, _) => true,
+            (Some(_), bound_to) => bound_to.is_some() && bound_to == self.proof.map(|proof| proof.key),
+        }
+    }
+}
+
 /// The claims of the new token.
 #[derive(Serialize)]
 struct Exchanged {
@@ -65,7 +83,12 @@ struct Exchanged {
 }
 
 /// Exchanges a token.
-pub(super) async fn grant(app: &App, client: &Client, form: &Form) -> Result<Granted, OAuthError> {
+pub(super) async fn grant(
+    app: &App,
+    client: &Client,
+    form: &Form,
+    proof: Option<&Proof>,
+) -> Result<Granted, OAuthError> {
     // 1. A client that can prove who it is, and a request for what there is.
     if client.kind == ClientKind::Public {
         return Err(OAuthError::new(
@@ -77,12 +100,13 @@ pub(super) async fn grant(app: &App, client: &Client, form: &Form) -> Result<Gra
     // 2. The tokens, alive by the same questions as /introspect asks.
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    let subject = present(app, &mut tx, client, form.value("subject_token"))
+    let holder = Holder { client, proof };
+    let subject = present(app, &mut tx, holder, form.value("subject_token"))
         .await?
         .ok_or_else(refused)?;
     let actor = match form.value("actor_token") {
         Some(token) => {
-            let actor = present(app, &mut tx, client, Some(token)).await?;
+            let actor = present(app, &mut tx, holder, Some(token)).await?;
             // Whoever holds somebody else's token is not them.
             let own = actor.filter(|actor| actor.claims.client_id == client.identifier);
             Some(own.ok_or_else(refused)?)
@@ -105,6 +129,7 @@ pub(super) async fn grant(app: &App, client: &Client, form: &Form) -> Result<Gra
     tx.note_exchange(subject.index, &first_client(&subject), exp)
         .await?;
     let key = signer(app, &mut tx, &subject).await?;
+    dpop::spend(&mut tx, proof).await?;
     tx.commit().await?;
     // 5. Sign, outside the transaction.
     let scope = app.catalogue().join(scopes);
@@ -116,16 +141,17 @@ pub(super) async fn grant(app: &App, client: &Client, form: &Form) -> Result<Gra
         iat,
         nbf: None,
         jti: pair::jti(app)?,
-        cnf: None,
+        cnf: dpop::cnf(proof.map(|proof| proof.key)),
         ..subject.claims
     };
+    let token_type = dpop::token_type(&claims);
     let access_token = match jws::sign(Type::AccessToken, &Exchanged { claims, act }, &key) {
         Err(SigningError::NoPrivateHalf(_)) => return Err(replaced()),
         signed => signed?,
     };
     Ok(Granted {
         access_token,
-        token_type: "Bearer",
+        token_type,
         issued_token_type: Some(ACCESS_TOKEN),
         expires_in: exp.0.saturating_sub(iat.0),
         refresh_token: None,
@@ -167,7 +193,7 @@ fn check_parameters(app: &App, form: &Form) -> Result<(), OAuthError> {
 async fn present(
     app: &App,
     tx: &mut Tx,
-    client: &Client,
+    holder: Holder<'_>,
     token: Option<&str>,
 ) -> Result<Option<Presented>, OAuthError> {
     let Some((claims, parsed)) = token.and_then(|text| jws::read_ours(app, text).zip(compact::read(text)))
@@ -178,7 +204,7 @@ async fn present(
         .aud
         .iter()
         .any(|audience| same_resource(audience, &app.config.resource));
-    if !ours || claims.cnf.is_some() || claims.org.is_none() || claims.org != client.org {
+    if !ours || !holder.holds(&claims) || claims.org.is_none() || claims.org != holder.client.org {
         return Ok(None);
     }
     let now = app.clock.now().seconds();
@@ -227,9 +253,10 @@ fn act(client: &Client, subject: &Presented, actor: Option<&Presented>) -> Resul
 /// What is asked for, or all that both have; `admin` of one gives what the other has.
 fn scopes(app: &App, client: &Client, form: &Form, subject: ScopeSet) -> Result<ScopeSet, OAuthError> {
     let catalogue = app.catalogue();
+    let cap = lookup::cap(app, client);
     let both = subject
-        .intersection(catalogue.expand(client.scopes))
-        .union(client.scopes.intersection(catalogue.expand(subject)));
+        .intersection(catalogue.expand(cap))
+        .union(cap.intersection(catalogue.expand(subject)));
     let invalid = |why: &str| Err(OAuthError::new(ErrorCode::InvalidScope, why));
     let Some(text) = form.value("scope") else {
         if both.is_empty() {

@@ -4,21 +4,28 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
 use super::scopes::Identity;
-use super::{effective, jws};
+use super::{dpop, effective};
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::auth::bearer;
 
 /// The endpoint.
-pub async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn get(
+    State(app): State<Arc<App>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let invalid = || ApiError::new(Code::InvalidToken, "this access token does not count here");
     // 1. The token: ours, alive, of a person who agreed to `openid`.
-    let claims = jws::read_ours(&app, bearer(&headers)?).ok_or_else(invalid)?;
+    let (claims, proof) = dpop::access_token(&app, method.as_str(), "/userinfo", &headers)?;
+    let invalid = || match proof {
+        Some(_) => invalid().under_dpop(),
+        None => invalid(),
+    };
     let mut tx = app.store.begin_read().await?;
     let judged = effective::judge(&mut tx, &app, &claims, app.clock.now().seconds()).await?;
     let terms = judged
@@ -50,6 +57,8 @@ pub async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Resp
             answer.insert("email".to_owned(), email.into());
         }
     }
+    drop(tx);
+    dpop::spend_alone(&app, proof.as_ref()).await?;
     let mut response = Json(Value::Object(answer)).into_response();
     response
         .headers_mut()

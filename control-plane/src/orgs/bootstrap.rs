@@ -20,7 +20,7 @@ use shared::key::{self, Environment, PlainKey, Statement};
 use shared::scope::{ADMIN, ScopeSet};
 use shared::time::UnixMillis;
 
-use super::password;
+use super::{SHORT_IDS, password};
 use crate::app::load_policy;
 use crate::audit::{self, Actor, Event};
 use crate::clock::Clock;
@@ -32,8 +32,6 @@ use crate::store::keys::ApiKey;
 use crate::store::orgs::{IssueSubjects, NewUser, Role};
 use crate::store::{Store, Tx};
 
-/// Ids that travel inside keys are drawn below this, to keep keys short.
-const SHORT_IDS: u64 = 1 << 32;
 /// No 0/O, 1/l/I: a password may have to be typed. A power of two, so every character is worth five bits.
 const PASSWORD_ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const PASSWORD_LENGTH: usize = 26;

@@ -1,14 +1,17 @@
 //! Organisations, users, memberships, workspaces: as much as owning API keys needs, and the first start.
 //!
-//! What is not here: administration over the API, invitations, sign-in.
+//! What is not here: what administrators do to members (`members`), sign-up and invitations (`people`), sign-in.
 
 pub mod bootstrap;
 pub mod password;
 
 use shared::policy::Policy;
-use shared::scope::ScopeSet;
+use shared::scope::{Catalogue, ScopeSet};
 
 use crate::store::orgs::Role;
+
+/// Ids that travel inside keys are drawn below this, to keep keys short.
+pub(crate) const SHORT_IDS: u64 = 1 << 32;
 
 /// The most that a member's credentials may do, whatever they state: the ceiling of a role.
 ///
@@ -26,6 +29,17 @@ pub fn rights(role: Role, policy: &Policy) -> ScopeSet {
         Role::Owner | Role::Admin => ScopeSet::ALL,
         Role::Member => preset("read-write"),
         Role::Viewer => preset("read"),
+    }
+}
+
+/// What is left of scopes under a ceiling, the hierarchy expanded on both sides first. What fits keeps its names: `admin` under
+/// everything stays `admin`, and under a member's rights becomes those.
+pub fn capped(scopes: ScopeSet, ceiling: ScopeSet, catalogue: &Catalogue) -> ScopeSet {
+    let ceiling = catalogue.expand(ceiling);
+    if ceiling.contains(scopes) {
+        scopes
+    } else {
+        catalogue.expand(scopes).intersection(ceiling)
     }
 }
 
@@ -48,5 +62,22 @@ mod tests {
             ..policy.clone()
         };
         assert_eq!(rights(Role::Member, &bare), ScopeSet::EMPTY);
+    }
+
+    #[test]
+    fn what_is_left_under_a_ceiling() {
+        let policy = Policy::demo("https://api.example", "https://auth.example");
+        let set = |names: &[&str]| policy.scopes.parse(names).expect("known");
+        let left = |names: &[&str], role| {
+            let capped = capped(set(names), rights(role, &policy), &policy.scopes);
+            policy.scopes.join(capped)
+        };
+        assert_eq!(left(&["admin"], Role::Owner), "admin", "as it was named");
+        assert_eq!(left(&["admin"], Role::Viewer), "memory:read");
+        assert_eq!(
+            left(&["memory:read", "vault:manage"], Role::Member),
+            "memory:read"
+        );
+        assert_eq!(left(&["vault:manage"], Role::Viewer), "");
     }
 }

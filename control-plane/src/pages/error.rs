@@ -86,6 +86,22 @@ impl PageError {
         error
     }
 
+    /// Too much mail. The sentence is the same whether or not any was sent.
+    pub fn too_many_mails(retry_after: u64) -> Self {
+        let minutes = retry_after.div_ceil(60);
+        let unit = if minutes == 1 { "minute" } else { "minutes" };
+        let mut error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many requests",
+            format!(
+                "Mail was asked for too often. Look for the last one, or wait {minutes} {unit} and try again."
+            ),
+        );
+        error.0.retry_after = Some(retry_after);
+        error
+    }
+
     /// Something that is our fault. The cause is logged once, with the request id, and not shown.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
         let mut error = Self::new(

@@ -1,6 +1,7 @@
 //! HTML: the layout that every page shares, its one stylesheet, the headers that protect it, and errors as pages.
 //!
-//! Pages need no JavaScript and may not have any: the policy names no script source. Values are escaped by askama, whose
+//! Pages need no JavaScript and may not have any: the policy names no script source. The exception is passkeys, which
+//! browsers give to scripts only: pages that offer them name our own origin, where there is one small script. Values are escaped by askama, whose
 //! templates are in `templates/`. What it does not: know any feature; each has its own page types.
 
 mod error;
@@ -14,14 +15,23 @@ pub use error::{PageError, PageProblem, render_error};
 pub use moment::Moment;
 
 const STYLESHEET: &str = include_str!("../../assets/portcullis.css");
+const ICON: &str = include_str!("../../assets/portcullis.svg");
 /// Of the stylesheet: a new text has a new address, so browsers may keep each for good.
 const STYLESHEET_MARK: u64 = fnv1a(STYLESHEET.as_bytes());
+
+const SCRIPT: &str = include_str!("../../assets/passkeys.js");
+const SCRIPT_MARK: u64 = fnv1a(SCRIPT.as_bytes());
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 /// Chromium applies `form-action` to the redirects after a form as well, and these lead to a client's own address.
 const POLICY_LEADING_ELSEWHERE: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const POLICY_WITH_SCRIPT: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+                                  base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const POLICY_WITH_SCRIPT_LEADING_ELSEWHERE: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+                                                    img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// A page whose forms stay here.
 pub fn html(status: StatusCode, page: &impl Template) -> Response {
@@ -31,6 +41,16 @@ pub fn html(status: StatusCode, page: &impl Template) -> Response {
 /// A page whose form may end at a client's redirect address: sign-in, consent.
 pub fn html_leading_elsewhere(status: StatusCode, page: &impl Template) -> Response {
     with_policy(status, page, POLICY_LEADING_ELSEWHERE)
+}
+
+/// Like [`html`], for a page that asks for passkeys.
+pub fn html_with_script(status: StatusCode, page: &impl Template) -> Response {
+    with_policy(status, page, POLICY_WITH_SCRIPT)
+}
+
+/// Like [`html_leading_elsewhere`], for a page that asks for passkeys.
+pub fn html_with_script_leading_elsewhere(status: StatusCode, page: &impl Template) -> Response {
+    with_policy(status, page, POLICY_WITH_SCRIPT_LEADING_ELSEWHERE)
 }
 
 fn with_policy(status: StatusCode, page: &impl Template, policy: &'static str) -> Response {
@@ -71,6 +91,27 @@ pub fn protect(headers: &mut HeaderMap) {
     }
 }
 
+/// For a page whose address holds a secret: nobody it leads to learns its address. Its forms are sent without an origin,
+/// which `sessions::csrf` knows.
+pub fn hide_address(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}
+
+/// `GET /favicon.ico`: browsers ask for it whatever a page says.
+pub async fn icon() -> Response {
+    let fixed = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CACHE_CONTROL, "public, max-age=86400"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
+    ];
+    (fixed, ICON).into_response()
+}
+
 /// The path of the stylesheet.
 pub fn stylesheet_path() -> String {
     format!("/assets/portcullis.{STYLESHEET_MARK:016x}.css")
@@ -84,6 +125,21 @@ pub async fn stylesheet() -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (fixed, STYLESHEET).into_response()
+}
+
+/// The path of the script.
+pub fn script_path() -> String {
+    format!("/assets/passkeys.{SCRIPT_MARK:016x}.js")
+}
+
+/// `GET` [`script_path`].
+pub async fn script() -> Response {
+    let fixed = [
+        (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (fixed, SCRIPT).into_response()
 }
 
 /// FNV-1a: tells texts apart at compile time. Not a cryptographic hash, and none is needed for a name.

@@ -14,6 +14,7 @@
 //! | `receipt` | when nobody lets a revoked credential in any more |
 //! | `incarnation` | whether this copy of the database may publish |
 //! | `policy` | the route policy as a feed entry |
+//! | `ranges` | many revoked indexes in few entries |
 //!
 //! What it does not: decide who may revoke what (the features do), or apply anything (the edge does).
 
@@ -23,6 +24,7 @@ pub(crate) mod incarnation;
 mod link;
 mod policy;
 mod publish;
+mod ranges;
 mod receipt;
 mod recover;
 mod snapshot;
@@ -45,6 +47,7 @@ use crate::store::{StoreError, Tx};
 pub use frame::frame_pending;
 pub use policy::{check_policy, publish_policy};
 pub use publish::start;
+pub use ranges::revoked;
 pub use receipt::{Receipt, Wait, await_receipt};
 pub use recover::{recover, take_over};
 

@@ -23,9 +23,11 @@ use super::{FeedError, edge_api, enqueue, incarnation, pinned, policy, snapshot}
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::config::Edge;
+use crate::orgs;
 use crate::signing::{self, SigningError};
 use crate::store::feed::Position;
 use crate::store::keys::Revoked;
+use crate::store::orgs::Role;
 use crate::store::signing::{BlockRow, SigningKeyRow};
 use crate::store::{StoreError, Tx, int, uint};
 
@@ -114,6 +116,7 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     join(&mut tx, app, &mut state, other.state(), now).await?;
     withdraw_what_conflicts(&mut tx, &state, now).await?;
     let restored = apply(&mut tx, &state, now).await?;
+    lower_members(&mut tx, app, &state, now).await?;
     revoke_unknown(&mut tx, &mut state, now).await?;
     tx.close_index_blocks(None, now).await?;
     for head in [theirs, found] {
@@ -312,6 +315,33 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
         };
     }
     Ok(restored)
+}
+
+/// Takes over the ceilings of members: nobody gets a token for what the edge refuses, and the next change has a higher
+/// version than any that the edge has seen.
+async fn lower_members(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -> Result<(), FeedError> {
+    let (catalogue, policy) = (app.catalogue(), &app.policy.policy);
+    for entry in state.entries() {
+        let Entry::Ceiling {
+            subject: Subject::Member(org, user),
+            version,
+            scopes,
+        } = entry
+        else {
+            continue;
+        };
+        let Some(member) = tx.member(org, user).await? else {
+            continue;
+        };
+        let ceiling = catalogue.expand(scopes);
+        let fits = |role: &Role| ceiling.contains(catalogue.expand(orgs::rights(*role, policy)));
+        let role = [member.role, Role::Member, Role::Viewer].into_iter().find(fits);
+        let suspended_at = (scopes.is_empty() || role.is_none()).then_some(now);
+        let role = role.unwrap_or(member.role);
+        tx.restrict_member((org, user), role, suspended_at, version)
+            .await?;
+    }
+    Ok(())
 }
 
 /// A key that the edge refuses is revoked here too, with a receipt like any other.

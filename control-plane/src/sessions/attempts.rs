@@ -1,11 +1,13 @@
-//! How often somebody may try a password: per account and per address, in windows.
+//! How often somebody may try to prove who they are: per account and per address, in windows.
 //!
-//! An attempt is counted before the password is looked at, so that guesses at the same time count too, and taken back when
-//! it was right. An account is counted by the address that was typed, whether or not it exists: the answers are the same.
-//! What it does not: tell the user which of the two limits it was.
+//! An attempt is counted before it is looked at, so that guesses at the same time count too, and taken back when it was
+//! right. With passwords an account is counted by the address that was typed, whether or not it exists: the answers are the
+//! same. Second factors are counted apart, so that a right password takes nothing back of them. What it does not: tell the
+//! user which of the two limits it was.
 
 use serde_json::json;
 use shared::crypto::sha256;
+use shared::id::{OrgId, UserId};
 use shared::time::UnixMillis;
 
 use crate::app::App;
@@ -16,22 +18,47 @@ use crate::store::{StoreError, Tx};
 
 /// Who tries what from where.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt {
-    email: String,
+pub(crate) struct Attempt {
+    of: Tried,
     address: ClientAddress,
 }
 
+/// What is tried.
+#[derive(Clone, Debug)]
+enum Tried {
+    /// The password of the account with this e-mail address.
+    Password(String),
+    /// A code of this user, whose password was right.
+    Code(OrgId, UserId),
+    /// A passkey: nobody guesses one, and whose it is is not known before. Only the address counts.
+    Passkey,
+}
+
 impl Attempt {
-    pub(super) fn new(email: &str, address: ClientAddress) -> Self {
+    pub(crate) fn new(email: &str, address: ClientAddress) -> Self {
         Self {
-            email: email.to_owned(),
+            of: Tried::Password(email.to_owned()),
+            address,
+        }
+    }
+
+    pub(crate) fn code(org: OrgId, user: UserId, address: ClientAddress) -> Self {
+        Self {
+            of: Tried::Code(org, user),
+            address,
+        }
+    }
+
+    pub(crate) fn passkey(address: ClientAddress) -> Self {
+        Self {
+            of: Tried::Passkey,
             address,
         }
     }
 
     /// Counts the attempt, or refuses it. One that is refused for its address is not counted for the account: nobody can
     /// lock out others for longer than their own address lasts.
-    pub(super) async fn charge(&self, app: &App, actor: &Actor) -> Result<(), PageError> {
+    pub(crate) async fn charge(&self, app: &App, actor: &Actor) -> Result<(), PageError> {
         let now = app.clock.now();
         let mut tx = app.store.begin().await?;
         let waits = match self.charge_address(&mut tx, app, actor, now).await? {
@@ -48,10 +75,18 @@ impl Attempt {
         }
     }
 
-    /// The password was right: this account starts anew, and the address gets its attempt back.
-    pub(super) async fn forgive(&self, tx: &mut Tx) -> Result<(), StoreError> {
+    /// It was right: this account starts anew, and the address gets its attempt back.
+    pub(crate) async fn forgive(&self, tx: &mut Tx) -> Result<(), StoreError> {
         tx.uncount_attempt(&self.address_subject()).await?;
-        tx.forget_attempts(&self.account_subject()).await
+        self.forget_account(tx).await
+    }
+
+    /// Their owner has a new password: this account starts anew.
+    pub(crate) async fn forget_account(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        match self.account_subject() {
+            Some(subject) => tx.forget_attempts(&subject).await,
+            None => Ok(()),
+        }
     }
 
     async fn charge_address(
@@ -61,8 +96,11 @@ impl Attempt {
         actor: &Actor,
         now: UnixMillis,
     ) -> Result<Option<u64>, StoreError> {
-        let limit = app.config.sign_in_failures_per_address();
-        let (waits, is_first) = count(tx, app, &self.address_subject(), limit, now).await?;
+        let limit = match self.of {
+            Tried::Password(_) => app.config.sign_in_failures_per_address(),
+            Tried::Code(..) | Tried::Passkey => app.config.factor_failures_per_address(),
+        };
+        let (waits, is_first) = count(tx, &self.address_subject(), limit, self.window(app), now).await?;
         if is_first {
             let event = Event {
                 org: None,
@@ -83,44 +121,71 @@ impl Attempt {
         actor: &Actor,
         now: UnixMillis,
     ) -> Result<Option<u64>, StoreError> {
-        let limit = app.config.sign_in_failures_per_account();
-        let (waits, is_first) = count(tx, app, &self.account_subject(), limit, now).await?;
+        let Some(subject) = self.account_subject() else {
+            return Ok(None);
+        };
+        let limit = match self.of {
+            Tried::Password(_) => app.config.sign_in_failures_per_account(),
+            Tried::Code(..) | Tried::Passkey => app.config.factor_failures_per_account(),
+        };
+        let (waits, is_first) = count(tx, &subject, limit, self.window(app), now).await?;
         if is_first {
-            let account = tx.account_by_email(&self.email).await?;
+            let (account, of) = match &self.of {
+                Tried::Password(email) => {
+                    let account = tx.account_by_email(email).await?;
+                    (account.map(|account| (account.org, account.user)), "account")
+                }
+                Tried::Code(org, user) => (Some((*org, *user)), "second factor"),
+                Tried::Passkey => (None, "passkey"),
+            };
             let event = Event {
-                org: account.as_ref().map(|account| account.org),
+                org: account.map(|(org, _)| org),
                 actor,
                 action: "sign_in.lock_out",
                 // What was typed stays out of the trail: it may be a password in the wrong field.
-                target: account.map_or_else(
-                    || "unknown account".to_owned(),
-                    |account| account.user.to_string(),
-                ),
-                detail: json!({"limit": limit, "of": "account", "address": self.address.to_string()}),
+                target: account.map_or_else(|| "unknown account".to_owned(), |(_, user)| user.to_string()),
+                detail: json!({"limit": limit, "of": of, "address": self.address.to_string()}),
             };
             audit::record(tx, &app.random, &event, now).await?;
         }
         Ok(waits)
     }
 
-    fn account_subject(&self) -> [u8; 32] {
-        sha256(format!("account {}", self.email).as_bytes())
+    fn window(&self, app: &App) -> u64 {
+        let seconds = match self.of {
+            Tried::Password(_) => app.config.sign_in.window_seconds,
+            Tried::Code(..) | Tried::Passkey => app.config.factors.window_seconds,
+        };
+        seconds * 1000
+    }
+
+    fn account_subject(&self) -> Option<[u8; 32]> {
+        let subject = match &self.of {
+            Tried::Password(email) => format!("account {email}"),
+            Tried::Code(_, user) => format!("second factor {user}"),
+            Tried::Passkey => return None,
+        };
+        Some(sha256(subject.as_bytes()))
     }
 
     fn address_subject(&self) -> [u8; 32] {
-        sha256(format!("address {}", self.address.counted()).as_bytes())
+        let address = self.address.counted();
+        let subject = match self.of {
+            Tried::Password(_) => format!("address {address}"),
+            Tried::Code(..) | Tried::Passkey => format!("second factor address {address}"),
+        };
+        sha256(subject.as_bytes())
     }
 }
 
 /// Counts, and says for how many milliseconds to wait if that was too many, and whether it was the first such.
 async fn count(
     tx: &mut Tx,
-    app: &App,
     subject: &[u8; 32],
     limit: u64,
+    window: u64,
     now: UnixMillis,
 ) -> Result<(Option<u64>, bool), StoreError> {
-    let window = app.config.sign_in.window_seconds * 1000;
     let expired = UnixMillis(now.0.saturating_sub(window));
     let attempts = tx.count_attempt(subject, expired, now).await?;
     if attempts.count <= limit {

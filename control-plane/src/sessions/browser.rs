@@ -1,7 +1,7 @@
 //! A few words for a `User-Agent`, so that people recognise their browsers. A guess for the eye: nothing depends on it.
 
 /// `Firefox on Linux`.
-pub(super) fn name(user_agent: &str) -> String {
+pub(crate) fn name(user_agent: &str) -> String {
     // Most call themselves by several names: the telling one first.
     let programs = [
         ("Edg/", "Edge"),

@@ -1,7 +1,8 @@
-//! `/account/password`: a new password, after the old one.
+//! `/account/password`: a new password, after the old one and a sign-in that is recent: whoever has a second factor has
+//! shown it then.
 //!
 //! Whoever changes a password suspects that somebody knows it: every other session ends, with its tokens, and this one gets
-//! a new secret. Attempts count as those of `/login` do. What it does not: reset a password that was forgotten.
+//! a new secret. Attempts count as those of `/login` do. What it does not: reset a password that was forgotten (`people` does).
 
 use std::sync::Arc;
 
@@ -16,12 +17,13 @@ use serde_json::json;
 
 use super::attempts::Attempt;
 use super::cookie::{self, Kind};
-use super::{Instead, Session, begin, csrf, end, login_redirect, see_other, sent_form, signed_in};
+use super::{Instead, Session, begin, csrf, end, login_redirect, recent, see_other, sent_form, signed_in};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
+use crate::people;
 
 const HERE: &str = "/account/password";
 /// The query of `/account` after a change.
@@ -41,6 +43,7 @@ struct PasswordPage<'a> {
 /// `GET /account/password`.
 pub async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Instead> {
     let session = signed_in(&app, &headers, HERE).await?;
+    recent(&app, &session, HERE)?;
     let (email, _) = stored(&app, &session).await?;
     Ok(show(&session, &email, None))
 }
@@ -54,6 +57,7 @@ pub async fn post(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, form) = sent_form(&app, &headers, &body, HERE).await?;
+    recent(&app, &session, HERE)?;
     let (email, hash) = stored(&app, &session).await?;
     let value = |name: &str| form.value(name).unwrap_or_default();
     let (current, new) = (value("current"), value("new"));
@@ -73,7 +77,18 @@ pub async fn post(
     }
     let hashed = app.passwords.hash(SecretString::from(new)).await;
     let hashed = hashed.map_err(PageError::internal)?;
-    write(&app, &session, &attempt, &actor, &hash, &hashed).await
+    let change = Change {
+        email: &email,
+        old: &hash,
+        new: &hashed,
+    };
+    write(&app, &session, &attempt, &actor, &change).await
+}
+
+struct Change<'a> {
+    email: &'a str,
+    old: &'a str,
+    new: &'a str,
 }
 
 async fn write(
@@ -81,21 +96,21 @@ async fn write(
     session: &Session,
     attempt: &Attempt,
     actor: &Actor,
-    old: &str,
-    new: &str,
+    change: &Change<'_>,
 ) -> Result<Response, Instead> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     attempt.forgive(&mut tx).await?;
-    if !tx.replace_password(session.user, old, new).await? {
+    if !tx.replace_password(session.user, change.old, change.new).await? {
         return Err(PageError::bad_request(
             "The password was changed a moment ago. Nothing was changed now.",
         )
         .into());
     }
     let ended = end::end_all(&mut tx, session.user, Some(session.sid), now).await?;
+    tx.void_password_resets(session.user, now).await?;
     // What apps got in this session may have been asked for with a stolen cookie.
-    tx.end_grants_of_session(&session.sid.to_string(), now).await?;
+    end::end_grants(&mut tx, session.sid, now).await?;
     let Some(secret) = begin::rotate(&mut tx, &app.random, session, now).await? else {
         // Ended since the request came in. Nothing of it is committed.
         return Ok(login_redirect(HERE));
@@ -108,8 +123,10 @@ async fn write(
         detail: json!({"sessions_ended": ended}),
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
+    people::tell_of_new_password(&mut tx, app, change.email, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(app, &end::subject_of_all(session.user, now)).await?;
+    end::confirmed(app, &end::subject_of_grants(session.sid, now)).await?;
     let mut response = see_other(&format!("/account?{CHANGED}"));
     if let Some(cookie) = cookie::set(&app.config, Kind::Session, &secret) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -119,6 +136,12 @@ async fn write(
 
 /// What is wrong with a new password. Length is what counts; no rules about kinds of characters (NIST SP 800-63B §3.1.1).
 fn problem_with(current: &str, new: &str, repeat: &str) -> Option<&'static str> {
+    problem_with_new(new, repeat)
+        .or_else(|| (new == current).then_some("The new password is the current one."))
+}
+
+/// The same where there is no current one, or it was forgotten.
+pub(crate) fn problem_with_new(new: &str, repeat: &str) -> Option<&'static str> {
     if new.chars().count() < MIN_CHARACTERS {
         return Some("The new password needs at least 12 characters.");
     }
@@ -127,9 +150,6 @@ fn problem_with(current: &str, new: &str, repeat: &str) -> Option<&'static str> 
     }
     if new != repeat {
         return Some("The new password was not repeated in the same way.");
-    }
-    if new == current {
-        return Some("The new password is the current one.");
     }
     None
 }

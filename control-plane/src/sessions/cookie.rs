@@ -1,6 +1,7 @@
-//! Cookies: the one that is the session, and the one that ties a sign-in form to its browser before there is a session.
+//! Cookies: the one that is the session, the one that ties a sign-in form to its browser before there is a session, and the
+//! one of somebody whose password was right and whose second factor is asked for.
 //!
-//! Both have the `__Host-` prefix (RFC 6265bis §4.1.3.2): no other host and no plain http can set them. Browsers refuse it
+//! All have the `__Host-` prefix (RFC 6265bis §4.1.3.2): no other host and no plain http can set them. Browsers refuse it
 //! without https, so on a developer's machine the names are plain. A value is 256 random bits, of which the database holds
 //! the SHA-256 only. What it does not: decide whether a session is alive.
 
@@ -13,15 +14,17 @@ use crate::random::{Random, RandomError};
 
 /// Which cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The session itself.
     Session,
     /// A browser with a sign-in form.
     Form,
+    /// A sign-in that waits for its second factor.
+    Pending,
 }
 
 /// What a cookie holds: whoever has it is signed in. Wiped on drop; not printed.
-pub(super) struct Secret(Zeroizing<[u8; 32]>);
+pub(crate) struct Secret(Zeroizing<[u8; 32]>);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,22 +33,22 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    pub(super) fn draw(random: &Random) -> Result<Self, RandomError> {
+    pub(crate) fn draw(random: &Random) -> Result<Self, RandomError> {
         Ok(Self(Zeroizing::new(random.bytes()?)))
     }
 
-    pub(super) fn bytes(&self) -> &[u8; 32] {
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
     /// What the database knows it by.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    pub(crate) fn digest(&self) -> [u8; 32] {
         sha256(self.bytes())
     }
 }
 
 /// The cookie's secret. Two cookies of one name are none: one of them is not ours, and nothing says which.
-pub(super) fn read(config: &Config, kind: Kind, headers: &HeaderMap) -> Option<Secret> {
+pub(crate) fn read(config: &Config, kind: Kind, headers: &HeaderMap) -> Option<Secret> {
     let wanted = name(config, kind);
     let mut found = headers
         .get_all(header::COOKIE)
@@ -63,14 +66,18 @@ pub(super) fn read(config: &Config, kind: Kind, headers: &HeaderMap) -> Option<S
     Some(Secret(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
 }
 
-/// The `Set-Cookie` that hands out a secret. Without Max-Age it goes with the browser; the server's limits count anyway.
-pub(super) fn set(config: &Config, kind: Kind, secret: &Secret) -> Option<HeaderValue> {
+/// The `Set-Cookie` that hands out a secret. It goes with the browser, or with its time; the server's limits count anyway.
+pub(crate) fn set(config: &Config, kind: Kind, secret: &Secret) -> Option<HeaderValue> {
     let value = Zeroizing::new(base64url(secret.bytes()));
-    header(config, kind, &value, "")
+    let more = match kind {
+        Kind::Session | Kind::Form => "",
+        Kind::Pending => "; Max-Age=300",
+    };
+    header(config, kind, &value, more)
 }
 
 /// The `Set-Cookie` that takes it back.
-pub(super) fn clear(config: &Config, kind: Kind) -> Option<HeaderValue> {
+pub(crate) fn clear(config: &Config, kind: Kind) -> Option<HeaderValue> {
     header(config, kind, "", "; Max-Age=0")
 }
 
@@ -89,8 +96,10 @@ fn name(config: &Config, kind: Kind) -> &'static str {
     match (is_https(config), kind) {
         (true, Kind::Session) => "__Host-portcullis",
         (true, Kind::Form) => "__Host-portcullis-form",
+        (true, Kind::Pending) => "__Host-portcullis-pending",
         (false, Kind::Session) => "portcullis_session",
         (false, Kind::Form) => "portcullis_form",
+        (false, Kind::Pending) => "portcullis_pending",
     }
 }
 

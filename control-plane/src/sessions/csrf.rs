@@ -18,7 +18,7 @@ const CONTEXT: &[u8] = b"portcullis form token 1";
 
 /// The token of a browser's forms. Not a secret that signs in, but one all the same: no Debug.
 #[derive(Clone)]
-pub(super) struct FormToken(String);
+pub(crate) struct FormToken(String);
 
 impl std::fmt::Debug for FormToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,16 +27,16 @@ impl std::fmt::Debug for FormToken {
 }
 
 impl FormToken {
-    pub(super) fn of(secret: &Secret) -> Self {
+    pub(crate) fn of(secret: &Secret) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.bytes());
         Self(base64url(hmac::sign(&key, CONTEXT).as_ref()))
     }
 
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn is(&self, given: &str) -> bool {
+    pub(crate) fn is(&self, given: &str) -> bool {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }
 }
@@ -59,6 +59,8 @@ pub fn is_same_origin(config: &Config, headers: &HeaderMap) -> bool {
     }
     match text(header::ORIGIN.as_str()) {
         None => true,
+        // Pages whose address holds a secret send no referrer, and with it no origin. No script can write the other header.
+        Some("null") => text("sec-fetch-site") == Some("same-origin"),
         Some(origin) => Url::parse(&config.issuer).is_ok_and(|issuer| {
             issuer.origin().is_tuple() && issuer.origin().ascii_serialization() == origin
         }),
@@ -103,6 +105,8 @@ mod tests {
             ("origin", "https://auth.example"),
             ("sec-fetch-site", "same-origin")
         ]));
+        assert!(says(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
+        assert!(!says(&[("origin", "null"), ("sec-fetch-site", "cross-site")]));
         for origin in [
             "null",
             "https://evil.example",

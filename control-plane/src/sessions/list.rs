@@ -9,7 +9,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
-use shared::id::SessionId;
+use shared::id::{OrgId, SessionId};
 
 use super::change::CHANGED;
 use super::logout::signed_out;
@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::http::frame::RequestId;
 use crate::pages::{self, Moment, PageError};
+use crate::store::belonging::Belonging;
 
 const HERE: &str = "/account/sessions";
 
@@ -28,6 +29,8 @@ struct AccountPage {
     csrf: String,
     email: String,
     org: String,
+    orgs: Vec<Belonging>,
+    current_org: OrgId,
     since: Moment,
     notice: Option<&'static str>,
 }
@@ -56,12 +59,19 @@ pub async fn landing(
     headers: HeaderMap,
 ) -> Result<Response, Instead> {
     let session = signed_in(&app, &headers, super::return_to::ACCOUNT).await?;
-    let stored = app.store.begin_read().await?.user_secret(session.user).await?;
+    let mut tx = app.store.begin_read().await?;
+    let stored = tx.user_secret(session.user).await?;
+    let orgs = tx.orgs_of(session.user).await?;
+    let current_org = orgs.iter().find(|belonging| belonging.org == session.org);
     let page = AccountPage {
         here: "account",
         csrf: csrf::token(&session),
         email: stored.map(|(email, _)| email).unwrap_or_default(),
-        org: session.org.to_string(),
+        org: current_org
+            .map(|belonging| belonging.name.clone())
+            .unwrap_or_default(),
+        orgs,
+        current_org: session.org,
         since: session.auth_time.millis().into(),
         notice: (query.as_deref() == Some(CHANGED))
             .then_some("Your password was changed. Your other sessions have ended."),
@@ -116,7 +126,7 @@ pub async fn end_one(
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(&app, &sid.to_string()).await?;
     if sid == session.sid {
         return Ok(signed_out(&app));
     }
@@ -143,6 +153,6 @@ pub async fn end_everywhere(
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
     tx.commit().await?;
-    app.feed.wake();
+    end::confirmed(&app, &end::subject_of_all(session.user, now)).await?;
     Ok(signed_out(&app))
 }

@@ -1,4 +1,5 @@
-//! `/login`: an e-mail address and a password, and then back to where the browser came from.
+//! `/login`: an e-mail address and a password, and then back to where the browser came from; by way of `/login/code` for
+//! those who have a second factor. Where passkeys work, the page offers them too.
 //!
 //! A wrong password and an unknown account have the same answer after the same work: one counted attempt, one query, one
 //! argon2id verification. What it does not: say whether an account exists.
@@ -14,13 +15,15 @@ use axum::response::Response;
 use secrecy::SecretString;
 
 use super::attempts::Attempt;
-use super::begin::{Browser, begin};
+use super::begin::{Begun, Browser, begin};
 use super::cookie::{self, Kind, Secret};
-use super::csrf::{FormToken, is_same_origin};
+use super::csrf::FormToken;
 use super::return_to::{ACCOUNT, path_of_ours};
-use super::{Instead, current, parse_form, see_other};
+use super::visitor::Visitor;
+use super::{Instead, current, see_other};
 use crate::app::App;
 use crate::audit::Actor;
+use crate::factors::sign_in::Offer;
 use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
@@ -35,7 +38,50 @@ struct SignInPage<'a> {
     csrf: &'a str,
     return_to: &'a str,
     email: &'a str,
+    notice: Option<&'a str>,
     failure: Option<&'a str>,
+    can_reset: bool,
+    can_sign_up: bool,
+    passkey: Option<Offer>,
+}
+
+/// What the sign-in page says.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Said<'a> {
+    pub(crate) email: &'a str,
+    pub(crate) notice: Option<&'a str>,
+    pub(crate) failure: Option<&'a str>,
+}
+
+/// The sign-in page for the browser that has this secret.
+pub(crate) fn page(
+    app: &App,
+    secret: &Secret,
+    return_to: &str,
+    said: Said<'_>,
+) -> Result<Response, PageError> {
+    let form_token = FormToken::of(secret);
+    let passkey = Offer::make(app, secret)?;
+    let offers = passkey.is_some();
+    let page = SignInPage {
+        csrf: form_token.expose(),
+        return_to,
+        email: said.email,
+        notice: said.notice,
+        failure: said.failure,
+        can_reset: app.config.has_mail(),
+        can_sign_up: app.config.sign_up_enabled(),
+        passkey,
+    };
+    let status = match said.failure {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Ok(if offers {
+        pages::html_with_script_leading_elsewhere(status, &page)
+    } else {
+        pages::html_leading_elsewhere(status, &page)
+    })
 }
 
 /// `GET /login?return_to=…&login_hint=…`. Shown to those who are signed in as well.
@@ -52,22 +98,15 @@ pub async fn get(
     let return_to = value("return_to").unwrap_or_else(|| ACCOUNT.to_owned());
     refuse_elsewhere(&app, &return_to)?;
     let hint = value("login_hint").filter(|hint| hint.len() <= MAX_EMAIL);
-    let secret = match cookie::read(&app.config, Kind::Form, &headers) {
-        Some(secret) => secret,
-        None => Secret::draw(&app.random)?,
-    };
-    let form_token = FormToken::of(&secret);
-    let page = SignInPage {
-        csrf: form_token.expose(),
-        return_to: &return_to,
+    let visitor = Visitor::of(&app, &headers)?;
+    let said = Said {
         email: &hint.unwrap_or_default(),
+        notice: value("why")
+            .is_some_and(|why| why == "recent")
+            .then_some("To go on, show once more that it is you."),
         failure: None,
     };
-    let mut response = pages::html_leading_elsewhere(StatusCode::OK, &page);
-    if let Some(cookie) = cookie::set(&app.config, Kind::Form, &secret) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    Ok(visitor.keep(page(&app, visitor.secret(), &return_to, said)?))
 }
 
 /// `POST /login`.
@@ -79,15 +118,7 @@ pub async fn post(
     body: Bytes,
 ) -> Result<Response, Instead> {
     // 1. A form of ours, sent by the browser that got it.
-    let form = parse_form(&headers, &body)?;
-    let form_token = cookie::read(&app.config, Kind::Form, &headers).map(|secret| FormToken::of(&secret));
-    let given = form.value("csrf").unwrap_or_default();
-    let Some(form_token) = form_token.filter(|token| token.is(given)) else {
-        return Err(PageError::forged().into());
-    };
-    if !is_same_origin(&app.config, &headers) {
-        return Err(PageError::forged().into());
-    }
+    let (visitor, form) = Visitor::sent(&app, &headers, &body)?;
     let return_to = form.value("return_to").unwrap_or(ACCOUNT);
     refuse_elsewhere(&app, return_to)?;
     let typed = form.value("email").unwrap_or_default().trim();
@@ -105,32 +136,44 @@ pub async fn post(
     };
     attempt.charge(&app, &anonymous).await?;
 
-    // 3. The right password, and then a session.
+    // 3. The right password, and then a session or the second factor.
     let password = SecretString::from(form.value("password").unwrap_or_default());
     if let Some(account) = authenticate(&app, &email, password).await? {
         let before = current(&app, &headers).await?;
         let browser = Browser::of(&headers, address);
-        let begun = begin(&app, &account, &attempt, browser, before, Some(request_id.0)).await?;
-        if let Some(secret) = begun {
-            metrics::counter!("portcullis_sign_ins_total", "result" => "signed_in").increment(1);
-            let mut response = see_other(return_to);
-            if let Some(cookie) = cookie::set(&app.config, Kind::Session, &secret) {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
-            }
-            return Ok(response);
+        match begin(&app, &account, &attempt, browser, before, Some(request_id.0)).await? {
+            Some(Begun::Session(secret)) => return Ok(signed_in(&app, &secret, return_to)),
+            Some(Begun::Pending(secret)) => return Ok(to_second_factor(&app, &secret, return_to)),
+            None => {}
         }
     }
     metrics::counter!("portcullis_sign_ins_total", "result" => "refused").increment(1);
-    let page = SignInPage {
-        csrf: form_token.expose(),
-        return_to,
+    let said = Said {
         email: typed,
+        notice: None,
         failure: Some(FAILURE),
     };
-    Ok(pages::html_leading_elsewhere(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        &page,
-    ))
+    Ok(page(&app, visitor.secret(), return_to, said)?)
+}
+
+/// Back to where the browser came from, with its new session.
+pub(crate) fn signed_in(app: &App, secret: &Secret, return_to: &str) -> Response {
+    metrics::counter!("portcullis_sign_ins_total", "result" => "signed_in").increment(1);
+    let mut response = see_other(return_to);
+    if let Some(cookie) = cookie::set(&app.config, Kind::Session, secret) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn to_second_factor(app: &App, secret: &Secret, return_to: &str) -> Response {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("return_to", return_to);
+    let mut response = see_other(&format!("/login/code?{}", query.finish()));
+    if let Some(cookie) = cookie::set(&app.config, Kind::Pending, secret) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 async fn authenticate(app: &App, email: &str, password: SecretString) -> Result<Option<Account>, PageError> {
@@ -141,7 +184,8 @@ async fn authenticate(app: &App, email: &str, password: SecretString) -> Result<
     Ok(account.filter(|_| right))
 }
 
-fn refuse_elsewhere(app: &App, return_to: &str) -> Result<(), PageError> {
+/// Lets nobody on whom a sign-in link would lead to another site.
+pub(crate) fn refuse_elsewhere(app: &App, return_to: &str) -> Result<(), PageError> {
     if path_of_ours(&app.config.issuer, return_to).is_some() {
         return Ok(());
     }

@@ -42,7 +42,7 @@ pub async fn end_session(app: &App, session: &Session, request_id: &RequestId) -
         };
         audit::record(&mut tx, &app.random, &event, now).await?;
         tx.commit().await?;
-        app.feed.wake();
+        end::confirmed(app, &session.sid.to_string()).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Sign-in with a password, and the sessions that it begins.
+//! Sign-in with a password, and the sessions that it begins. Second factors and passkeys are in `factors`.
 //!
 //! A session is a cookie with 256 random bits; the database holds their SHA-256. It ends after 24 h without use, after 7 days
 //! in any case, when its user ends it, or when somebody else signs in in the same browser. An end that somebody asked for
@@ -9,23 +9,25 @@
 //! | `cookie`, `csrf` | what the browser holds, and forged forms |
 //! | `begin`, `end` | the life of a session |
 //! | `attempts` | how often somebody may try, per account and per address |
-//! | `login`, `logout`, `list`, `change` | the pages; `browser` and `return_to` help them |
+//! | `login`, `logout`, `list`, `change`, `switch` | the pages; `browser`, `visitor` and `return_to` help them |
 //!
 //! What it does not: say what the signed-in user may do, or issue tokens (`oauth` does).
 
-mod attempts;
-mod begin;
-mod browser;
-mod change;
-mod cookie;
+pub(crate) mod attempts;
+pub(crate) mod begin;
+pub(crate) mod browser;
+pub(crate) mod change;
+pub(crate) mod cookie;
 pub mod csrf;
-mod end;
+pub(crate) mod end;
 mod list;
 pub mod login;
 mod logout;
-mod return_to;
+pub(crate) mod return_to;
+mod switch;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+pub(crate) mod visitor;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use crate::app::App;
 use crate::audit::Actor;
+use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::oauth::form::{Form, FormError};
 use crate::pages::{self, PageError};
@@ -46,6 +49,7 @@ use crate::store::sessions::SessionRow;
 pub use change::{get as get_password, post as post_password};
 pub use list::{end_everywhere, end_one, get as get_list, landing};
 pub use logout::{end_session, forget_cookie, post as post_logout};
+pub use switch::post as switch_org;
 
 /// A use is noted at most so often: the idle limit is that much coarser.
 const SEEN_EVERY_MS: u64 = 60_000;
@@ -194,13 +198,34 @@ impl From<FormError> for Instead {
 }
 
 /// The session, or the way to sign in and back to `here`.
-async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Result<Session, Instead> {
+pub(crate) async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Result<Session, Instead> {
     let session = current(app, headers).await?;
     session.ok_or_else(|| login_redirect(here).into())
 }
 
+/// Whether the user proved who they are so lately that they may change how they do that.
+pub(crate) fn is_recent(app: &App, session: &Session) -> bool {
+    let age = app.clock.now().seconds().0.saturating_sub(session.auth_time.0);
+    age <= app.config.factors.recent_seconds
+}
+
+/// Lets nobody on whose sign-in is not recent: they sign in once more, and come back to `here`.
+pub(crate) fn recent(app: &App, session: &Session, here: &str) -> Result<(), Instead> {
+    if is_recent(app, session) {
+        return Ok(());
+    }
+    Err(see_other(&again(here)).into())
+}
+
+/// The way to sign in once more and back to `here`.
+pub(crate) fn again(here: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("return_to", here).append_pair("why", "recent");
+    format!("/login?{}", query.finish())
+}
+
 /// A form that a page of ours, shown to this very session, sent.
-async fn sent_form(
+pub(crate) async fn sent_form(
     app: &App,
     headers: &HeaderMap,
     body: &[u8],
@@ -215,22 +240,54 @@ async fn sent_form(
     Ok((session, form))
 }
 
-fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
+pub(crate) fn parse_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, FormError> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     Form::parse(content_type, body)
 }
 
+/// Signs somebody in whose account was made a moment ago, with a password that was then checked or chosen. `attempt` was
+/// charged for it.
+pub(crate) async fn begin_first(
+    app: &App,
+    email: &str,
+    attempt: &attempts::Attempt,
+    address: ClientAddress,
+    headers: &HeaderMap,
+    request_id: RequestId,
+) -> Result<Response, Instead> {
+    let account = app.store.begin_read().await?.account_by_email(email).await?;
+    let Some(account) = account else {
+        return Ok(login_redirect(return_to::ACCOUNT));
+    };
+    let before = current(app, headers).await?;
+    let browser = begin::Browser::of(headers, address);
+    let begun = begin::begin(app, &account, attempt, browser, before, Some(request_id.0)).await?;
+    // An account of a moment ago has no second factor; if it has one all the same, its user shows it at the sign-in page.
+    let Some(begin::Begun::Session(secret)) = begun else {
+        return Ok(login_redirect(return_to::ACCOUNT));
+    };
+    Ok(login::signed_in(app, &secret, return_to::ACCOUNT))
+}
+
 /// The job that forgets what nothing depends on any more.
 pub(crate) async fn forget(app: Arc<App>) -> anyhow::Result<()> {
     let now = app.clock.now().0;
-    let window = app.config.sign_in.window_seconds * 1000;
+    // One table counts attempts and mails.
+    let config = &app.config;
+    let window = config
+        .sign_in
+        .window_seconds
+        .max(config.factors.window_seconds)
+        .max(config.mail.window_seconds)
+        * 1000;
     let mut tx = app.store.begin().await?;
     tx.forget_sessions(UnixMillis(now.saturating_sub(KEPT_MS)))
         .await?;
     tx.forget_attempts_before(UnixMillis(now.saturating_sub(window)))
         .await?;
+    tx.forget_ceremonies(UnixMillis(now)).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -3,11 +3,11 @@
 use url::Url;
 
 /// After a sign-in that asked for nothing in particular.
-pub(super) const ACCOUNT: &str = "/account";
+pub(crate) const ACCOUNT: &str = "/account";
 const MAX_BYTES: usize = 8 * 1024;
 
 /// The path, if it is one of ours. Browsers read `//x`, `/\x` and a tab in between as another host.
-pub(super) fn path_of_ours<'a>(issuer: &str, text: &'a str) -> Option<&'a str> {
+pub(crate) fn path_of_ours<'a>(issuer: &str, text: &'a str) -> Option<&'a str> {
     let plain = text.len() <= MAX_BYTES
         && text
             .bytes()

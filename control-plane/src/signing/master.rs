@@ -9,6 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -144,6 +145,18 @@ impl MasterKey {
             .and_then(|folder| folder.sync_all())
             .map_err(failed)?;
         Ok(Self(key))
+    }
+
+    /// A key for one purpose, which tells nothing about this one or any other: HKDF-SHA256.
+    pub(super) fn derive(&self, context: &str) -> Result<Zeroizing<[u8; 32]>, MasterKeyError> {
+        let mut key = Zeroizing::new([0u8; 32]);
+        let info = [context.as_bytes()];
+        Salt::new(HKDF_SHA256, &[])
+            .extract(self.0.as_slice())
+            .expand(&info, &AES_256_GCM)
+            .and_then(|output| output.fill(key.as_mut_slice()))
+            .map_err(|_| MasterKeyError::Cipher)?;
+        Ok(key)
     }
 
     fn cipher(&self) -> Result<RandomizedNonceKey, MasterKeyError> {

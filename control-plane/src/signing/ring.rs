@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use shared::crypto::{Algorithm, VerifyingKey};
 use shared::id::SigningKeyId;
 use shared::time::UnixMillis;
+use zeroize::Zeroizing;
 
 use super::master::MasterKey;
 use super::private::{PrivateKey, PrivateKeyError};
@@ -184,6 +185,11 @@ impl Keyring {
             .map(|key| key.public.clone())
     }
 
+    /// A key derived from the master key for one purpose, which `context` names.
+    pub(crate) fn derive(&self, context: &str) -> Result<Zeroizing<[u8; 32]>, SigningError> {
+        Ok(self.0.master.derive(context)?)
+    }
+
     /// Every key, oldest first.
     pub fn all(&self) -> Vec<Arc<SigningKey>> {
         self.0
@@ -193,6 +199,16 @@ impl Keyring {
             .values()
             .cloned()
             .collect()
+    }
+
+    /// Seals a secret that is no signing key, for one place, named by `context`.
+    pub(crate) fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
+        Ok(self.0.master.seal(context, plain)?)
+    }
+
+    /// Opens what [`seal`](Self::seal) made for the same context.
+    pub(crate) fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
+        Ok(self.0.master.open(context, sealed)?)
     }
 
     /// Makes a key off the async threads (RSA takes a while) and gives it with its sealed form for the row `id`.

@@ -297,6 +297,31 @@ impl Tx {
         )
     }
 
+    /// Replaces what a client says about itself; false if it is disabled.
+    pub async fn update_client(&mut self, id: ClientId, client: &Client) -> Result<bool, StoreError> {
+        let rows = rows_affected!(self, sqlx::query(
+            "UPDATE clients SET name = $2, secret_digest = $3, kind = $4, application_type = $5,
+                 token_endpoint_auth_method = $6, jwks = $7, jwks_uri = $8, redirect_uris = $9,
+                 post_logout_redirect_uris = $10, dpop_bound_access_tokens = $11, require_pushed_requests = $12
+             WHERE id = $1 AND disabled_at IS NULL")
+            .bind(int(id.get())).bind(&client.name)
+            .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.kind.as_str())
+            .bind(client.application_type.as_str()).bind(client.token_endpoint_auth_method.as_str())
+            .bind(client.jwks.as_ref().map(Value::to_string)).bind(&client.jwks_uri)
+            .bind(write_list(&client.redirect_uris)?).bind(write_list(&client.post_logout_redirect_uris)?)
+            .bind(i64::from(client.dpop_bound_access_tokens))
+            .bind(i64::from(client.require_pushed_authorization_requests)))?;
+        Ok(rows == 1)
+    }
+
+    /// Forgets what people have agreed to for a client: they are asked again.
+    pub async fn forget_consents(&mut self, client: ClientId) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM consents WHERE client_id = $1").bind(int(client.get()))
+        )
+    }
+
     /// Disables a client and kills what it was issued until now. Gives the time T that the edge must know:
     /// `max(now, last_iat)`, so that a skewed instance's issue is dead too. None if it was disabled before.
     pub async fn disable_client(

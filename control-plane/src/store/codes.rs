@@ -1,10 +1,11 @@
 //! SQL for authorization codes.
 
 use shared::id::GrantId;
+use shared::jwk::Thumbprint;
 use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
 
-use super::grants::{Terms, client_id, grant_id, identity, second};
+use super::grants::{Terms, client_id, grant_id, identity, second, thumbprint};
 use super::orgs::{millis, org_id, user_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
@@ -21,6 +22,8 @@ pub struct AuthorizationCode {
     pub challenge: String,
     /// For the id_token.
     pub nonce: Option<String>,
+    /// RFC 9449 §10: whoever exchanges it must hold this key.
+    pub bound_to: Option<Thumbprint>,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it is of no use any more.
@@ -42,6 +45,7 @@ struct CodeRow {
     redirect_uri: String,
     challenge: String,
     nonce: Option<String>,
+    dpop_jkt: Option<Vec<u8>>,
     resource: String,
     session: Option<String>,
     auth_time_seconds: i64,
@@ -73,6 +77,7 @@ impl TryFrom<CodeRow> for AuthorizationCode {
             redirect_uri: row.redirect_uri,
             challenge: row.challenge,
             nonce: row.nonce,
+            bound_to: thumbprint(row.dpop_jkt)?,
             created_at: UnixMillis(uint(row.created_at, "time")?),
             expires_at: UnixMillis(uint(row.expires_at, "time")?),
             used_at: millis(row.used_at)?,
@@ -88,13 +93,13 @@ impl Tx {
         rows_affected!(self, sqlx::query(
             "INSERT INTO authorization_codes
                  (digest, client_id, user_id, org_id, scopes, identity, redirect_uri, challenge, nonce, resource, session,
-                  auth_time_seconds, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
+                  auth_time_seconds, created_at, expires_at, dpop_jkt)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)")
             .bind(code.digest.as_slice()).bind(int(terms.client.get())).bind(int(terms.user.get()))
             .bind(int(terms.org.get())).bind(terms.scopes.0.cast_signed()).bind(i64::from(terms.identity))
             .bind(&code.redirect_uri).bind(&code.challenge).bind(&code.nonce).bind(&terms.resource)
             .bind(&terms.session).bind(int(terms.auth_time.0)).bind(int(code.created_at.0))
-            .bind(int(code.expires_at.0)))?;
+            .bind(int(code.expires_at.0)).bind(code.bound_to.as_ref().map(|key| key.0.as_slice())))?;
         Ok(())
     }
 
@@ -102,7 +107,7 @@ impl Tx {
     pub async fn code(&mut self, digest: &[u8; 32]) -> Result<Option<AuthorizationCode>, StoreError> {
         let row: Option<CodeRow> = on_db!(self, conn => sqlx::query_as(
             "SELECT digest, client_id, user_id, org_id, scopes, identity, redirect_uri, challenge, nonce, resource, session,
-                    auth_time_seconds, created_at, expires_at, used_at, grant_id
+                    auth_time_seconds, created_at, expires_at, used_at, grant_id, dpop_jkt
              FROM authorization_codes WHERE digest = $1")
             .bind(digest.as_slice()).fetch_optional(conn).await)?;
         row.map(AuthorizationCode::try_from).transpose()

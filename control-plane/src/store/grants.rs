@@ -1,6 +1,7 @@
 //! SQL for grants and consents.
 
 use shared::id::{ClientId, GrantId, OrgId, SigningKeyId, StatusIndex, UserId};
+use shared::jwk::Thumbprint;
 use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
 
@@ -41,6 +42,8 @@ pub struct Grant {
     pub index: StatusIndex,
     /// The key that owns the index.
     pub signing_key: SigningKeyId,
+    /// RFC 9449 §5: whoever refreshes it must hold this key.
+    pub bound_to: Option<Thumbprint>,
     /// Its end if it is not refreshed until then.
     pub idle_expires: UnixSeconds,
     /// Its end in any case.
@@ -65,6 +68,7 @@ struct GrantRow {
     issued_at_seconds: i64,
     status_index: i64,
     signing_key: i64,
+    dpop_jkt: Option<Vec<u8>>,
     idle_expires_seconds: i64,
     expires_seconds: i64,
     created_at: i64,
@@ -81,6 +85,11 @@ pub(super) fn grant_id(stored: i64) -> Result<GrantId, StoreError> {
 
 pub(super) fn identity(stored: i64) -> Result<u8, StoreError> {
     u8::try_from(stored).map_err(|_| StoreError::Corrupt("identity scopes"))
+}
+
+pub(super) fn thumbprint(stored: Option<Vec<u8>>) -> Result<Option<Thumbprint>, StoreError> {
+    let read = |bytes: Vec<u8>| bytes.try_into().map_err(|_| StoreError::Corrupt("thumbprint"));
+    Ok(stored.map(read).transpose()?.map(Thumbprint))
 }
 
 pub(super) fn second(stored: i64) -> Result<UnixSeconds, StoreError> {
@@ -108,6 +117,7 @@ impl TryFrom<GrantRow> for Grant {
                 .ok_or(StoreError::Corrupt("status index"))?,
             signing_key: SigningKeyId::from_u64(uint(row.signing_key, "signing key")?)
                 .ok_or(StoreError::Corrupt("signing key"))?,
+            bound_to: thumbprint(row.dpop_jkt)?,
             idle_expires: second(row.idle_expires_seconds)?,
             expires: second(row.expires_seconds)?,
             created_at: UnixMillis(uint(row.created_at, "time")?),
@@ -123,13 +133,15 @@ impl Tx {
         rows_affected!(self, sqlx::query(
             "INSERT INTO grants
                  (id, client_id, user_id, org_id, scopes, identity, resource, session, auth_time_seconds,
-                  issued_at_seconds, status_index, signing_key, idle_expires_seconds, expires_seconds, created_at, acted_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)")
+                  issued_at_seconds, status_index, signing_key, idle_expires_seconds, expires_seconds, created_at, acted_at,
+                  dpop_jkt)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16)")
             .bind(int(grant.id.get())).bind(int(terms.client.get())).bind(int(terms.user.get()))
             .bind(int(terms.org.get())).bind(terms.scopes.0.cast_signed()).bind(i64::from(terms.identity))
             .bind(&terms.resource).bind(&terms.session).bind(int(terms.auth_time.0)).bind(int(grant.issued_at.0))
             .bind(int(grant.index.get())).bind(int(grant.signing_key.get())).bind(int(grant.idle_expires.0))
-            .bind(int(grant.expires.0)).bind(int(grant.created_at.0)))?;
+            .bind(int(grant.expires.0)).bind(int(grant.created_at.0))
+            .bind(grant.bound_to.as_ref().map(|key| key.0.as_slice())))?;
         self.insert_grant_index(grant.id, grant.index).await
     }
 
@@ -147,7 +159,8 @@ impl Tx {
     pub async fn grant(&mut self, id: GrantId) -> Result<Option<Grant>, StoreError> {
         let row: Option<GrantRow> = on_db!(self, conn => sqlx::query_as(
             "SELECT id, client_id, user_id, org_id, scopes, identity, resource, session, auth_time_seconds,
-                    issued_at_seconds, status_index, signing_key, idle_expires_seconds, expires_seconds, created_at, revoked_at
+                    issued_at_seconds, status_index, signing_key, idle_expires_seconds, expires_seconds, created_at, revoked_at,
+                    dpop_jkt
              FROM grants WHERE id = $1")
             .bind(int(id.get())).fetch_optional(conn).await)?;
         row.map(Grant::try_from).transpose()
@@ -245,6 +258,27 @@ impl Tx {
             .bind(session)
             .bind(int(now.0))
         )
+    }
+
+    /// Revokes the indexes of the grants that [`Tx::end_grants_of_session`] ended at `now`, and gives them.
+    pub async fn revoke_indexes_of_session(
+        &mut self,
+        session: &str,
+        now: UnixMillis,
+    ) -> Result<Vec<StatusIndex>, StoreError> {
+        let indexes: Vec<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "UPDATE status_indexes SET revoked_at = $2
+             WHERE revoked_at IS NULL AND idx IN (
+                 SELECT i.idx FROM grant_indexes i JOIN grants g ON g.id = i.grant_id
+                 WHERE g.session = $1 AND g.revoked_at = $2)
+             RETURNING idx")
+            .bind(session).bind(int(now.0)).fetch_all(conn).await)?;
+        indexes
+            .into_iter()
+            .map(|index| {
+                StatusIndex::from_u64(uint(index, "status index")?).ok_or(StoreError::Corrupt("status index"))
+            })
+            .collect()
     }
 
     /// Forgets what hangs on grants that ended before `before`, and them. Gives how many.

@@ -67,6 +67,13 @@ impl TryFrom<TokenRow> for RefreshToken {
     }
 }
 
+impl RefreshToken {
+    /// Whether it is the one of its family that can be used.
+    pub fn is_head(&self) -> bool {
+        self.used_at.is_none() && self.replaced_at.is_none()
+    }
+}
+
 impl Tx {
     /// Adds a token: the head of its family.
     pub async fn insert_refresh_token(&mut self, token: &RefreshToken) -> Result<(), StoreError> {

@@ -32,6 +32,8 @@ pub struct SessionRow {
     pub user_agent: String,
     /// Where it began.
     pub address: String,
+    /// How the user proved who they are: `amr` values (RFC 8176), joined by a space.
+    pub methods: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -46,6 +48,7 @@ struct StoredSession {
     expires_at: i64,
     user_agent: String,
     address: String,
+    methods: String,
 }
 
 impl TryFrom<StoredSession> for SessionRow {
@@ -67,6 +70,7 @@ impl TryFrom<StoredSession> for SessionRow {
             expires_at: time(row.expires_at)?,
             user_agent: row.user_agent,
             address: row.address,
+            methods: row.methods,
         })
     }
 }
@@ -76,7 +80,7 @@ impl TryFrom<StoredSession> for SessionRow {
 pub struct Account {
     /// Who.
     pub user: UserId,
-    /// The organisation that they joined first and are alive in.
+    /// The organisation that they used last, or joined first, and are alive in.
     pub org: OrgId,
     /// An argon2id PHC string.
     pub password_hash: String,
@@ -98,7 +102,7 @@ impl Tx {
             self,
             sqlx::query(
                 "INSERT INTO sessions (digest, sid, user_id, org_id, created_at, last_seen_at, auth_time, expires_at,
-                 user_agent, address) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+                 user_agent, address, methods) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
             )
             .bind(session.digest.as_slice())
             .bind(int(session.sid.get()))
@@ -110,6 +114,7 @@ impl Tx {
             .bind(int(session.expires_at.0))
             .bind(&session.user_agent)
             .bind(&session.address)
+            .bind(&session.methods)
         )?;
         Ok(())
     }
@@ -123,7 +128,7 @@ impl Tx {
     ) -> Result<Option<SessionRow>, StoreError> {
         let row: Option<StoredSession> = on_db!(self, conn => sqlx::query_as(
             "SELECT s.digest, s.sid, s.user_id, s.org_id, s.created_at, s.last_seen_at, s.auth_time, s.expires_at,
-                    s.user_agent, s.address
+                    s.user_agent, s.address, s.methods
              FROM sessions s
              JOIN users u ON u.id = s.user_id
              JOIN memberships m ON m.org_id = s.org_id AND m.user_id = s.user_id
@@ -141,7 +146,8 @@ impl Tx {
         now: UnixMillis,
     ) -> Result<Vec<SessionRow>, StoreError> {
         let rows: Vec<StoredSession> = on_db!(self, conn => sqlx::query_as(
-            "SELECT digest, sid, user_id, org_id, created_at, last_seen_at, auth_time, expires_at, user_agent, address
+            "SELECT digest, sid, user_id, org_id, created_at, last_seen_at, auth_time, expires_at, user_agent, address,
+                    methods
              FROM sessions
              WHERE user_id = $1 AND ended_at IS NULL AND last_seen_at > $2 AND expires_at > $3
              ORDER BY last_seen_at DESC, sid")
@@ -169,7 +175,7 @@ impl Tx {
             self,
             sqlx::query(
                 "UPDATE sessions SET digest = $2, last_seen_at = $3, auth_time = $4, expires_at = $5, user_agent = $6,
-                 address = $7 WHERE digest = $1 AND ended_at IS NULL"
+                 address = $7, methods = $8 WHERE digest = $1 AND ended_at IS NULL"
             )
             .bind(old.as_slice())
             .bind(new.digest.as_slice())
@@ -178,6 +184,7 @@ impl Tx {
             .bind(int(new.expires_at.0))
             .bind(&new.user_agent)
             .bind(&new.address)
+            .bind(&new.methods)
         )?;
         Ok(rows == 1)
     }
@@ -231,6 +238,20 @@ impl Tx {
         Ok((rows == 1).then_some(earliest))
     }
 
+    /// How the user of a session proved who they are, if that was at this time: they may have done so again since.
+    pub async fn session_methods(
+        &mut self,
+        sid: SessionId,
+        auth_time: UnixSeconds,
+    ) -> Result<Option<String>, StoreError> {
+        let row: Option<(i64, String)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT auth_time, methods FROM sessions WHERE sid = $1")
+            .bind(int(sid.get())).fetch_optional(conn).await)?;
+        let Some((at, methods)) = row else { return Ok(None) };
+        let at = UnixMillis(uint(at, "time")?).seconds();
+        Ok((at == auth_time).then_some(methods))
+    }
+
     /// When a session was ended: by its user, by a sign-in of somebody else in the same browser, or by a new password.
     pub async fn session_ended_at(&mut self, sid: SessionId) -> Result<Option<UnixMillis>, StoreError> {
         let at: Option<Option<i64>> = on_db!(self, conn => sqlx::query_scalar(
@@ -253,7 +274,7 @@ impl Tx {
             "SELECT u.id, m.org_id, u.password_hash
              FROM users u JOIN memberships m ON m.user_id = u.id
              WHERE u.email = $1 AND u.password_hash IS NOT NULL AND u.deactivated_at IS NULL AND m.suspended_at IS NULL
-             ORDER BY m.created_at, m.org_id LIMIT 1")
+             ORDER BY COALESCE(m.last_used_at, 0) DESC, m.created_at, m.org_id LIMIT 1")
             .bind(email).fetch_optional(conn).await)?;
         row.map(|(user, org, password_hash)| {
             Ok(Account {

@@ -1,7 +1,30 @@
-//! From the Authorization header to one credential, by its shape alone.
+//! From the Authorization header to one credential and its scheme, by its shape alone.
 
 use shared::verdict::Reason;
 use shared::{key, token};
+
+/// How a credential is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Whoever has it may use it (RFC 6750).
+    Bearer,
+    /// With a proof of possession (RFC 9449 §7.1).
+    Dpop,
+}
+
+impl Scheme {
+    /// The scheme of an Authorization header, without case (RFC 9110 §11.1); `None` for any that is not ours.
+    pub fn of(header: &str) -> Option<Self> {
+        let scheme = header.split(' ').next().unwrap_or_default();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            Some(Self::Bearer)
+        } else if scheme.eq_ignore_ascii_case("dpop") {
+            Some(Self::Dpop)
+        } else {
+            None
+        }
+    }
+}
 
 /// A credential's text, judged by shape. Debug does not print it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,17 +52,15 @@ impl<'a> Credential<'a> {
         }
     }
 
-    /// Takes the one Bearer credential (RFC 6750 §2.1). The scheme compares without case (RFC 9110 §11.1); a comma can
-    /// only come from a second header, for no credential contains one.
+    /// Takes the one credential (RFC 6750 §2.1, RFC 9449 §7.1). A comma can only come from a second header, for no
+    /// credential contains one.
     pub fn from_authorization(header: Option<&'a str>) -> Result<Self, Reason> {
         let header = header.ok_or(Reason::CredentialMissing)?;
         if header.contains(',') {
             return Err(Reason::CredentialAmbiguous);
         }
-        let (scheme, rest) = header.split_once(' ').unwrap_or((header, ""));
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Reason::CredentialMissing);
-        }
+        Scheme::of(header).ok_or(Reason::CredentialMissing)?;
+        let (_, rest) = header.split_once(' ').unwrap_or((header, ""));
         let text = rest.trim_start_matches(' ');
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if text.len() > token::MAX_LENGTH || !text.bytes().all(plain) {
@@ -69,6 +90,10 @@ mod tests {
             Credential::from_authorization(Some("bEARER  pc_live_x")),
             Ok(Credential::ApiKey("pc_live_x"))
         );
+        assert_eq!(
+            Credential::from_authorization(Some("dPoP a.b.c")),
+            Ok(Credential::Token("a.b.c"))
+        );
         for (header, expected) in [
             (None, Reason::CredentialMissing),
             (Some(""), Reason::CredentialMissing),
@@ -77,6 +102,9 @@ mod tests {
             (Some("Bearer"), Reason::CredentialMalformed),
             (Some("Bearer a.b.c, Bearer a.b.c"), Reason::CredentialAmbiguous),
             (Some("Basic YTpi, Bearer a.b.c"), Reason::CredentialAmbiguous),
+            (Some("Bearer a.b.c, DPoP a.b.c"), Reason::CredentialAmbiguous),
+            (Some("DPoP"), Reason::CredentialMalformed),
+            (Some("DPoPa.b.c"), Reason::CredentialMissing),
             (Some("Bearer pc_live_x y"), Reason::CredentialMalformed),
             (Some("Bearer pc_live_x\ty"), Reason::CredentialMalformed),
             (Some("Bearer\tpc_live_x"), Reason::CredentialMissing),

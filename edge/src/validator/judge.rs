@@ -30,7 +30,7 @@ impl Validator<'_> {
         self.check_audience(statement, route)?;
         check_browser(statement, route, origin)?;
         check_tenant(statement, captures)?;
-        let effective = self.effective(statement);
+        let effective = self.effective(statement).ok_or(Reason::ScopeInsufficient)?;
         let any = route.any.is_empty() || !effective.intersection(route.any).is_empty();
         if effective.contains(route.all) && any {
             Ok(effective)
@@ -77,15 +77,16 @@ impl Validator<'_> {
         }
     }
 
-    /// Stated scopes, with everything they imply, under every ceiling that applies (DESIGN §3).
-    fn effective(&self, statement: &Statement) -> ScopeSet {
+    /// Stated scopes, with everything they imply, under every ceiling that applies. `None` under a ceiling of nothing: whoever
+    /// is suspended stays out of routes that ask for no scope, too.
+    fn effective(&self, statement: &Statement) -> Option<ScopeSet> {
         let catalogue = self.policy.catalogue();
         let stated = catalogue.expand(statement.scopes);
         self.subjects(statement)
             .iter()
             .filter_map(|subject| self.state.ceiling(subject))
-            .fold(stated, |scopes, ceiling| {
-                scopes.intersection(catalogue.expand(ceiling))
+            .try_fold(stated, |scopes, ceiling| {
+                (!ceiling.is_empty()).then(|| scopes.intersection(catalogue.expand(ceiling)))
             })
     }
 

@@ -11,21 +11,26 @@
 //! 2. the route
 //! 3. is it public?
 //! 4. the one credential of the Authorization header
-//! 5. the statement that it makes: form and signature, remembered per credential
+//! 5. the statement that it makes: form and signature, remembered per credential; does it come under its scheme?
 //! 6. signing key, block, list, times
 //! 7. audience and tenant
 //! 8. scopes under their ceilings
-//! 9. freshness of the state
+//! 9. the proof of possession, where the token is bound to a key
+//! 10. freshness of the state
 
 mod cache;
 pub mod cors;
 mod credential;
 mod judge;
+mod proof;
+mod replay;
 mod statement;
 pub mod vectors;
 
 use std::rc::Rc;
 
+use shared::crypto::Digest;
+use shared::dpop::Proof;
 use shared::feed::State;
 use shared::key::Environment;
 use shared::path;
@@ -35,7 +40,8 @@ use shared::time::UnixSeconds;
 use shared::verdict::Reason;
 
 pub use cache::StatementCache;
-pub use credential::Credential;
+pub use credential::{Credential, Scheme};
+pub use replay::Replays;
 pub use statement::{Kind, Statement};
 
 /// DESIGN §9: how far another clock may be ahead of ours. Never extends an expiry.
@@ -63,6 +69,10 @@ pub struct RequestFacts<'a> {
     pub authorization: Option<&'a str>,
     /// The Origin header.
     pub origin: Option<&'a str>,
+    /// All DPoP headers, joined in the same way.
+    pub proof: Option<&'a str>,
+    /// Scheme, host and port that the caller addressed, as `shared::dpop::origin` writes them.
+    pub public_origin: &'a str,
 }
 
 /// How old the state is, and what the adapter has already tried.
@@ -96,6 +106,8 @@ pub struct Grant<'p> {
     pub statement: Option<Rc<Statement>>,
     /// Its scopes with everything they imply, under every ceiling.
     pub effective: ScopeSet,
+    /// The proof that came with it. Let nobody in before it was remembered: a proof counts once.
+    pub proof: Option<Proof>,
 }
 
 /// Who was refused, and why.
@@ -156,12 +168,13 @@ impl<'p> Validator<'p> {
                     path: path.clone(),
                     statement: None,
                     effective: ScopeSet::EMPTY,
+                    proof: None,
                 })
             });
         }
         // 4. and 5. Who says so?
-        let statement = match self.statement(facts, cache) {
-            Ok(statement) => statement,
+        let (statement, digest) = match self.statement(facts, cache) {
+            Ok(found) => found,
             Err(reason) => return refuse_unless_stale(reason, route, None, freshness),
         };
         // 6. to 8. May they?
@@ -169,13 +182,19 @@ impl<'p> Validator<'p> {
             Ok(effective) => effective,
             Err(reason) => return refuse_unless_stale(reason, route, Some(statement), freshness),
         };
-        // 9. Only now may a request cost a read.
+        // 9. Are they the one whose token it is?
+        let proof = match proof::check(facts, &statement, &digest, &path, now) {
+            Ok(proof) => proof,
+            Err(reason) => return refuse(reason, Some(route), Some(statement)),
+        };
+        // 10. Only now may a request cost a read.
         stale(Some(route), freshness).unwrap_or_else(|| {
             Decision::Allow(Grant {
                 route,
                 path: path.clone(),
                 statement: Some(statement.clone()),
                 effective,
+                proof,
             })
         })
     }
@@ -184,15 +203,24 @@ impl<'p> Validator<'p> {
         &self,
         facts: &RequestFacts<'_>,
         cache: &mut StatementCache,
-    ) -> Result<Rc<Statement>, Reason> {
+    ) -> Result<(Rc<Statement>, Digest), Reason> {
         let credential = Credential::from_authorization(facts.authorization)?;
-        let digest = shared::crypto::sha256(credential.text().as_bytes());
-        if let Some(known) = cache.find(&digest) {
-            return Ok(known);
+        // RFC 9449 §4.3, item 1. No proof contains a comma.
+        if facts.proof.is_some_and(|proof| proof.contains(',')) {
+            return Err(Reason::ProofAmbiguous);
         }
-        let statement = Rc::new(self.verify(&credential)?);
-        cache.insert(digest, Rc::clone(&statement));
-        Ok(statement)
+        let digest = shared::crypto::sha256(credential.text().as_bytes());
+        let statement = if let Some(known) = cache.find(&digest) {
+            known
+        } else {
+            let statement = Rc::new(self.verify(&credential)?);
+            cache.insert(digest, Rc::clone(&statement));
+            statement
+        };
+        // The same token under another scheme is the same statement, so this is asked every time.
+        let scheme = facts.authorization.and_then(Scheme::of);
+        statement.check_scheme(scheme.unwrap_or(Scheme::Bearer))?;
+        Ok((statement, digest))
     }
 }
 

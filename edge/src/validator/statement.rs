@@ -3,6 +3,7 @@
 
 use shared::feed::{IssuingPurpose, KeyRef};
 use shared::id::{KeyId, OrgId, SigningKeyId, StatusIndex, UserId, WorkspaceId};
+use shared::jwk::Thumbprint;
 use shared::key::{self, Environment};
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
@@ -27,6 +28,8 @@ pub enum Kind {
         client: String,
         /// The sign-in session, if a person signed in.
         session: Option<String>,
+        /// The key whose holder alone may use it (RFC 9449 §6).
+        bound_to: Option<Thumbprint>,
     },
 }
 
@@ -68,6 +71,7 @@ impl Statement {
                 audience,
                 client,
                 session,
+                ..
             } => {
                 audience.iter().map(String::len).sum::<usize>()
                     + client.len()
@@ -154,10 +158,7 @@ impl Validator<'_> {
         if claims.iss != self.deployment.issuer {
             return Err(Reason::IssuerRefused);
         }
-        // A token that is bound to a proof is no bearer token (RFC 7800 §3.1).
-        if claims.cnf.is_some() {
-            return Err(Reason::BindingUnsupported);
-        }
+        let bound_to = claims.cnf.as_ref().map(binding).transpose()?;
         let status = claims.status.ok_or(Reason::StatusMissing)?;
         let index = status
             .status_list
@@ -168,6 +169,7 @@ impl Validator<'_> {
                 audience: claims.aud,
                 client: claims.client_id,
                 session: claims.sid,
+                bound_to,
             },
             signing_key,
             index,
@@ -182,4 +184,15 @@ impl Validator<'_> {
             credential: claims.jti,
         })
     }
+}
+
+/// The key of a `cnf` claim. A token that is bound to anything else, or to more, is not to be used without checking that
+/// too (RFC 7800 §3.1), which we cannot.
+fn binding(cnf: &serde_json::Value) -> Result<Thumbprint, Reason> {
+    let members = cnf.as_object().filter(|members| members.len() == 1);
+    members
+        .and_then(|members| members.get("jkt"))
+        .and_then(serde_json::Value::as_str)
+        .and_then(|jkt| jkt.parse().ok())
+        .ok_or(Reason::BindingUnsupported)
 }

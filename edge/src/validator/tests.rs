@@ -21,6 +21,7 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         path: path.into(),
         authorization: Some(authorization.into()),
         origin: None,
+        proof: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -60,8 +61,9 @@ fn every_reason_of_the_validator_has_a_vector() {
         .map(|case| case.expected)
         .collect();
     for reason in shared::verdict::Reason::ALL {
-        // The adapter's own: it has no state at all yet.
-        if *reason != shared::verdict::Reason::StateMissing {
+        // The adapter's own: it has no state at all yet, and the memory for proofs.
+        use shared::verdict::Reason::{ProofReplayed, StateMissing};
+        if !matches!(reason, StateMissing | ProofReplayed) {
             assert!(seen.iter().any(|code| code == reason.code()), "{}", reason.code());
         }
     }
@@ -145,6 +147,29 @@ fn a_ceiling_limits_and_its_highest_version_wins() {
         "allowed",
         "admin as a ceiling implies all"
     );
+}
+
+/// A route that asks for no scope admits any credential, but none of somebody who is suspended.
+#[test]
+fn a_ceiling_of_nothing_shuts_out() {
+    let mut fixture = Fixture::new();
+    let (org, user) = (
+        OrgId::from_u64(11).expect("small"),
+        UserId::from_u64(22).expect("small"),
+    );
+    let workspace = shared::id::WorkspaceId::from_u64(33).expect("small");
+    let path = format!("/tenants/{org}/{workspace}/x");
+    let key = format!("Bearer {}", fixture.key().expose());
+    let ceiling = |version, scopes| Entry::Ceiling {
+        subject: Subject::Member(org, user),
+        version,
+        scopes: ScopeSet(scopes),
+    };
+    assert_eq!(check(&fixture, &path, &key), "allowed");
+    fixture.say(ceiling(2, 0));
+    assert_eq!(check(&fixture, &path, &key), "scope_insufficient");
+    fixture.say(ceiling(3, 1));
+    assert_eq!(check(&fixture, &path, &key), "allowed");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Vectors {
     pub environments: Vec<Environment>,
     /// Our issuer.
     pub issuer: String,
+    /// Where the requests were sent: scheme, host and port.
+    pub public_origin: String,
     /// A feed message, base64url: the state that all cases are judged under.
     pub message: String,
     /// The cases.
@@ -48,6 +50,9 @@ pub struct Case {
     /// The Origin header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// The DPoP header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     /// The time, in seconds.
     pub now: u64,
     /// How old the state is, in milliseconds.
@@ -104,16 +109,18 @@ pub fn run(json: &[u8]) -> Result<Vec<Outcome>, &'static str> {
     Ok(vectors
         .cases
         .iter()
-        .map(|case| judge(&validator, case, &mut cache))
+        .map(|case| judge(&validator, case, &vectors.public_origin, &mut cache))
         .collect())
 }
 
-fn judge(validator: &Validator<'_>, case: &Case, cache: &mut StatementCache) -> Outcome {
+fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mut StatementCache) -> Outcome {
     let facts = RequestFacts {
         method: &case.method,
         path: &case.path,
         authorization: case.authorization.as_deref(),
         origin: case.origin.as_deref(),
+        proof: case.proof.as_deref(),
+        public_origin,
     };
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,

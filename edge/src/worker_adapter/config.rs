@@ -6,6 +6,7 @@
 //! | `CONTROL_PLANE` | base URL: where routes with the origin `control-plane` go; optional |
 //! | `ISSUER` | our authorization server, byte for byte as in `iss` |
 //! | `RESOURCE` | this API's resource identifier (RFC 8707), for its metadata |
+//! | `PUBLIC_ORIGINS` | further origins under which callers reach this Worker, separated by commas: a DPoP proof names one of these, or the origin of `RESOURCE` |
 //! | `BRAND` | the brand of its API keys; `pc` if absent |
 //! | `ENVIRONMENTS` | the environments of keys it admits, separated by commas; `live` if absent |
 //! | `ROOT_KEY`, `FEED_ID` | the one feed it trusts: base64url of a raw Ed25519 key, 32 hexadecimal digits |
@@ -16,6 +17,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use shared::crypto::{VerifyingKey, from_base64url};
+use shared::dpop;
 use shared::feed::Trust;
 use worker::{Env, Result, js_sys::Reflect};
 
@@ -29,6 +31,8 @@ pub(super) struct EdgeConfig {
     /// Without a slash at the end.
     pub(super) control_plane: Option<String>,
     pub(super) resource: String,
+    /// That of `resource` first.
+    public_origins: Vec<String>,
     pub(super) trust: Trust,
     pub(super) deployment: Deployment,
 }
@@ -73,10 +77,19 @@ impl EdgeConfig {
         let base = |name: &str, url: String| {
             base_url(&url).ok_or_else(|| wrong(name, "expected http(s)://host[/path]"))
         };
+        let resource = required("RESOURCE")?;
+        let public_origins = public_origins(&resource, variable(env, "PUBLIC_ORIGINS").as_deref())
+            .ok_or_else(|| {
+                wrong(
+                    "PUBLIC_ORIGINS",
+                    "expected http(s)://host[:port], separated by commas",
+                )
+            })?;
         Ok(Self {
             origin: base("ORIGIN", required("ORIGIN")?)?,
             control_plane: control_plane.map(|url| base("CONTROL_PLANE", url)).transpose()?,
-            resource: required("RESOURCE")?,
+            resource,
+            public_origins,
             trust: Trust {
                 feed,
                 root: VerifyingKey::ed25519(root),
@@ -87,6 +100,23 @@ impl EdgeConfig {
                 issuer: required("ISSUER")?,
             },
         })
+    }
+
+    /// The origin that a caller who addressed this `host[:port]` means: ours under that name, or else that of `RESOURCE`. What
+    /// the Host header says is never taken on trust, or a proof that was made for another server would do here too.
+    pub(super) fn public_origin(&self, authority: &str) -> &str {
+        let is_it = |origin: &&String| {
+            let scheme = origin.split("://").next().unwrap_or_default();
+            dpop::origin(&format!("{scheme}://{authority}")).as_ref() == Some(*origin)
+        };
+        let first = self.public_origins.first();
+        let found = self
+            .public_origins
+            .get(1..)
+            .unwrap_or_default()
+            .iter()
+            .find(is_it);
+        found.or(first).map_or("", String::as_str)
     }
 
     /// Where a route's requests go, without a slash at the end. `None`: nowhere, for the control plane's URL is not set.
@@ -105,6 +135,20 @@ fn variable(env: &Env, name: &str) -> Option<String> {
         .ok()?
         .as_string()
         .filter(|text| !text.is_empty())
+}
+
+/// A resource identifier need not be a URL: then it names no origin, and no proof can.
+fn public_origins(resource: &str, more: Option<&str>) -> Option<Vec<String>> {
+    let mut origins = vec![dpop::origin(resource).unwrap_or_default()];
+    for origin in more
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
+        origins.push(dpop::origin(origin).filter(|_| base_url(origin).is_some())?);
+    }
+    Some(origins)
 }
 
 fn base_url(url: &str) -> Option<String> {

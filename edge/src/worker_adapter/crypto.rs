@@ -1,7 +1,8 @@
 //! `jsonwebtoken`'s crypto provider over the runtime's native crypto. Verifies; never signs.
 //!
 //! Keys arrive as raw material and are imported once, into numbered slots on the JavaScript side. The table is bounded:
-//! the oldest slot is used again when all are taken. A slot holds one key *and* one algorithm, so that the padding put
+//! the oldest slot is used again when all are taken. Callers' own keys (DPoP) come here only after their thumbprint was
+//! found in a token of ours. A slot holds one key *and* one algorithm, so that the padding put
 //! onto an RSA key object for PS256 can never meet an RS256 signature.
 
 use std::cell::RefCell;
@@ -18,8 +19,8 @@ extern "C" {
     fn verify(slot: u32, message: &[u8], signature: &[u8]) -> bool;
 }
 
-/// Imported keys at most. Enough for our own keys and those of a hundred foreign issuers.
-const SLOTS: usize = 128;
+/// Imported keys at most. Enough for our own keys, those of foreign issuers, and a thousand callers with keys of their own.
+const SLOTS: usize = 1024;
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: refuse_to_sign,

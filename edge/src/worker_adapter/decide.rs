@@ -3,15 +3,17 @@
 //! Gateway and verify endpoint share it. What it returns borrows nothing, so the isolate's memory is free again before
 //! anything is awaited.
 
+use shared::dpop::Proof;
 use shared::policy::OnStale;
 use shared::verdict::Reason;
-use worker::{Context, Env};
+use worker::{Context, Env, console_error};
 
 use super::config::EdgeConfig;
 use super::cors;
 use super::feed;
-use super::http::{HeaderList, now};
+use super::http::{self, HeaderList, now};
 use super::isolate::{self, Cause, Isolate};
+use super::response::{CONFLICT, OK};
 use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator};
 
 /// Reads that one request may wait for.
@@ -60,9 +62,12 @@ pub(super) async fn decide(
     for reads in 0..=MAX_READS {
         freshness.exhausted |= reads == MAX_READS;
         match isolate::with(|isolate| judge(isolate, &facts, freshness, config)) {
-            Some(Judged::Pass(pass)) => {
+            Some(Judged::Pass(pass, proof)) => {
                 feed::refresh_in_background(env, context);
-                return Ok(pass);
+                return match proof {
+                    Some(proof) => spend(proof, pass, env).await,
+                    None => Ok(pass),
+                };
             }
             Some(Judged::Stop(stop)) => {
                 feed::refresh_in_background(env, context);
@@ -86,8 +91,36 @@ pub(super) async fn decide(
     })
 }
 
+/// Lets a proof count, once (RFC 9449 §11.1): in this isolate, and on a strict route at the whole edge.
+async fn spend(proof: Proof, pass: Pass, env: &Env) -> Result<Pass, Stop> {
+    let at = now().seconds();
+    let is_new = isolate::with(|isolate| isolate.replays.remember(&proof, at));
+    let reason = match is_new {
+        Some(true) if !pass.strict => return Ok(pass),
+        Some(true) => match http::ask_hub_about_proof(env, &proof).await {
+            Ok(OK) => return Ok(pass),
+            Ok(CONFLICT) => Reason::ProofReplayed,
+            Ok(status) => {
+                console_error!("the hub answered {} about a proof", status);
+                Reason::StateStale
+            }
+            Err(error) => {
+                console_error!("the hub did not answer: {}", http::describe(&error));
+                Reason::StateStale
+            }
+        },
+        Some(false) => Reason::ProofReplayed,
+        None => Reason::StateStale,
+    };
+    Err(Stop {
+        reason,
+        scopes: String::new(),
+        cors: pass.cors,
+    })
+}
+
 enum Judged {
-    Pass(Pass),
+    Pass(Pass, Option<Proof>),
     Stop(Stop),
     Refresh(Need),
 }
@@ -132,7 +165,7 @@ fn judge(
         Decision::Allow(grant) => {
             let identity = identity(&grant, &policy.catalogue().join(grant.effective));
             let route = grant.route;
-            Judged::Pass(Pass {
+            let pass = Pass {
                 public: route.route.public,
                 origin: route.route.origin.clone(),
                 forward_credential: route.route.forward_credential,
@@ -142,7 +175,8 @@ fn judge(
                 cors: cors::answer_headers(Some(route), facts.origin),
                 identity,
                 path: grant.path,
-            })
+            };
+            Judged::Pass(pass, grant.proof)
         }
         Decision::Refuse(refusal) => {
             let needed = refusal

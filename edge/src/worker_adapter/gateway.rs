@@ -17,7 +17,7 @@ use super::response::{
     Problem, STATE_STALE, UPGRADE_REFUSED,
 };
 use super::{cors, isolate, metadata};
-use crate::validator::{Credential, RequestFacts};
+use crate::validator::{Credential, RequestFacts, Scheme};
 
 /// Below this the gate itself answers; nothing is ever forwarded there.
 pub(super) const OWN_PREFIX: &str = "/.portcullis";
@@ -40,9 +40,9 @@ pub(super) async fn handle(
     if is_refused_method(&incoming.method) {
         return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
     }
-    match decide::decide(facts(incoming), env, context, config).await {
+    match decide::decide(facts(incoming, config), env, context, config).await {
         Ok(pass) => forward(request, incoming, pass, config).await,
-        Err(stop) => refuse(stop, &incoming.request_id, config),
+        Err(stop) => refuse(stop, incoming, config),
     }
 }
 
@@ -58,12 +58,14 @@ pub(super) fn is_own(path: &str) -> bool {
 }
 
 /// What the validator looks at.
-fn facts(incoming: &Incoming) -> RequestFacts<'_> {
+fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> RequestFacts<'a> {
     RequestFacts {
         method: &incoming.method,
         path: &incoming.path,
         authorization: incoming.authorization.as_deref(),
         origin: incoming.origin.as_deref(),
+        proof: incoming.proof.as_deref(),
+        public_origin: config.public_origin(incoming.authority()),
     }
 }
 
@@ -107,7 +109,7 @@ async fn forward(
     let rules = ForwardRules {
         guarded: !pass.public,
         remove_authorization: if pass.public {
-            is_bearer(incoming)
+            has_credential(incoming)
         } else {
             !pass.forward_credential
         },
@@ -134,7 +136,7 @@ async fn forward(
 }
 
 /// On public routes nobody looks at credentials; ours still go no further. Another scheme is the origin's business.
-fn is_bearer(incoming: &Incoming) -> bool {
+fn has_credential(incoming: &Incoming) -> bool {
     Credential::from_authorization(incoming.authorization.as_deref()) != Err(Reason::CredentialMissing)
 }
 
@@ -149,7 +151,7 @@ pub(super) fn problem_of(reason: Reason) -> Problem {
 /// A refusal with its challenge.
 pub(super) fn refuse(
     stop: Stop,
-    request_id: &str,
+    incoming: &Incoming,
     config: &EdgeConfig,
 ) -> Result<web_sys::Response, JsValue> {
     let problem = problem_of(stop.reason);
@@ -157,9 +159,14 @@ pub(super) fn refuse(
     headers.push("vary", "Authorization, Origin");
     // Which scopes a route needs is for those who got as far as scopes, or have not tried yet.
     let scopes = match stop.reason.outcome() {
-        Outcome::Unauthenticated | Outcome::InvalidToken | Outcome::InsufficientScope => stop.scopes.as_str(),
+        Outcome::Unauthenticated
+        | Outcome::InvalidToken
+        | Outcome::InvalidProof
+        | Outcome::InsufficientScope => stop.scopes.as_str(),
         _ => "",
     };
-    response::challenge(&mut headers, problem, &metadata::url(&config.resource), scopes);
-    response::refuse(problem, request_id, headers)
+    let scheme = incoming.authorization.as_deref().and_then(Scheme::of);
+    let metadata = metadata::url(&config.resource);
+    response::challenge(&mut headers, problem, &metadata, scopes, scheme);
+    response::refuse(problem, &incoming.request_id, headers)
 }

@@ -11,13 +11,13 @@ const OVERRIDES = ["x-http-method", "x-http-method-override", "x-method-override
 const CORS = /^access-control-/;
 const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-// The request in nine lines; a header that is not there is a NUL.
+// The request in ten lines; a header that is not there is a NUL.
 export function facts(request) {
   const headers = request.headers;
   const header = (name) => headers.get(name) ?? "\0";
   return [request.method, request.url, header("authorization"), header("origin"), header("x-request-id"),
     header("upgrade"), header("access-control-request-method"), header("access-control-request-headers"),
-    crypto.randomUUID()].join("\n");
+    header("dpop"), crypto.randomUUID()].join("\n");
 }
 
 export function header(request, name) {
@@ -102,7 +102,8 @@ export async function forward(request, url, flags, request_headers, response_hea
   const outgoing = new Headers(request.headers);
   strip(outgoing);
   if (guarded) for (const name of OVERRIDES) outgoing.delete(name);
-  if (flags & 2) outgoing.delete("authorization");
+  // A proof is part of the credential, and was spent with it.
+  if (flags & 2) for (const name of ["authorization", "dpop"]) outgoing.delete(name);
   each(request_headers, (name, value) => outgoing.set(name, value));
   if (upgrade) outgoing.set("upgrade", "websocket");
   const body = bodiless ? null : request.body;

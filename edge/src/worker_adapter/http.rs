@@ -3,6 +3,7 @@
 //! What it does not do: decide anything. Header lists cross as one text of lines, because each crossing costs.
 
 use js_sys::{Array, Date, Promise, Uint8Array};
+use shared::dpop::Proof;
 use shared::time::UnixMillis;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -83,6 +84,8 @@ pub(super) struct Incoming {
     /// CORS preflight: the method to come.
     pub(super) preflight_method: Option<String>,
     pub(super) preflight_headers: Option<String>,
+    /// The DPoP headers (RFC 9449), joined by commas.
+    pub(super) proof: Option<String>,
     /// The caller's `X-Request-Id` if it is harmless, else a new one.
     pub(super) request_id: String,
 }
@@ -97,6 +100,7 @@ impl Incoming {
         let mut next = || lines.next().map(|line| (line != "\0").then(|| line.to_owned()));
         let (authorization, origin, sent_id, upgrade) = (next()?, next()?, next()?, next()?);
         let (preflight_method, preflight_headers) = (next()?, next()?);
+        let proof = next()?;
         let fresh_id = next()??;
         let (base, path, query) = split_url(url);
         Some(Self {
@@ -109,8 +113,14 @@ impl Incoming {
             upgrade,
             preflight_method,
             preflight_headers,
+            proof,
             request_id: sent_id.filter(|id| is_harmless_id(id)).unwrap_or(fresh_id),
         })
+    }
+
+    /// `host[:port]` as the runtime saw it: what the Host header says.
+    pub(super) fn authority(&self) -> &str {
+        self.base.split_once("://").map_or("", |(_, authority)| authority)
     }
 
     /// Whether the caller wants to speak WebSocket (RFC 6455 §4.1).
@@ -176,7 +186,7 @@ impl HeaderList {
 pub(super) struct ForwardRules {
     /// A route that is not public: caches are bypassed, the answer is private.
     pub(super) guarded: bool,
-    /// Take the credential that the gate consumed away.
+    /// Take the credential that the gate consumed away, and its proof.
     pub(super) remove_authorization: bool,
     pub(super) websocket: bool,
     /// The policy answers CORS on this route; what the origin says about it is dropped.
@@ -289,6 +299,22 @@ pub(super) async fn ask_hub(env: &Env, path: &str, body: Option<&[u8]>) -> Resul
     } else {
         READ_TIMEOUT_MS
     };
+    ask_hub_for(timeout_ms, env, path, body).await
+}
+
+/// Asks the hub whether a proof is new, and has it remembered. Gives the status; somebody's request waits for it.
+pub(super) async fn ask_hub_about_proof(env: &Env, proof: &Proof) -> Result<u16, JsValue> {
+    let question = [proof.id.as_slice(), &proof.ends.0.to_be_bytes()].concat();
+    let answer = ask_hub_for(READ_TIMEOUT_MS, env, "/proof", Some(&question)).await?;
+    Ok(answer.status)
+}
+
+async fn ask_hub_for(
+    timeout_ms: u32,
+    env: &Env,
+    path: &str,
+    body: Option<&[u8]>,
+) -> Result<HubAnswer, JsValue> {
     let body = body.map_or(JsValue::UNDEFINED, |bytes| Uint8Array::from(bytes).into());
     let parts: Array = JsFuture::from(ask(env, path, body, timeout_ms)?)
         .await?

@@ -12,7 +12,7 @@ use shared::time::UnixMillis;
 use worker::console_error;
 
 use super::account::{Account, Position};
-use crate::validator::StatementCache;
+use crate::validator::{Replays, StatementCache};
 
 /// A refresh that has not ended after this long was cancelled with its request.
 const LATCH_MS: u64 = 2000;
@@ -80,6 +80,8 @@ pub(super) struct Isolate {
     /// The document that `policy` was made of, to see a change.
     policy_document: Vec<u8>,
     pub(super) cache: StatementCache,
+    /// Proofs of possession that came before.
+    pub(super) replays: Replays,
     /// When the last read that left us at the hub's head *started*.
     contact_at: Option<UnixMillis>,
     /// The state came from KV, and the hub has not been heard since.

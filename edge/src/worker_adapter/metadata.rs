@@ -51,6 +51,7 @@ pub(super) fn answer(
         "resource": config.resource,
         "authorization_servers": [config.deployment.issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": shared::dpop::ALGORITHMS,
     });
     if let (Some(policy), Some(members)) = (policy, document.as_object_mut()) {
         members.insert("scopes_supported".into(), policy.catalogue().all().into());

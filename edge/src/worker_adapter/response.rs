@@ -1,20 +1,24 @@
 //! Every answer of the gate's own, and the only file with status codes.
 //!
 //! Bodies are problem+json ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) with a stable `code` and the request id;
-//! challenges follow RFC 6750 §3 and RFC 9728 §5.1. A caller never learns more than the class of a refusal.
+//! challenges follow RFC 6750 §3, RFC 9449 §7.1 and RFC 9728 §5.1. A caller never learns more than the class of a refusal.
 
 use serde_json::{Value, json};
+use shared::dpop::ALGORITHMS;
 use shared::feed::Refusal;
 use shared::verdict::Outcome;
 use wasm_bindgen::JsValue;
 
 use super::http::{self, HeaderList};
+use crate::validator::Scheme;
 
 /// Seconds after which a caller may try again when the state was too old.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// 200.
 pub(super) const OK: u16 = 200;
+/// 409, of the hub to an isolate: that proof came before.
+pub(super) const CONFLICT: u16 = 409;
 /// 204, to a preflight.
 pub(super) const NO_CONTENT: u16 = 204;
 
@@ -57,6 +61,13 @@ pub(super) const INVALID_TOKEN: Problem = problem(
     "invalid_token",
     "Unauthorized",
     "The credential is malformed, expired, revoked, or not meant for this API.",
+);
+/// 401 with a token that may count, but not with this proof.
+pub(super) const INVALID_PROOF: Problem = problem(
+    401,
+    "invalid_dpop_proof",
+    "Unauthorized",
+    "The token is bound to a key: send `Authorization: DPoP …` and a new DPoP proof by that key, for this request.",
 );
 /// 403: more scopes would help.
 pub(super) const INSUFFICIENT_SCOPE: Problem = problem(
@@ -156,6 +167,7 @@ pub(super) fn of_outcome(outcome: Outcome) -> Problem {
         Outcome::BadRequest => INVALID_REQUEST,
         Outcome::Unauthenticated => UNAUTHENTICATED,
         Outcome::InvalidToken => INVALID_TOKEN,
+        Outcome::InvalidProof => INVALID_PROOF,
         Outcome::InsufficientScope => INSUFFICIENT_SCOPE,
         Outcome::Forbidden => FORBIDDEN,
         Outcome::Unavailable => STATE_STALE,
@@ -199,11 +211,18 @@ pub(super) fn refuse(
 
 /// Adds the `WWW-Authenticate` challenge that goes with a problem, if one does.
 ///
-/// Without a credential there is no `error` (RFC 6750 §3.1); `scope` names everything the operation needs.
-pub(super) fn challenge(headers: &mut HeaderList, problem: Problem, resource_metadata: &str, scope: &str) {
+/// Without a credential there is no `error` (RFC 6750 §3.1); `scope` names everything the operation needs. Whoever came under
+/// the scheme DPoP is answered under it; everybody else learns beside the Bearer challenge that it is there (RFC 9449 §7.2).
+pub(super) fn challenge(
+    headers: &mut HeaderList,
+    problem: Problem,
+    resource_metadata: &str,
+    scope: &str,
+    scheme: Option<Scheme>,
+) {
     let error = match problem {
         UNAUTHENTICATED => None,
-        INVALID_TOKEN | INSUFFICIENT_SCOPE | INVALID_REQUEST => Some(problem.code),
+        INVALID_TOKEN | INVALID_PROOF | INSUFFICIENT_SCOPE | INVALID_REQUEST => Some(problem.code),
         _ => return,
     };
     let mut parameters = Vec::new();
@@ -215,7 +234,16 @@ pub(super) fn challenge(headers: &mut HeaderList, problem: Problem, resource_met
         parameters.push(format!("scope=\"{}\"", quoted(scope)));
     }
     parameters.push(format!("resource_metadata=\"{}\"", quoted(resource_metadata)));
+    let algorithms = format!("algs=\"{}\"", ALGORITHMS.join(" "));
+    if scheme == Some(Scheme::Dpop) {
+        parameters.push(algorithms);
+        headers.push("www-authenticate", &format!("DPoP {}", parameters.join(", ")));
+        return;
+    }
     headers.push("www-authenticate", &format!("Bearer {}", parameters.join(", ")));
+    if problem.status == 401 {
+        headers.push("www-authenticate", &format!("DPoP {algorithms}"));
+    }
 }
 
 /// What may stand between quotes in a challenge (RFC 6750 §3): printable ASCII without quote and backslash.

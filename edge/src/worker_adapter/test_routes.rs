@@ -15,7 +15,8 @@ pub(super) async fn handle(
 ) -> Option<Result<web_sys::Response, JsValue>> {
     match incoming.path.as_str() {
         "/.portcullis/test/panic" => provoke(),
-        "/.portcullis/test/vectors" => Some(run_vectors(request, incoming).await),
+        "/.portcullis/test/vectors" => Some(run_vectors(request, incoming, vectors::run).await),
+        "/.portcullis/test/proofs" => Some(run_vectors(request, incoming, shared::dpop::vectors::run).await),
         _ => None,
     }
 }
@@ -28,10 +29,14 @@ fn provoke() -> ! {
     panic!("provoked by a test")
 }
 
-/// The verdict vectors, judged by the same code in this runtime (I9).
-async fn run_vectors(request: &web_sys::Request, incoming: &Incoming) -> Result<web_sys::Response, JsValue> {
+/// A file of vectors, judged by the same code in this runtime (I9).
+async fn run_vectors<T: serde::Serialize>(
+    request: &web_sys::Request,
+    incoming: &Incoming,
+    run: fn(&[u8]) -> Result<Vec<T>, &'static str>,
+) -> Result<web_sys::Response, JsValue> {
     let body = http::body(request, MAX_VECTORS).await?.unwrap_or_default();
-    let (status, answer) = match vectors::run(&body) {
+    let (status, answer) = match run(&body) {
         Ok(outcomes) => (response::OK, serde_json::to_value(outcomes).unwrap_or_default()),
         Err(part) => (
             response::INVALID_REQUEST.status,

@@ -2,7 +2,8 @@
 //! Envoy `ext_authz`, and other Workers through a service binding.
 //!
 //! The request that is asked about comes in `X-Original-Method` and `X-Original-URI`, or `X-Forwarded-Method` and
-//! `X-Forwarded-Uri`, and its credential in Authorization. Where both pairs are sent they must agree. The path goes
+//! `X-Forwarded-Uri`, and its credential in Authorization, with its proof in DPoP. Where both pairs are sent they must agree.
+//! A proof names the origin of `RESOURCE`, or that of `X-Forwarded-Host` if it is among `PUBLIC_ORIGINS`. The path goes
 //! through the same canonical form as in the gateway: nothing that the gateway refuses passes here.
 //!
 //! Answers 200 with the identity headers, 401, 403, 400 for a request that cannot be judged, 503 for a stale state. nginx
@@ -44,11 +45,14 @@ pub(super) async fn handle(
     {
         return response::refuse(FORBIDDEN, &incoming.request_id, HeaderList::default());
     }
+    let host = request_header(request, "x-forwarded-host");
     let facts = RequestFacts {
         method: &method,
         path: &path,
         authorization: incoming.authorization.as_deref(),
         origin: incoming.origin.as_deref(),
+        proof: incoming.proof.as_deref(),
+        public_origin: config.public_origin(host.as_deref().unwrap_or(incoming.authority())),
     };
     match decide::decide(facts, env, context, config).await {
         Ok(pass) => {
@@ -66,7 +70,7 @@ pub(super) async fn handle(
             if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
                 return response::refuse(FORBIDDEN, &incoming.request_id, stop.cors);
             }
-            gateway::refuse(stop, &incoming.request_id, config)
+            gateway::refuse(stop, incoming, config)
         }
     }
 }

@@ -16,6 +16,8 @@ use super::super::opaque::{Kind, Opaque};
 use super::super::{request, token};
 use super::user_code::UserCode;
 use crate::app::App;
+use crate::http::address::ClientAddress;
+use crate::http::limit::Limited;
 use crate::signing::SigningError;
 use crate::store::clients::Client;
 use crate::store::device_codes::DeviceCode;
@@ -26,11 +28,12 @@ const DRAWS: u32 = 3;
 /// The endpoint.
 pub async fn post(
     State(app): State<Arc<App>>,
+    Limited(address): Limited,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match begin(&app, query.as_deref(), &headers, &body).await {
+    match begin(&app, address, query.as_deref(), &headers, &body).await {
         Ok(answer) => {
             let mut response = Json(answer).into_response();
             response
@@ -44,12 +47,13 @@ pub async fn post(
 
 async fn begin(
     app: &App,
+    address: ClientAddress,
     query: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Value, OAuthError> {
     // 1. The client, and what it asks for.
-    let (client, form) = client_auth::identify(app, query, headers, body).await?;
+    let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
     token::confirm_resource(app, &form)?;
     // 2. Two codes.
     let secret = Opaque::generate(Kind::Device, &app.random).map_err(SigningError::from)?;

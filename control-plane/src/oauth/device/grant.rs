@@ -1,7 +1,10 @@
 //! Grant `urn:ietf:params:oauth:grant-type:device_code` (RFC 8628 §3.4): a device asks whether its person has answered.
 
+use shared::dpop::Proof;
+
+use super::super::dpop;
 use super::super::error::{ErrorCode, OAuthError};
-use super::super::exchange::{self, First};
+use super::super::exchange::{self, First, Holder};
 use super::super::form::Form;
 use super::super::grants;
 use super::super::opaque::{Kind, Opaque};
@@ -9,6 +12,7 @@ use super::super::pair::Granted;
 use super::super::scopes::{Asked, Identity};
 use crate::app::App;
 use crate::audit::Actor;
+use crate::orgs;
 use crate::store::Tx;
 use crate::store::clients::Client;
 use crate::store::device_codes::DeviceCode;
@@ -32,6 +36,7 @@ pub(in crate::oauth) async fn grant(
     app: &App,
     client: &Client,
     form: &Form,
+    proof: Option<&Proof>,
     actor: &Actor,
 ) -> Result<Granted, OAuthError> {
     let text = form
@@ -82,14 +87,19 @@ pub(in crate::oauth) async fn grant(
     }
     let first = First {
         asked: Asked {
-            scopes: terms.scopes.intersection(dated.rights),
+            scopes: orgs::capped(terms.scopes, dated.rights, app.catalogue()),
             identity: Identity::from_bits(terms.identity),
         },
         terms: &terms,
         nonce: None,
         code: None,
     };
-    exchange::issue(app, tx, client, first, dated.iat, actor).await
+    let holder = Holder {
+        bound_to: dpop::of_grant(client, proof),
+        proof,
+        actor,
+    };
+    exchange::issue(app, tx, client, first, dated.iat, holder).await
 }
 
 /// Not yet; and slower, if the device does not wait.

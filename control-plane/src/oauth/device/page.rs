@@ -16,6 +16,7 @@ use serde_json::json;
 use shared::time::UnixMillis;
 
 use super::super::form::Form;
+use super::super::lookup::{self, Asker};
 use super::super::scopes::{Asked, Identity};
 use super::super::{authorize, consent, grants};
 use super::guesses::Guess;
@@ -46,6 +47,8 @@ struct ConsentPage<'a> {
     csrf: String,
     client: &'a str,
     email: &'a str,
+    /// Who vouches for the app.
+    warning: Option<String>,
     user_code: &'a str,
     words: Vec<String>,
     scopes: u64,
@@ -185,8 +188,8 @@ async fn find(
         return Ok(None);
     };
     guess.forgive(&mut tx, app).await?;
-    let client = tx.client_by_identifier(&device.client).await?;
     tx.commit().await?;
+    let client = lookup::find(app, &device.client, Asker::Address(guess.address)).await?;
     Ok(client
         .filter(|client| client.disabled_at.is_none())
         .map(|client| (device, client)))
@@ -208,6 +211,7 @@ impl Decision<'_> {
             csrf: csrf::token(self.session),
             client: &self.client.name,
             email: profile.as_ref().map_or("", |(email, _)| email),
+            warning: lookup::warning(self.client),
             user_code: &self.user_code.shown(),
             words: consent::words(&asked.names(app.catalogue())),
             scopes: asked.scopes.0,
@@ -247,6 +251,9 @@ impl Decision<'_> {
         };
         let now = app.clock.now();
         let mut tx = app.store.begin().await?;
+        let actor = session.actor(Some(id));
+        let client = lookup::remember(&mut tx, app, self.client, &actor, now).await?;
+        let terms = Terms { client, ..terms };
         let Some(dated) = grants::date(&mut tx, app, &terms, None, now).await? else {
             return Err(ended());
         };

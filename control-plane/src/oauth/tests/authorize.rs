@@ -43,6 +43,7 @@ async fn a_person_lets_a_client_in() {
         "Read what is stored in memory",
         "See your e-mail address",
         "admin@localhost",
+        "in the organisation <strong>Default</strong>",
     ] {
         assert!(page.raw.contains(wanted), "{wanted} in {}", page.raw);
     }
@@ -79,6 +80,7 @@ async fn a_person_lets_a_client_in() {
     );
     assert_eq!((&id["sub"], &id["iss"]), (&access.sub.into(), &access.iss.into()));
     assert_eq!(id["auth_time"], test.clock.now().seconds().0);
+    assert_eq!(id["amr"], serde_json::json!(["pwd"]));
     // Remembered for the same and for less, per client; not for more.
     let again = person
         .get(&client.request(&[("scope", Some("memory:read"))]))

@@ -1,7 +1,11 @@
+mod assertion;
 mod authorize;
 mod code;
 mod device;
+mod dpop;
+mod inherit;
 mod logout;
+mod open_clients;
 mod par;
 mod refresh;
 mod revoke;

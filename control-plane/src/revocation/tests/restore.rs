@@ -5,9 +5,12 @@ use shared::id::{KeyId, SessionId, StatusIndex};
 
 use super::{Hub, backup, head, key, pair, publish, reopen, revoke};
 use crate::audit::Actor;
+use crate::orgs::rights;
 use crate::revocation::link::Link;
 use crate::revocation::{Wait, await_receipt, enqueue, frame_pending, recover, take_over};
 use crate::signing::{self, Purpose};
+use crate::store::members::MemberState;
+use crate::store::orgs::Role;
 use crate::store::sessions::SessionRow;
 use crate::testing::TestApp;
 
@@ -24,6 +27,7 @@ fn session(test: &TestApp, sid: SessionId) -> SessionRow {
         expires_at: now.saturating_add(1000),
         user_agent: "curl/8".to_owned(),
         address: "192.0.2.1".to_owned(),
+        methods: "pwd".to_owned(),
     }
 }
 
@@ -291,4 +295,38 @@ fn gaps_are_what_is_not_taken() {
     assert_eq!(gaps(&[15]), [(10, 14)]);
     assert_eq!(gaps(&[11, 12, 14]), [(10, 10), (13, 13), (15, 15)]);
     assert_eq!(gaps(&[10, 11, 12, 13, 14, 15]), []);
+}
+
+/// A demotion that the database lost: nobody gets tokens for what the edge refuses, and the next change outranks it.
+#[tokio::test]
+async fn a_restored_backup_learns_who_was_demoted() {
+    let (test, hub) = pair().await;
+    let mut link = Link::new(hub.edge("hub"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = folder.path().join("old.db");
+    publish(&test.app, &mut link).await;
+    backup(&test, &old).await;
+    let (org, user) = (test.made.org, test.made.user);
+    let ceiling = Entry::Ceiling {
+        subject: Subject::Member(org, user),
+        version: 7,
+        scopes: rights(Role::Viewer, &test.app.policy.policy),
+    };
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    enqueue(&mut tx, "test", &ceiling, now).await.expect("enqueued");
+    tx.commit().await.expect("commit");
+    publish(&test.app, &mut link).await;
+    test.app.store.close().await;
+
+    let app = reopen(&test, &old).await;
+    let mut link = Link::new(hub.edge("hub"));
+    publish(&app, &mut link).await;
+    publish(&app, &mut link).await;
+    let mut tx = app.store.begin_read().await.expect("tx");
+    let member = tx.member(org, user).await.expect("asked").expect("there");
+    assert_eq!(
+        (member.role, member.state, member.version),
+        (Role::Viewer, MemberState::Active, 7)
+    );
 }

@@ -62,6 +62,12 @@ async fn every_form_of_a_session_needs_its_token() {
         "/account/sessions/end-all",
         "/account/sessions/ses_000000001/end",
         "/account/password",
+        "/account/totp",
+        "/account/totp/codes",
+        "/account/totp/remove",
+        "/account/passkeys",
+        "/account/passkeys/x/rename",
+        "/account/passkeys/x/remove",
     ] {
         for wrong in [None, Some(""), Some(other.csrf.as_str())] {
             let fields: Vec<_> = wrong.map(|csrf| ("csrf", csrf.to_owned())).into_iter().collect();
@@ -85,6 +91,8 @@ async fn a_form_without_a_session_leads_to_sign_in() {
         ("/logout", "%2Faccount"),
         ("/account/sessions/end-all", "%2Faccount%2Fsessions"),
         ("/account/password", "%2Faccount%2Fpassword"),
+        ("/account/totp/remove", "%2Faccount%2Ftotp"),
+        ("/account/passkeys", "%2Faccount%2Fpasskeys"),
     ] {
         let answer = browser.post(path, &[]).await;
         assert_eq!(location(&answer), format!("/login?return_to={back}"), "{path}");

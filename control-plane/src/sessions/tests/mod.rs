@@ -21,20 +21,20 @@ use crate::orgs::password::hash;
 use crate::store::orgs::{NewUser, Role};
 use crate::testing::{Answer, TestApp};
 
-const HOUR: u64 = 3_600_000;
-const PASSWORD: &str = "a password of some length";
+pub(crate) const HOUR: u64 = 3_600_000;
+pub(crate) const PASSWORD: &str = "a password of some length";
 
 /// A browser: keeps its cookies, sends what browsers send.
-struct Browser<'a> {
-    test: &'a TestApp,
-    cookies: BTreeMap<String, String>,
-    address: SocketAddr,
+pub(crate) struct Browser<'a> {
+    pub(crate) test: &'a TestApp,
+    pub(crate) cookies: BTreeMap<String, String>,
+    pub(crate) address: SocketAddr,
     /// The last form token that a page showed.
-    csrf: String,
+    pub(crate) csrf: String,
 }
 
 impl<'a> Browser<'a> {
-    fn new(test: &'a TestApp) -> Self {
+    pub(crate) fn new(test: &'a TestApp) -> Self {
         Self {
             test,
             cookies: BTreeMap::new(),
@@ -43,20 +43,20 @@ impl<'a> Browser<'a> {
         }
     }
 
-    fn at(test: &'a TestApp, address: &str) -> Self {
+    pub(crate) fn at(test: &'a TestApp, address: &str) -> Self {
         Self {
             address: address.parse().expect("an address"),
             ..Self::new(test)
         }
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         let request = Request::get(path);
         self.send(request, Body::empty()).await
     }
 
     /// A form as a page of ours sends it, its token included.
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut all = vec![("csrf", self.csrf.clone())];
         all.extend(fields.iter().map(|(name, value)| (*name, (*value).to_owned())));
         self.post_exactly(
@@ -70,7 +70,7 @@ impl<'a> Browser<'a> {
         .await
     }
 
-    async fn post_exactly(
+    pub(crate) async fn post_exactly(
         &mut self,
         path: &str,
         fields: &[(&str, String)],
@@ -89,7 +89,7 @@ impl<'a> Browser<'a> {
         self.send(request, Body::from(body)).await
     }
 
-    async fn send(&mut self, request: axum::http::request::Builder, body: Body) -> Answer {
+    pub(crate) async fn send(&mut self, request: axum::http::request::Builder, body: Body) -> Answer {
         let cookies: Vec<_> = self
             .cookies
             .iter()
@@ -116,13 +116,13 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    async fn try_sign_in(&mut self, email: &str, password: &str) -> Answer {
+    pub(crate) async fn try_sign_in(&mut self, email: &str, password: &str) -> Answer {
         self.get("/login").await;
         self.post("/login", &[("email", email), ("password", password)])
             .await
     }
 
-    async fn sign_in(&mut self) {
+    pub(crate) async fn sign_in(&mut self) {
         let (email, password) = (
             self.test.made.admin_email.clone(),
             self.test.made.admin_password.clone(),
@@ -136,7 +136,7 @@ impl<'a> Browser<'a> {
         );
     }
 
-    async fn is_signed_in(&mut self) -> bool {
+    pub(crate) async fn is_signed_in(&mut self) -> bool {
         let answer = self.get("/account").await;
         match answer.status.as_u16() {
             200 => true,
@@ -148,24 +148,24 @@ impl<'a> Browser<'a> {
         }
     }
 
-    fn session_cookie(&self) -> Option<&String> {
+    pub(crate) fn session_cookie(&self) -> Option<&String> {
         self.cookies.get("portcullis_session")
     }
 }
 
-fn location(answer: &Answer) -> &str {
+pub(crate) fn location(answer: &Answer) -> &str {
     answer
         .headers
         .get(header::LOCATION)
         .map_or("", |value| value.to_str().expect("text"))
 }
 
-fn verified(test: &TestApp) -> u64 {
+pub(crate) fn verified(test: &TestApp) -> u64 {
     test.app.passwords.verified.load(Ordering::SeqCst)
 }
 
 /// The subjects of sessions that the edge is told to be dead, in order.
-async fn dead_sessions(test: &TestApp) -> Vec<String> {
+pub(crate) async fn dead_sessions(test: &TestApp) -> Vec<String> {
     let mut tx = test.app.store.begin_read().await.expect("tx");
     let rows = tx.pending_entries(1000).await.expect("rows");
     rows.iter()
@@ -177,7 +177,7 @@ async fn dead_sessions(test: &TestApp) -> Vec<String> {
 }
 
 /// What was done to a target, by name.
-async fn audited(test: &TestApp, target: &str) -> Vec<String> {
+pub(crate) async fn audited(test: &TestApp, target: &str) -> Vec<String> {
     let mut tx = test.app.store.begin_read().await.expect("tx");
     let rows = tx.audit_of(target, 100).await.expect("rows");
     let mut actions: Vec<_> = rows.into_iter().map(|row| row.action).collect();
@@ -186,7 +186,7 @@ async fn audited(test: &TestApp, target: &str) -> Vec<String> {
 }
 
 /// Another member of the same organisation.
-async fn add_member(test: &TestApp, number: u64, email: &str) -> UserId {
+pub(crate) async fn add_member(test: &TestApp, number: u64, email: &str) -> UserId {
     let id = UserId::from_u64(number).expect("small");
     let hash = hash(PASSWORD.into()).await.expect("hashed");
     let mut tx = test.app.store.begin().await.expect("tx");

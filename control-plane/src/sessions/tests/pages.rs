@@ -13,6 +13,8 @@ async fn pages_are_protected_and_run_no_script() {
         ("/account", 200),
         ("/account/sessions", 200),
         ("/account/password", 200),
+        ("/account/totp", 200),
+        ("/account/passkeys", 200),
     ] {
         let answer = browser.get(path).await;
         assert_eq!(answer.status, status, "{path}");

@@ -112,6 +112,31 @@ pub(super) async fn a_client_that_nobody_registered_is_there_once(store: Store) 
     assert!(by_number.expect("asked").is_some());
 }
 
+pub(super) async fn a_client_says_something_else(store: Store) {
+    let registered = people_and_client(&store).await;
+    let mut tx = store.begin().await.expect("tx");
+    let changed = Client {
+        name: "Other".to_owned(),
+        redirect_uris: vec!["https://other.example.com/cb".to_owned()],
+        jwks: Some(json!({ "keys": [] })),
+        dpop_bound_access_tokens: true,
+        ..public(77)
+    };
+    assert!(tx.update_client(registered.id, &changed).await.expect("changed"));
+    let found = tx.client(registered.id).await.expect("asked").expect("there");
+    let expected = Client {
+        scopes: registered.scopes,
+        ..changed.clone()
+    };
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    assert_eq!(tx.forget_consents(registered.id).await.expect("asked"), 0);
+    tx.disable_client(registered.id, NOW).await.expect("disabled");
+    assert!(
+        !tx.update_client(registered.id, &changed).await.expect("asked"),
+        "over is over"
+    );
+}
+
 pub(super) async fn an_assertion_is_taken_once(store: Store) {
     let mut tx = store.begin().await.expect("tx");
     let end = NOW.seconds().saturating_add(60);

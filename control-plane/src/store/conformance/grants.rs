@@ -1,6 +1,7 @@
 //! Grants, codes, refresh tokens, consents.
 
 use shared::id::{ClientId, GrantId, StatusIndex};
+use shared::jwk::Thumbprint;
 use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
 
@@ -41,6 +42,7 @@ fn grant(number: u64, index: StatusIndex) -> Grant {
         issued_at: NOW.seconds(),
         index,
         signing_key: shared::id::SigningKeyId::from_u64(3).expect("small"),
+        bound_to: Some(Thumbprint([9; 32])),
         idle_expires: NOW.seconds().saturating_add(100),
         expires: NOW.seconds().saturating_add(250),
         created_at: NOW,
@@ -69,6 +71,7 @@ fn code(byte: u8) -> AuthorizationCode {
         redirect_uri: "https://app.example.com/cb".to_owned(),
         challenge: "c".repeat(43),
         nonce: Some("n".to_owned()),
+        bound_to: Some(Thumbprint([8; 32])),
         created_at: NOW,
         expires_at: later(60_000),
         used_at: None,
@@ -81,7 +84,7 @@ fn later(millis: u64) -> UnixMillis {
 }
 
 /// People, a client, a block with the indexes 17 and 18 drawn, and grant 5 with index 17.
-async fn prepare(store: &Store) {
+pub(super) async fn prepare(store: &Store) {
     let mut tx = people(store).await;
     tx.insert_client(&super::clients::public(77))
         .await
@@ -170,6 +173,14 @@ pub(super) async fn the_end_of_a_session_ends_its_grants(store: Store) {
     );
     let ended = tx.grant(grant_id(5)).await.expect("asked").expect("there");
     assert_eq!(ended.revoked_at, Some(NOW));
+    let revoke = async |tx: &mut crate::store::Tx, session: &str| {
+        tx.revoke_indexes_of_session(session, NOW).await.expect("revoked")
+    };
+    assert_eq!(revoke(&mut tx, "ses_000000008").await, []);
+    assert_eq!(revoke(&mut tx, "ses_000000009").await, [index(17)]);
+    assert_eq!(revoke(&mut tx, "ses_000000009").await, [], "once");
+    assert_eq!(tx.index_is_live(index(17)).await.expect("asked"), Some(false));
+    assert_eq!(tx.index_is_live(index(18)).await.expect("asked"), Some(true));
 }
 
 pub(super) async fn an_index_lives_as_long_as_its_tokens(store: Store) {
@@ -208,7 +219,12 @@ pub(super) async fn a_code_is_taken_once_and_in_time(store: Store) {
     prepare(&store).await;
     let mut tx = store.begin().await.expect("tx");
     tx.insert_code(&code(1)).await.expect("code");
-    tx.insert_code(&code(2)).await.expect("code");
+    let unbound = AuthorizationCode {
+        bound_to: None,
+        ..code(2)
+    };
+    tx.insert_code(&unbound).await.expect("code");
+    assert_eq!(tx.code(&[2; 32]).await.expect("asked"), Some(unbound));
     assert_eq!(tx.code(&[1; 32]).await.expect("asked"), Some(code(1)));
     assert_eq!(tx.code(&[3; 32]).await.expect("asked"), None);
     tx.commit().await.expect("commit");
@@ -300,4 +316,28 @@ pub(super) async fn consents_add_up(store: Store) {
         Some(("ada@example.com".to_owned(), "Ada".to_owned()))
     );
     assert_eq!(tx.profile(user(9)).await.expect("asked"), None);
+}
+
+pub(super) async fn a_proof_is_spent_once(store: Store) {
+    // Of two at once, one.
+    let ends = NOW.seconds().saturating_add(60);
+    let spend = async |byte: u8| {
+        let mut tx = store.begin().await.expect("tx");
+        let spent = tx.spend_proof(&[byte; 32], ends).await.expect("asked");
+        tx.commit().await.expect("commit");
+        spent
+    };
+    let (one, other) = tokio::join!(spend(1), spend(1));
+    assert!(one ^ other, "{one} {other}");
+    assert!(spend(2).await);
+    // What was rolled back can be used.
+    let mut tx = store.begin().await.expect("tx");
+    assert!(tx.spend_proof(&[3; 32], ends).await.expect("asked"));
+    drop(tx);
+    assert!(spend(3).await);
+    // Remembered until its end.
+    let mut tx = store.begin().await.expect("tx");
+    assert_eq!(tx.forget_proofs(later(59_999).seconds()).await.expect("asked"), 0);
+    assert_eq!(tx.forget_proofs(ends).await.expect("forgotten"), 3);
+    assert!(tx.spend_proof(&[1; 32], ends).await.expect("asked"));
 }

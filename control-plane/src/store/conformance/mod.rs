@@ -5,11 +5,14 @@
 
 mod clients;
 mod engine;
+mod factors;
 mod feed;
 mod flows;
 mod grants;
 mod installation;
 mod keys;
+mod mail;
+mod members;
 mod outbox;
 mod people;
 mod races;
@@ -112,6 +115,7 @@ suite! {
     clients::{
         a_client_comes_back_as_it_went_in,
         a_client_that_nobody_registered_is_there_once,
+        a_client_says_something_else,
         an_assertion_is_taken_once,
         a_clients_issue_is_dated,
         a_client_is_disabled_once,
@@ -126,6 +130,23 @@ suite! {
         attempts_are_counted_by_window,
         attempts_at_once_all_count,
     },
+    mail::{
+        a_mail_is_taken_by_one_and_dropped,
+        the_outbox_keeps_what_was_shown,
+        a_sign_up_is_used_once_with_its_rivals,
+        a_link_to_a_password_is_used_once,
+        an_invitation_ends_in_one_way,
+        people_belong_where_they_are_alive,
+        a_session_moves_under_a_new_secret,
+    },
+    factors::{
+        a_step_is_used_up_with_those_before,
+        of_two_with_one_code_one_wins,
+        recovery_codes_are_used_once,
+        a_wait_is_taken_once_and_in_time,
+        a_passkey_comes_back_as_it_went_in,
+        home_is_where_one_is_alive,
+    },
     grants::{
         a_grant_is_held_moved_and_ended_once,
         the_end_of_a_session_ends_its_grants,
@@ -133,6 +154,13 @@ suite! {
         a_code_is_taken_once_and_in_time,
         a_family_has_one_head,
         consents_add_up,
+        a_proof_is_spent_once,
+    },
+    members::{
+        a_member_is_changed_by_one_of_two,
+        members_are_listed_after_one_of_them,
+        everything_of_a_member_ends_and_nothing_of_others,
+        an_edges_ceiling_counts_unless_it_is_older,
     },
     flows::{
         a_pushed_request_is_one_browsers_and_used_once,

@@ -28,6 +28,7 @@ fn session(number: u8) -> SessionRow {
         expires_at: NOW.saturating_add(24 * HOUR),
         user_agent: "curl/8".to_owned(),
         address: "192.0.2.1".to_owned(),
+        methods: "pwd".to_owned(),
     }
 }
 
@@ -76,13 +77,20 @@ pub(super) async fn a_secret_is_replaced_once(store: Store) {
     let mut tx = store.begin().await.expect("tx");
     let new = SessionRow {
         digest: [8; 32],
-        auth_time: NOW.saturating_add(5),
+        auth_time: NOW.saturating_add(5000),
+        methods: "pwd otp mfa".to_owned(),
         ..session(7)
     };
     assert!(tx.rotate_session(&[7; 32], &new).await.expect("rotated"));
     assert!(!tx.rotate_session(&[7; 32], &new).await.expect("asked"));
     assert_eq!(tx.session(&[7; 32], EVER, NOW).await.expect("asked"), None);
     assert_eq!(tx.session(&[8; 32], EVER, NOW).await.expect("asked"), Some(new));
+    // How they proved it goes with when they did.
+    let (now, later) = (NOW.seconds(), NOW.saturating_add(5000).seconds());
+    let methods = tx.session_methods(sid(7), later).await.expect("asked");
+    assert_eq!(methods.as_deref(), Some("pwd otp mfa"));
+    assert_eq!(tx.session_methods(sid(7), now).await.expect("asked"), None);
+    assert_eq!(tx.session_methods(sid(9), later).await.expect("asked"), None);
 }
 
 pub(super) async fn an_end_is_dated_past_every_token(store: Store) {

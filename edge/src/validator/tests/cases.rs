@@ -11,7 +11,7 @@ pub(super) fn golden() -> Vectors {
             scopes: ScopeSet::EMPTY,
         },
     ]);
-    let cases = [routes(&fixture), keys(&fixture), tokens(&fixture), browsers(&fixture), freshness(&fixture)].concat();
+    let cases = [routes(&fixture), keys(&fixture), tokens(&fixture), proofs(&fixture), browsers(&fixture), freshness(&fixture)].concat();
     fixture.vectors(cases)
 }
 
@@ -22,6 +22,7 @@ fn case(name: &str, path: &str, authorization: Option<String>, expected: &str) -
         path: path.into(),
         authorization,
         origin: None,
+        proof: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -141,13 +142,61 @@ fn tokens(f: &Fixture) -> Vec<Case> {
         claim("expired", "exp", json!(NOW), "expired"),
         claim("not valid yet", "nbf", json!(NOW + 61), "not_yet_valid"),
         claim("issued in the future (token)", "iat", json!(NOW + 61), "not_yet_valid"),
-        claim("bound to a proof", "cnf", json!({"jkt": "x"}), "binding_unsupported"),
+        claim("bound to a certificate", "cnf", json!({"x5t#S256": "x"}), "binding_unsupported"),
+        claim("bound to a key and a certificate", "cnf", json!({"jkt": jkt(HOLDER), "x5t#S256": "x"}), "binding_unsupported"),
+        claim("bound to something that is no thumbprint", "cnf", json!({"jkt": "x"}), "binding_unsupported"),
+        claim("bound to a list", "cnf", json!(["jkt"]), "binding_unsupported"),
         claim("no status", "status", Value::Null, "status_missing"),
         claim("another issuer's list", "status", json!({"status_list": {"idx": 8, "uri": "https://evil/status-lists/1"}}), "status_missing"),
         claim("an index of an API key's block", "status", other(8, "0"), "index_unowned"),
         claim("claims of the wrong type", "exp", "soon".into(), "claims_malformed"),
         claim("no scope for this", "scope", "memory:write".into(), "scope_insufficient"),
         expect("not base64url", format!("{good}="), "credential_malformed"),
+    ]
+}
+
+fn proofs(f: &Fixture) -> Vec<Case> {
+    let token = f.bound();
+    let sent = |name: &str, authorization: String, proof: Option<String>, expected: &str| Case {
+        proof,
+        ..case(name, READ, Some(authorization), expected)
+    };
+    let dpop = || format!("DPoP {token}");
+    let with = |name: &str, claim: &str, value: Value, expected: &str| {
+        let proof = proof(HOLDER, &token, |claims| claims[claim] = value);
+        sent(name, dpop(), Some(proof), expected)
+    };
+    let good = || Some(proof(HOLDER, &token, |_| {}));
+    let twice = format!("{0}, {0}", good().unwrap_or_default());
+    let (front, _) = twice.rsplit_once('.').expect("three parts");
+    let forged = format!("{}.{}", front.rsplit_once(", ").map_or(front, |(_, last)| last), base64url(&[0; 64]));
+    let other = f.token(|c| { c["cnf"] = json!({"jkt": jkt(HOLDER)}); c["jti"] = "j2".into(); });
+    vec![
+        sent("a bound token with its proof", dpop(), good(), "allowed"),
+        sent("the scheme without case", format!("dpop {token}"), good(), "allowed"),
+        sent("a bound token as a bearer token", format!("Bearer {token}"), None, "binding_ignored"),
+        sent("a bound token as a bearer token, with its proof", format!("Bearer {token}"), good(), "binding_ignored"),
+        sent("a token that is bound to nothing, under DPoP", format!("DPoP {}", f.token(|_| {})), good(), "binding_missing"),
+        sent("an API key under DPoP", format!("DPoP {}", f.key().expose()), good(), "binding_missing"),
+        sent("a bound token without a proof", dpop(), None, "proof_missing"),
+        sent("two proofs", dpop(), Some(twice), "proof_ambiguous"),
+        sent("two proofs beside an API key", bearer(f.key().expose()).unwrap_or_default(), Some("a, b".into()), "proof_ambiguous"),
+        sent("a proof beside an API key", bearer(f.key().expose()).unwrap_or_default(), good(), "allowed"),
+        sent("a proof that is none", dpop(), Some("nonsense".into()), "proof_malformed"),
+        sent("an access token for a proof", dpop(), Some(token.clone()), "proof_malformed"),
+        sent("a proof by another key", dpop(), Some(proof(STRANGER, &token, |_| {})), "proof_key_mismatch"),
+        sent("a proof for another token", dpop(), Some(proof(HOLDER, &other, |_| {})), "proof_mismatch"),
+        sent("a forged proof", dpop(), Some(forged), "proof_signature_invalid"),
+        with("a proof for another method", "htm", "POST".into(), "proof_mismatch"),
+        with("a proof for another path", "htu", format!("{RESOURCE}/v1/memory/y").into(), "proof_mismatch"),
+        with("a proof for another host", "htu", "https://evil.example/v1/memory/x".into(), "proof_mismatch"),
+        with("a proof with a query", "htu", format!("{RESOURCE}/v1/memory/x?q").into(), "allowed"),
+        with("an old proof", "iat", json!(NOW - 60), "proof_expired"),
+        with("a proof from the future", "iat", json!(NOW + 61), "proof_expired"),
+        Case { path: "/v1/%6demory/x".into(), ..sent("the path in another spelling", dpop(), good(), "allowed") },
+        Case { method: "POST".into(), ..sent("scopes come before the proof", dpop(), None, "scope_insufficient") },
+        Case { contact_age_ms: 2001, ..sent("a stale state, with a proof", dpop(), good(), "refresh") },
+        Case { contact_age_ms: 9_000_000, ..sent("a missing proof never costs a read", dpop(), None, "proof_missing") },
     ]
 }
 

@@ -3,9 +3,10 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
-use shared::crypto::{Algorithm, VerifyingKey, base64url};
+use shared::crypto::{Algorithm, VerifyingKey, base64url, sha256};
 use shared::feed::*;
 use shared::id::*;
+use shared::jwk::Thumbprint;
 use shared::key::{self, Environment, PlainKey};
 use shared::policy::Policy;
 use shared::scope::ScopeSet;
@@ -45,6 +46,8 @@ pub(super) fn index(index: u64) -> StatusIndex {
 const ROOT: u8 = 1;
 const FEED_KEY: u8 = 2;
 const KEY_SIGNER: u8 = 3;
+/// Holds the key that tokens are bound to.
+const HOLDER: u8 = 8;
 /// Signs well, but nobody knows it.
 const STRANGER: u8 = 9;
 
@@ -167,6 +170,11 @@ impl Fixture {
         format!("{message}.{signature}")
     }
 
+    /// A token that is bound to the holder's key.
+    pub(super) fn bound(&self) -> String {
+        self.token(|claims| claims["cnf"] = json!({"jkt": jkt(HOLDER)}))
+    }
+
     pub(super) fn statement(&self) -> Statement {
         let policy = Policy::demo(RESOURCE, ISSUER).compile().expect("compiles");
         let deployment = deployment();
@@ -197,6 +205,7 @@ impl Fixture {
             brand: deployment.brand,
             environments: deployment.environments,
             issuer: deployment.issuer,
+            public_origin: RESOURCE.into(),
             message: base64url(&join_message(self.envelopes.iter().map(Vec::as_slice))),
             cases,
         }
@@ -209,6 +218,24 @@ fn deployment() -> Deployment {
         environments: vec![Environment::Live, Environment::Test],
         issuer: ISSUER.into(),
     }
+}
+
+fn jkt(seed: u8) -> String {
+    Thumbprint::of(&VerifyingKey::ed25519(public(seed))).to_string()
+}
+
+/// A proof for `GET` of what the cases read.
+pub(super) fn proof(seed: u8, token: &str, change: impl FnOnce(&mut Value)) -> String {
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&public(seed))});
+    let head = json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk});
+    let mut claims = json!({"jti": "p1", "htm": "GET", "htu": format!("{RESOURCE}/v1/memory/x"), "iat": NOW,
+        "ath": base64url(&sha256(token.as_bytes()))});
+    change(&mut claims);
+    let message = [head, claims]
+        .map(|part| base64url(part.to_string().as_bytes()))
+        .join(".");
+    let signature = sign(seed, message.as_bytes()).expect("signs");
+    format!("{message}.{}", base64url(&signature))
 }
 
 fn build(brand: &str, environment: Environment, statement: &key::Statement, seed: u8) -> PlainKey {

@@ -8,10 +8,12 @@
 //! | `POST /apply`, a feed message | what was accepted and refused |
 //! | `GET /state?epoch=&after=` | what a consumer there lacks, as a feed message |
 //! | `POST /fetch`, a signed fetch request | the same, for the publisher |
+//! | `POST /proof`, a DPoP proof's id and end | whether it is new |
 //!
 //! Every answer carries the hub's [`Account`].
 
 mod feed;
+mod proofs;
 mod storage;
 
 use std::cell::RefCell;
@@ -24,6 +26,7 @@ use super::account::HEADER;
 use super::http::{self, HeaderList};
 use super::response::{HUB_UNREACHABLE, INVALID_REQUEST, NOT_FOUND, OK};
 use feed::Feed;
+use proofs::Proofs;
 
 /// The object.
 #[durable_object(fetch)]
@@ -31,6 +34,8 @@ pub struct Hub {
     state: State,
     env: Env,
     feed: RefCell<Option<Feed>>,
+    /// Opened when first needed: most deployments never are asked.
+    proofs: RefCell<Option<Proofs>>,
 }
 
 impl DurableObject for Hub {
@@ -40,12 +45,20 @@ impl DurableObject for Hub {
             state,
             env,
             feed: RefCell::new(feed),
+            proofs: RefCell::new(None),
         }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
         let url = request.inner().url();
         let (_, path, query) = http::split_url(&url);
+        if path == "/proof" {
+            let question = http::body(request.inner(), proofs::LENGTH).await;
+            return Ok(self.answer(
+                self.judge_proof(&question.ok().flatten().unwrap_or_default()),
+                b"",
+            )?);
+        }
         let body = match path {
             "/apply" | "/fetch" => match http::body(request.inner(), MAX_MESSAGE).await {
                 Ok(Some(body)) => body,
@@ -99,6 +112,29 @@ impl DurableObject for Hub {
 }
 
 impl Hub {
+    /// Whether a proof is new. Nothing is awaited: one event, one transaction.
+    fn judge_proof(&self, question: &[u8]) -> u16 {
+        let Ok(mut slot) = self.proofs.try_borrow_mut() else {
+            return HUB_UNREACHABLE.status;
+        };
+        let opened = match slot.take() {
+            Some(proofs) => Ok(proofs),
+            None => Proofs::open(self.state.storage().sql()),
+        };
+        let answered = opened.and_then(|mut proofs| proofs.answer(question).map(|status| (proofs, status)));
+        match answered {
+            Ok((proofs, status)) => {
+                *slot = Some(proofs);
+                status
+            }
+            Err(error) => {
+                // Counted anew from the disk next time.
+                console_error!("hub: proofs cannot be kept: {}", error);
+                HUB_UNREACHABLE.status
+            }
+        }
+    }
+
     fn answer(&self, status: u16, body: &[u8]) -> std::result::Result<Response, JsValue> {
         let account = self
             .feed

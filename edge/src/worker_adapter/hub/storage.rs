@@ -171,7 +171,7 @@ impl Storage {
 }
 
 /// An integer that JavaScript can hold: the object's SQL would round a larger one without a word.
-fn integer(number: u64) -> Result<SqlStorageValue> {
+pub(super) fn integer(number: u64) -> Result<SqlStorageValue> {
     SqlStorageValue::try_from_i64(i64::try_from(number).map_err(|_| "a number beyond 2^53")?)
 }
 

@@ -1,0 +1,266 @@
+//! How often somebody may call the endpoints of programs, in this process: per address, per client, and how often a client
+//! may fail to prove who it is.
+//!
+//! An endpoint that anybody can reach takes [`Limited`] as an argument: that counts the request for its address, each path on
+//! its own, and gives the address. `client_auth` asks [`Limits`] before and after it compares a secret.
+//!
+//! Failures are counted per client *and* address, and per address: a secret of ours has 256 random bits, so guesses from many
+//! addresses are hopeless, while a count per client alone would let anybody lock a client out.
+//!
+//! What it does not: share its counts with other instances (each admits as much), or count passwords (`sessions` does, in the
+//! database).
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+use governor::clock::Clock as _;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use shared::crypto::{Digest, sha256};
+
+use super::address::ClientAddress;
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::oauth::error::OAuthError;
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// Failures are forgiven one by one, all of them within this time.
+const FAILURE_WINDOW: Duration = Duration::from_mins(15);
+/// So many keys are counted on their own, 10 MiB at most; while there are more, the rest count as one.
+const MOST_KEYS: usize = 100_000;
+
+/// Too many requests, or failures; when another attempt makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany {
+    /// At least 1.
+    pub retry_after_seconds: u64,
+}
+
+/// The counts of this process.
+#[derive(Debug)]
+pub struct Limits {
+    addresses: Limiter,
+    clients: Limiter,
+    failures_of_clients: Limiter,
+    failures_of_addresses: Limiter,
+}
+
+impl Limits {
+    /// Nothing counted yet.
+    pub fn new(config: &Config, clock: &Clock) -> Self {
+        let limits = config.effective_rate_limits();
+        let limiter = |name, most, window| Limiter::new(name, most, window, clock);
+        Self {
+            addresses: limiter("requests_per_address", limits.requests_per_address, MINUTE),
+            clients: limiter("requests_per_client", limits.requests_per_client, MINUTE),
+            failures_of_clients: limiter("failures_per_client", limits.failures_per_client, FAILURE_WINDOW),
+            failures_of_addresses: limiter(
+                "failures_per_address",
+                limits.failures_per_address,
+                FAILURE_WINDOW,
+            ),
+        }
+    }
+
+    /// Counts a request of an address to a path.
+    pub fn request(&self, path: &str, address: ClientAddress) -> Result<(), TooMany> {
+        self.addresses.take(&format!("{path} {}", address.counted()))
+    }
+
+    /// Counts a request of a client that has proved who it is.
+    pub fn client_request(&self, client: &str) -> Result<(), TooMany> {
+        self.clients.take(client)
+    }
+
+    /// Whether a client's secret may be tried from an address; before it is looked at, so that nothing is learnt afterwards.
+    pub fn may_authenticate(&self, client: &str, address: ClientAddress) -> Result<(), TooMany> {
+        self.failures_of_clients.look(&pair(client, address))?;
+        self.failures_of_addresses.look(&address.counted())
+    }
+
+    /// Counts a failure to prove who one is. Of several at the same time all count.
+    pub fn failed_authentication(&self, client: &str, address: ClientAddress) {
+        let of_client = self.failures_of_clients.take(&pair(client, address));
+        let of_address = self.failures_of_addresses.take(&address.counted());
+        if of_client.and(of_address).is_err() {
+            tracing::warn!(%address, "too many failures to authenticate as a client");
+        }
+    }
+
+    /// Forgets whoever would be as free without a count. A job.
+    pub fn prune(&self) {
+        let all = [
+            &self.addresses,
+            &self.clients,
+            &self.failures_of_clients,
+            &self.failures_of_addresses,
+        ];
+        all.into_iter().for_each(Limiter::prune);
+    }
+}
+
+fn pair(client: &str, address: ClientAddress) -> String {
+    format!("{client} {}", address.counted())
+}
+
+/// The request counts as one of its address to its path, and that was not one too many.
+#[derive(Clone, Copy, Debug)]
+pub struct Limited(pub ClientAddress);
+
+impl FromRequestParts<Arc<App>> for Limited {
+    type Rejection = OAuthError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, OAuthError> {
+        let Ok(address) = ClientAddress::from_request_parts(parts, app).await;
+        let path = parts.extensions.get::<MatchedPath>();
+        app.limits
+            .request(path.map_or("", MatchedPath::as_str), address)?;
+        Ok(Self(address))
+    }
+}
+
+/// One kind of count: so many at once, replenished evenly over a time (GCRA).
+struct Limiter {
+    name: &'static str,
+    ticks: Ticks,
+    inner: RateLimiter<Asked, Counts, Ticks, NoOpMiddleware<Nanos>>,
+}
+
+impl std::fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limiter")
+            .field("name", &self.name)
+            .field("keys", &self.inner.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Limiter {
+    fn new(name: &'static str, most: u64, window: Duration, clock: &Clock) -> Self {
+        let most = u32::try_from(most)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .unwrap_or(NonZeroU32::MIN);
+        // Shorter than a nanosecond is the window of nobody.
+        let each = window / most.get();
+        let quota = Quota::with_period(each).unwrap_or(Quota::per_second(most));
+        let ticks = Ticks(clock.clone());
+        Self {
+            name,
+            inner: RateLimiter::new(quota.allow_burst(most), Counts::default(), ticks.clone()),
+            ticks,
+        }
+    }
+
+    fn take(&self, key: &str) -> Result<(), TooMany> {
+        self.ask(key, true)
+    }
+
+    fn look(&self, key: &str) -> Result<(), TooMany> {
+        self.ask(key, false)
+    }
+
+    fn ask(&self, key: &str, counts: bool) -> Result<(), TooMany> {
+        let asked = Asked {
+            key: sha256(key.as_bytes()),
+            counts,
+        };
+        self.inner.check_key(&asked).map_err(|until| {
+            metrics::counter!("portcullis_rate_limited_total", "limit" => self.name).increment(1);
+            let wait = until.wait_time_from(self.ticks.now());
+            let retry_after_seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+            TooMany {
+                retry_after_seconds: retry_after_seconds.max(1),
+            }
+        })
+    }
+
+    fn prune(&self) {
+        self.inner.retain_recent();
+        self.inner.shrink_to_fit();
+    }
+}
+
+/// A key, and whether asking counts.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Asked {
+    key: Digest,
+    counts: bool,
+}
+
+/// Where each key's count stands, for [`MOST_KEYS`] of them. governor's own stores grow without end, and cannot be asked
+/// without counting.
+#[derive(Default)]
+struct Counts(Mutex<HashMap<Digest, Nanos>>);
+
+impl Counts {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Nanos>> {
+        // A count that a panic left behind is a count like any other.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateStore for Counts {
+    type Key = Asked;
+
+    fn measure_and_replace<T, F, E>(&self, asked: &Asked, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        const THE_REST: Digest = [0; 32];
+        let mut counts = self.lock();
+        let is_known = counts.contains_key(&asked.key);
+        let key = if is_known || counts.len() < MOST_KEYS {
+            asked.key
+        } else {
+            THE_REST
+        };
+        let (outcome, count) = decide(counts.get(&key).copied())?;
+        if asked.counts {
+            counts.insert(key, count);
+        }
+        Ok(outcome)
+    }
+}
+
+impl ShrinkableKeyedStateStore<Asked> for Counts {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.lock().retain(|_, count| *count > drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.lock().shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+}
+
+/// Our clock as governor asks for it.
+#[derive(Clone, Debug)]
+struct Ticks(Clock);
+
+impl governor::clock::Clock for Ticks {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.elapsed().into()
+    }
+}
+
+#[cfg(test)]
+#[path = "limit_tests.rs"]
+mod tests;

@@ -1,0 +1,312 @@
+//! Which client a `client_id` names: one that an administrator registered, a document at a URL, or a sealed registration.
+//!
+//! The last two cost no row until a person lets them in ([`remember`]). From then on the row holds what a registration says,
+//! and what a document said when somebody last agreed to it; the document itself goes on counting, and where it has come to
+//! show another face than the one that was agreed to, people are asked again.
+//! What it does not: decide whether a request really comes from the client (`client_auth` does).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use shared::id::{ClientId, LIMIT};
+use shared::policy::Policy;
+use shared::scope::ScopeSet;
+use shared::strict_json;
+use shared::time::UnixMillis;
+use url::Url;
+
+use super::documents;
+use super::registration::metadata::Metadata;
+use super::registration::sealed::{self, Seals};
+use crate::app::App;
+use crate::audit::{self, Actor, Event};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::address::ClientAddress;
+use crate::http::fetch::cache::Cache;
+use crate::http::fetch::{FetchError, Fetcher};
+use crate::http::rate::Rate;
+use crate::signing::Keyring;
+use crate::store::clients::{Client, Origin};
+use crate::store::{StoreError, Tx};
+
+/// The largest JWK Set that is read from a `jwks_uri`.
+const MAX_KEY_SET: usize = 32 * 1024;
+/// No `client_id` is longer.
+const MAX_IDENTIFIER: usize = 2048;
+
+/// What clients that nobody registered share: caches, rates, seals, and the scopes that they may have.
+#[derive(Debug)]
+pub struct OpenClients {
+    pub(super) seals: Seals,
+    pub(super) registrations: Rate,
+    look_ups: Rate,
+    documents: Cache<Metadata>,
+    keys: Cache<Value>,
+    cap: ScopeSet,
+    default: ScopeSet,
+}
+
+impl OpenClients {
+    /// Builds it; an error names a scope that the catalogue lacks.
+    pub fn build(config: &Config, policy: &Policy, keyring: &Keyring, clock: &Clock) -> anyhow::Result<Self> {
+        let catalogue = &policy.scopes;
+        let set = |names: &[String]| {
+            let parsed = catalogue.parse(names);
+            parsed.map_err(|error| anyhow::anyhow!("configuration: [clients]: {error}"))
+        };
+        // A scope that implies others is for those who administer: nobody hands it to an app that nobody has looked at.
+        let modest = || -> ScopeSet {
+            let single = catalogue
+                .all()
+                .iter()
+                .filter_map(|name| catalogue.parse([name]).ok());
+            single
+                .filter(|scope| catalogue.expand(*scope) == *scope)
+                .fold(ScopeSet::EMPTY, ScopeSet::union)
+        };
+        let cap = match &config.clients.open_scopes {
+            Some(names) => set(names)?,
+            None => modest(),
+        };
+        let default = match &config.clients.default_scopes {
+            Some(names) => set(names)?,
+            None => policy
+                .presets
+                .get("read")
+                .map_or(Ok(ScopeSet::EMPTY), |names| set(names))?,
+        };
+        let fetcher = Fetcher::new(config.fetches_loopback())?;
+        Ok(Self {
+            seals: Seals::new(keyring, &config.issuer, &config.brand)?,
+            registrations: Rate::per_hour(config.registrations_per_hour(), clock.clone()),
+            look_ups: Rate::per_hour(config.look_ups_per_hour(), clock.clone()),
+            documents: Cache::new(fetcher.clone(), documents::MAX_BYTES),
+            keys: Cache::new(fetcher, MAX_KEY_SET),
+            cap,
+            default: default.intersection(cap),
+        })
+    }
+
+    /// The scopes that such clients may have.
+    pub(super) fn cap(&self) -> ScopeSet {
+        self.cap
+    }
+
+    /// Forgets addresses that have their whole share again. A job.
+    pub fn tidy(&self) {
+        self.registrations.tidy();
+        self.look_ups.tidy();
+    }
+}
+
+/// On whose behalf something is looked up: whose share it comes out of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asker {
+    /// A browser at this address.
+    Address(ClientAddress),
+    /// A program: each host that we look up documents at has a share of its own.
+    Program,
+}
+
+impl Asker {
+    fn leave(self, app: &App, url: &str) -> Result<(), FetchError> {
+        let share = match self {
+            Self::Address(address) => address.counted(),
+            Self::Program => format!("host {}", documents::host(url).unwrap_or_default()),
+        };
+        app.open_clients
+            .look_ups
+            .check(&share)
+            .map_err(FetchError::Limited)
+    }
+}
+
+/// Why it cannot be said which client it is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LookupError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The URL names no client that we take, or its document cannot be read.
+    #[error("the client's metadata document: {0}")]
+    Document(String),
+}
+
+/// The client with this `client_id`; `None` if there is none. It may be disabled.
+pub(super) async fn find(app: &App, client_id: &str, asker: Asker) -> Result<Option<Client>, LookupError> {
+    if client_id.len() > MAX_IDENTIFIER {
+        return Ok(None);
+    }
+    let mut tx = app.store.begin_read().await?;
+    let row = tx.client_by_identifier(client_id).await?;
+    drop(tx);
+    if documents::is_document(client_id) {
+        return document(app, client_id, row, asker).await.map(Some);
+    }
+    if row.is_some() || !sealed::is_sealed(client_id) || !app.config.registration_is_open() {
+        return Ok(row);
+    }
+    let Some(registration) = app.open_clients.seals.open(client_id) else {
+        return Ok(None);
+    };
+    let digest = registration.metadata.method.has_secret();
+    let mut client = registration
+        .metadata
+        .client(client_id, Origin::Dynamic, number(app)?);
+    client.secret_digest = digest.then(|| app.open_clients.seals.secret_digest(client_id));
+    client.created_at = registration.issued_at.millis();
+    Ok(Some(client))
+}
+
+/// A client with a document. One that somebody has let in keeps its tokens while its document cannot be reached; new people
+/// are asked only about what it says now.
+async fn document(
+    app: &App,
+    client_id: &str,
+    row: Option<Client>,
+    asker: Asker,
+) -> Result<Client, LookupError> {
+    documents::check_url(client_id, &app.config).map_err(|why| LookupError::Document(why.to_owned()))?;
+    let now = app.clock.now();
+    let read = |body: &[u8]| {
+        documents::read(client_id, body, &app.config).map_err(|error| FetchError::Content(error.description))
+    };
+    let found = app
+        .open_clients
+        .documents
+        .get(client_id, now, || asker.leave(app, client_id), read)
+        .await;
+    let metadata = match (found, &row) {
+        (Ok(metadata), _) => metadata,
+        (Err(error), Some(_)) if matches!(asker, Asker::Program) => {
+            tracing::warn!(client = client_id, %error, "a client's document could not be read; its last one counts");
+            return row.ok_or_else(|| LookupError::Document(error.to_string()));
+        }
+        (Err(error), _) => return Err(LookupError::Document(error.to_string())),
+    };
+    let Some(row) = row else {
+        let client = metadata.client(client_id, Origin::MetadataDocument, number(app)?);
+        return Ok(Client {
+            created_at: now,
+            ..client
+        });
+    };
+    let client = metadata.client(client_id, Origin::MetadataDocument, row.id);
+    Ok(Client {
+        stored: has_same_face(&row, &client),
+        created_at: row.created_at,
+        disabled_at: row.disabled_at,
+        ..client
+    })
+}
+
+/// Whether what people agreed to is what the client shows now.
+fn has_same_face(row: &Client, now: &Client) -> bool {
+    row.name == now.name && row.redirect_uris == now.redirect_uris && row.kind == now.kind
+}
+
+fn number(app: &App) -> Result<ClientId, StoreError> {
+    ClientId::from_u64(app.random.below(LIMIT)?).ok_or(StoreError::Corrupt("client id"))
+}
+
+/// Gives a client that a person lets in its row, in the transaction of the agreement. Gives its number.
+pub(super) async fn remember(
+    tx: &mut Tx,
+    app: &App,
+    client: &Client,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<ClientId, StoreError> {
+    if client.stored {
+        return Ok(client.id);
+    }
+    let (id, action) = if tx.insert_client(client).await? {
+        (client.id, "client.remember")
+    } else {
+        let row = tx.client_by_identifier(&client.identifier).await?;
+        let row = row.ok_or(StoreError::Corrupt("client"))?;
+        // Somebody else was first, or it was disabled meanwhile; or its document has changed.
+        if client.origin == Origin::Dynamic
+            || has_same_face(&row, client)
+            || !tx.update_client(row.id, client).await?
+        {
+            return Ok(row.id);
+        }
+        tx.forget_consents(row.id).await?;
+        (row.id, "client.update")
+    };
+    let event = Event {
+        org: None,
+        actor,
+        action,
+        target: id.to_string(),
+        detail: json!({
+            "client_id": client.identifier,
+            "origin": client.origin.as_str(),
+            "name": client.name,
+            "redirect_uris": client.redirect_uris,
+        }),
+    };
+    audit::record(tx, &app.random, &event, now).await?;
+    Ok(id)
+}
+
+/// A client's public keys: its own, or those at its address.
+pub(super) async fn keys(app: &App, client: &Client) -> Result<Arc<Value>, FetchError> {
+    if let Some(set) = &client.jwks {
+        return Ok(Arc::new(set.clone()));
+    }
+    let uri = client
+        .jwks_uri
+        .as_deref()
+        .ok_or_else(|| FetchError::Content("the client has no keys".to_owned()))?;
+    let read = |body: &[u8]| {
+        strict_json::from_slice(body).map_err(|_| FetchError::Content("it is not a JSON object".to_owned()))
+    };
+    let leave = || {
+        let share = format!("keys {uri}");
+        app.open_clients
+            .look_ups
+            .check(&share)
+            .map_err(FetchError::Limited)
+    };
+    app.open_clients.keys.get(uri, app.clock.now(), leave, read).await
+}
+
+/// The most that a client may ask for.
+pub(super) fn cap(app: &App, client: &Client) -> ScopeSet {
+    match client.origin {
+        Origin::Registered => client.scopes,
+        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.cap,
+    }
+}
+
+/// What it gets without asking.
+pub(super) fn default_scopes(app: &App, client: &Client) -> ScopeSet {
+    match client.origin {
+        Origin::Registered => client.scopes,
+        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.default,
+    }
+}
+
+/// Who vouches for a client, in a sentence for the person who is asked; `None` if an administrator does.
+pub(super) fn warning(client: &Client) -> Option<String> {
+    let local = client
+        .redirect_uris
+        .iter()
+        .all(|uri| Url::parse(uri).is_ok_and(|url| url.scheme() == "http"));
+    let who = match client.origin {
+        Origin::Registered => return None,
+        Origin::MetadataDocument => {
+            let host = documents::host(&client.identifier).unwrap_or_default();
+            format!("It says that it is an app of {host}.")
+        }
+        Origin::Dynamic => "It has registered itself under this name; nobody has checked it.".to_owned(),
+    };
+    Some(if local {
+        format!("{who} It runs on your computer, where any program could pretend to be it.")
+    } else {
+        who
+    })
+}

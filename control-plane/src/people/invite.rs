@@ -1,0 +1,169 @@
+//! Who may invite whom as what; invitations made, listed and taken back. The API and the members' page call these (I11).
+//!
+//! Owners invite anybody, admins anybody but owners, others nobody. It is judged twice: when the invitation is made and,
+//! because whoever made it may have lost their place since, when it is accepted.
+
+use serde_json::json;
+use shared::id::{InvitationId, LIMIT, OrgId, UserId};
+
+use super::{fields, link};
+use crate::app::App;
+use crate::audit::{self, Actor, Event};
+use crate::error::{ApiError, Code};
+use crate::mail::{self, Letter, limits};
+use crate::store::invitations::{Invitation, InvitationStatus};
+use crate::store::orgs::Role;
+use crate::store::{StoreError, Tx};
+
+const LINK_MS: u64 = 7 * 24 * 3600 * 1000;
+const LISTED: u32 = 200;
+
+/// Who invites.
+#[derive(Clone, Debug)]
+pub struct Inviter {
+    /// Into this organisation.
+    pub org: OrgId,
+    /// Themselves.
+    pub user: UserId,
+    /// For the audit trail.
+    pub actor: Actor,
+}
+
+/// Whether somebody with one role may give another: never more than they have.
+pub(super) fn may_give(own: Role, wanted: Role) -> bool {
+    match own {
+        Role::Owner => true,
+        Role::Admin => wanted != Role::Owner,
+        Role::Member | Role::Viewer => false,
+    }
+}
+
+/// The inviter's role as it is now, held for the rest of the transaction; `None` if they are no member any more.
+pub(super) async fn hold_role(tx: &mut Tx, org: OrgId, user: UserId) -> Result<Option<Role>, StoreError> {
+    if tx.hold_membership(org, user).await?.is_none() {
+        return Ok(None);
+    }
+    Ok(tx.membership(org, user).await?.map(|membership| membership.role))
+}
+
+/// Invites an address. One that was invited before by the same organisation gets a new link; the old one is dead.
+pub async fn invite(app: &App, inviter: &Inviter, email: &str, role: Role) -> Result<Invitation, ApiError> {
+    mail::require_for_api(app)?;
+    let email = fields::email(email)
+        .ok_or_else(|| ApiError::invalid_field("email", "this is not an e-mail address"))?;
+    let now = app.clock.now();
+    let secret = link::draw(app).map_err(ApiError::internal)?;
+    let id = app.random.below(LIMIT).map_err(ApiError::internal)?;
+    let invitation = Invitation {
+        id: InvitationId::from_u64(id).ok_or(StoreError::Corrupt("invitation id"))?,
+        org: inviter.org,
+        email,
+        role,
+        invited_by: inviter.user,
+        created_at: now,
+        expires_at: now.saturating_add(LINK_MS),
+        accepted_at: None,
+        revoked_at: None,
+    };
+    let mut tx = app.store.begin().await?;
+    limits::charge_org(&mut tx, app, inviter.org, now).await?;
+    let own = hold_role(&mut tx, inviter.org, inviter.user).await?;
+    if !own.is_some_and(|own| may_give(own, role)) {
+        let detail = format!(
+            "a member with your role can not invite somebody as {}",
+            role.as_str()
+        );
+        return Err(ApiError::new(Code::ExceedsCaller, detail).field("role"));
+    }
+    if is_member(&mut tx, inviter.org, &invitation.email).await? {
+        let detail = "this address already belongs to a member of the organisation";
+        return Err(ApiError::invalid_field("email", detail));
+    }
+    tx.revoke_invitations_to(inviter.org, &invitation.email, now)
+        .await?;
+    tx.insert_invitation(&invitation, &secret.digest()).await?;
+    let org = tx.org_name(inviter.org).await?.unwrap_or_default();
+    let profile = tx.profile(inviter.user).await?;
+    let name = profile
+        .map(|(email, name)| format!("{name} ({email})"))
+        .unwrap_or_default();
+    let link = mail::link(app, "/invitation", &secret).map_err(ApiError::internal)?;
+    let letter = Letter::invitation(&org, &name, role.as_str(), &link, invitation.expires_at);
+    mail::queue(&mut tx, app, Some(&invitation.email), letter, now)
+        .await
+        .map_err(ApiError::internal)?;
+    let event = Event {
+        org: Some(inviter.org),
+        actor: &inviter.actor,
+        action: "invitation.create",
+        target: invitation.id.to_string(),
+        detail: json!({"email": invitation.email, "role": role}),
+    };
+    audit::record(&mut tx, &app.random, &event, now).await?;
+    tx.commit().await?;
+    Ok(invitation)
+}
+
+async fn is_member(tx: &mut Tx, org: OrgId, email: &str) -> Result<bool, StoreError> {
+    let Some((user, _)) = tx.user_by_email(email).await? else {
+        return Ok(false);
+    };
+    Ok(tx.membership(org, user).await?.is_some())
+}
+
+/// The organisation's invitations, newest first: the last 200 of those that are remembered.
+pub async fn list(app: &App, org: OrgId) -> Result<Vec<Invitation>, StoreError> {
+    app.store.begin_read().await?.invitations_of(org, LISTED).await
+}
+
+/// Takes an invitation back. A second time it is the same answer.
+pub async fn revoke(app: &App, inviter: &Inviter, id: InvitationId) -> Result<Invitation, ApiError> {
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    let own = hold_role(&mut tx, inviter.org, inviter.user).await?;
+    if !own.is_some_and(|own| may_give(own, Role::Viewer)) {
+        let detail = "only owners and admins take invitations back";
+        return Err(ApiError::new(Code::ExceedsCaller, detail));
+    }
+    let revoked = tx.revoke_invitation(inviter.org, id, now).await?;
+    let invitation = tx.invitation(inviter.org, id).await?;
+    let invitation = invitation.ok_or_else(|| ApiError::not_found("invitation"))?;
+    if !revoked {
+        return match invitation.status(now) {
+            InvitationStatus::Accepted => Err(ApiError::new(
+                Code::InvitationAccepted,
+                "the invitation was accepted: whoever it was for is a member now",
+            )),
+            _ => Ok(invitation),
+        };
+    }
+    let event = Event {
+        org: Some(inviter.org),
+        actor: &inviter.actor,
+        action: "invitation.revoke",
+        target: id.to_string(),
+        detail: json!({"email": invitation.email}),
+    };
+    audit::record(&mut tx, &app.random, &event, now).await?;
+    tx.commit().await?;
+    Ok(invitation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_gives_more_than_they_have() {
+        let all = [Role::Owner, Role::Admin, Role::Member, Role::Viewer];
+        let given = |own| {
+            all.into_iter()
+                .filter(|role| may_give(own, *role))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(given(Role::Owner), all);
+        assert_eq!(given(Role::Admin), [Role::Admin, Role::Member, Role::Viewer]);
+        assert_eq!(given(Role::Member), []);
+        assert_eq!(given(Role::Viewer), []);
+    }
+}
