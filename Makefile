@@ -1,6 +1,6 @@
 # Recipes stay short: what is longer lives in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench wasm fuzz fmt
+.PHONY: help dev test check bench scale wasm fuzz fmt
 SHELL := /bin/bash
 ENV := . scripts/env.sh &&
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -16,7 +16,7 @@ dev: ## run everything locally until Ctrl-C; prints `ready` when it is
 	@$(ENV) exec $(TARGET)/debug/dev
 
 test: ## install what is missing, build, run every test
-	@scripts/provision wasm node postgres
+	@scripts/provision wasm node postgres python browser
 	@scripts/build-edge
 	@scripts/build-edge test-routes
 	$(ENV) cargo build --workspace --bins --tests
@@ -31,6 +31,12 @@ bench: ## measure: tables on the screen, JSON in target/bench
 	@scripts/build-edge
 	$(ENV) cargo build --release --workspace --bins
 	@$(ENV) exec $(TARGET)/release/bench
+
+scale: ## 20,000 code exchanges and refreshes by 16 clients, on SQLite and on PostgreSQL
+	@scripts/provision wasm node postgres
+	@scripts/build-edge
+	$(ENV) cargo build --release --workspace --bins
+	@$(ENV) exec $(TARGET)/release/scale
 
 wasm: ## build the edge Worker and print its size
 	@scripts/build-edge

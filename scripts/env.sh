@@ -5,7 +5,9 @@
 #   PORTCULLIS_TOOLS   our versioned tool cache (default: ~/.cache/portcullis/tools)
 #   WASM_CARGO_PATH    folder with links cargo, rustc of a compiler that can build wasm32; empty: the usual ones can
 #   NODE22             folder of the Node.js that wrangler needs
+#   MCP_PYTHON         a Python with the package mcp, which the tests run
 #   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by worker-build, which would download them otherwise
+#   PORTCULLIS_CHROMIUM   the browser of the tests, if there is one: your own setting, or the first that is on PATH
 # and puts our tools, and what npm installed, first on PATH.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -20,6 +22,7 @@ CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 CARGO_NEXTEST_VERSION=0.9.143
 TYPOS_VERSION=1.52.0
+MCP_PYTHON_VERSION=2.3.0
 WASM_TARGET=wasm32-unknown-unknown
 
 tool_dir() { echo "$PORTCULLIS_TOOLS/$1-$2"; }
@@ -52,6 +55,17 @@ WASM_BINDGEN_BIN="$(tool_dir wasm-bindgen-cli $WASM_BINDGEN_VERSION)/bin/wasm-bi
 WASM_OPT_BIN="$NPM_BIN/wasm-opt"
 ESBUILD_BIN="$NPM_BIN/esbuild"
 export WASM_BINDGEN_BIN WASM_OPT_BIN ESBUILD_BIN
+MCP_PYTHON="$(tool_dir mcp-python $MCP_PYTHON_VERSION)/bin/python"
+export MCP_PYTHON
+
+# A setting of yours stays; a browser that is not there is left to `scripts/provision browser`.
+if [ -z "${PORTCULLIS_CHROMIUM:-}" ]; then
+  for browser in chromium chromium-browser google-chrome google-chrome-stable; do
+    if PORTCULLIS_CHROMIUM="$(command -v "$browser")"; then break; fi
+  done
+  unset browser
+fi
+if [ -n "$PORTCULLIS_CHROMIUM" ]; then export PORTCULLIS_CHROMIUM; else unset PORTCULLIS_CHROMIUM; fi
 
 for tool in "worker-build $WORKER_BUILD_VERSION" "wasm-pack $WASM_PACK_VERSION" "cargo-deny $CARGO_DENY_VERSION" \
   "cargo-machete $CARGO_MACHETE_VERSION" "typos $TYPOS_VERSION" "wasm-bindgen-cli $WASM_BINDGEN_VERSION" \

@@ -82,7 +82,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/account/passkeys/{id}/remove", post(factors::remove_passkey))
         .route(&pages::script_path(), get(pages::script))
         .route(&pages::stylesheet_path(), get(pages::stylesheet))
-        .route("/favicon.ico", get(pages::icon))
+        .route(&pages::icon_path(), get(pages::icon))
+        .route("/favicon.ico", get(pages::favicon))
         // Operation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
@@ -148,7 +149,9 @@ fn for_scripts() -> Router<Arc<App>> {
             get(oauth::metadata::get).options(preflight),
         )
         .route("/.well-known/jwks.json", get(oauth::jwks::get).options(preflight))
-        .route_layer(middleware::from_fn(open))
+        // The layer is around what refuses a method, too: a script must be able to read why.
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(open))
 }
 
 /// The listener of `metrics_listen`.

@@ -17,7 +17,7 @@
 //!
 //! The first route that matches path and method decides; no match is a refusal. In a path, `*` is one segment, `**` (only
 //! at the end) is the rest, nothing included, and `{org}` / `{workspace}` is one segment that must be the credential's. HEAD
-//! is matched as GET. Unknown members are errors.
+//! is matched as GET. Unknown members are errors. What a route of an MCP server may say in addition is in [`mcp`].
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,10 @@ use crate::scope::{Catalogue, ScopeSet};
 
 #[path = "policy_match.rs"]
 mod matching;
+#[path = "policy_mcp.rs"]
+pub mod mcp;
 use matching::Pattern;
+use mcp::{CompiledMcp, McpPolicy};
 
 /// The schema version in a document.
 pub const VERSION: u32 = 1;
@@ -115,6 +118,9 @@ pub struct Route {
     /// A name for limits and usage; absent: `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+    /// Scopes per operation, on a route that serves the Model Context Protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpPolicy>,
 }
 
 /// What a route does when the state is older than its bound.
@@ -173,6 +179,8 @@ pub struct CompiledRoute {
     pub max_staleness_ms: u64,
     /// How long a connection may stay open, in seconds.
     pub max_connection_seconds: u64,
+    /// Scopes per operation.
+    pub mcp: Option<CompiledMcp>,
     /// Its number in the document, used as the class in usage batches.
     pub number: u64,
 }
@@ -361,6 +369,7 @@ impl Policy {
             max_connection_seconds: route
                 .max_connection_seconds
                 .unwrap_or(DEFAULT_MAX_CONNECTION_SECONDS),
+            mcp: CompiledMcp::compile(route, &format!("routes[{number}].mcp"), &self.scopes)?,
             number: number as u64,
             route: route.clone(),
         })
@@ -377,6 +386,22 @@ impl CompiledPolicy {
                 .then(|| route.pattern.captures(canonical_path))
                 .flatten()
                 .map(|captures| (route, captures))
+        })
+    }
+
+    /// The first guarded route for a canonical path, whatever the method: whose resource stands there.
+    pub fn guarded_route(&self, canonical_path: &str) -> Option<&CompiledRoute> {
+        let mut guarded = self.routes.iter().filter(|route| !route.route.public);
+        guarded.find(|route| route.pattern.captures(canonical_path).is_some())
+    }
+
+    /// All scopes that routes of a resource ask for.
+    pub fn scopes_of(&self, resource: &str) -> ScopeSet {
+        let routes = self.routes.iter();
+        let own = routes.filter(|route| !route.route.public && same_resource(&route.audience, resource));
+        own.fold(ScopeSet::EMPTY, |set, route| {
+            let operations = route.mcp.as_ref().map(CompiledMcp::all).unwrap_or_default();
+            set.union(route.all).union(route.any).union(operations)
         })
     }
 

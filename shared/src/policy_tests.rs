@@ -134,3 +134,44 @@ fn a_bare_origin_may_end_in_a_slash() {
     assert!(!same_resource("https://a", "https://A"));
     assert!(!same_resource("https://a", "https://a//"));
 }
+
+#[test]
+fn rules_of_operations_are_checked() {
+    let rule = |members: &str| format!(r#"{{"path":"/mcp","mcp":{{"rules":[{{{members}}}]}}}}"#);
+    for (members, place) in [
+        (r#""method":"","scopes":["a"]"#, "method"),
+        (r#""method":"tools/call, x","scopes":["a"]"#, "method"),
+        (r#""method":"tools/call","scopes":[]"#, "scopes"),
+        (r#""method":"tools/call","scopes":["b"]"#, "scopes"),
+        (r#""method":"tools/call","names":[""],"scopes":["a"]"#, "names"),
+        (r#""method":"tools/list","names":["x"],"scopes":["a"]"#, "names"),
+    ] {
+        let found = with(&rule(members)).expect_err(members);
+        assert_eq!(
+            found.place,
+            format!("routes[0].mcp.rules[0].{place}"),
+            "{members}: {found}"
+        );
+    }
+    for (route, place) in [
+        (
+            rule(r#""method":"tools/call","scopes":["a"],"name":"x""#),
+            "document",
+        ),
+        (
+            r#"{"path":"/mcp","mcp":{"rules":[],"legacy":"allow"}}"#.to_owned(),
+            "document",
+        ),
+        (r#"{"path":"/mcp","mcp":{}}"#.to_owned(), "document"),
+        (
+            r#"{"path":"/mcp","public":true,"mcp":{"rules":[]}}"#.to_owned(),
+            "routes[0].mcp",
+        ),
+    ] {
+        assert_eq!(with(&route).expect_err(&route).place, place, "{route}");
+    }
+    let policy = with(&rule(r#""method":"tools/call","names":["x"],"scopes":["a"]"#)).expect("compiles");
+    assert_eq!(policy.scopes_of("r"), ScopeSet(1));
+    let again = Policy::from_json(&policy.policy.to_json());
+    assert_eq!(again.as_ref(), Ok(&policy.policy));
+}

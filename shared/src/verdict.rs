@@ -60,6 +60,10 @@ reasons! {
     PathMalformed = "path_malformed" => BadRequest;
     /// More than one credential in one request.
     CredentialAmbiguous = "credential_ambiguous" => BadRequest;
+    /// `Mcp-Method` or `Mcp-Name` came twice, or cannot be read, or one without the other.
+    McpHeadersMalformed = "mcp_headers_malformed" => BadRequest;
+    /// No `Mcp-Method` where the route asks for it.
+    McpHeadersMissing = "mcp_headers_missing" => BadRequest;
     /// No route allows this method and path.
     RouteDenied = "route_denied" => Forbidden;
     /// No credential at all, or one of a scheme that is not Bearer.

@@ -2,11 +2,19 @@
 
 use std::{fs, io};
 
-use e2e::{Connection, Request};
+use e2e::{Connection, Request, Response};
 use tokio::{task::JoinSet, time::Instant};
 
-/// Sends all requests, each answered by 200, and gives the seconds it took.
-pub(crate) async fn send(address: &str, requests: Vec<Request>, connections: usize) -> io::Result<f64> {
+/// What a load came to.
+pub(crate) struct Sent {
+    /// From the first byte to the last.
+    pub(crate) seconds: f64,
+    /// In no particular order.
+    pub(crate) answers: Vec<Response>,
+}
+
+/// Sends all requests, each answered by 200.
+pub(crate) async fn send(address: &str, requests: Vec<Request>, connections: usize) -> io::Result<Sent> {
     let mut tasks = JoinSet::new();
     let mut shares: Vec<Vec<Request>> = vec![Vec::new(); connections];
     for (number, request) in requests.into_iter().enumerate() {
@@ -19,19 +27,23 @@ pub(crate) async fn send(address: &str, requests: Vec<Request>, connections: usi
     let start = Instant::now();
     for (mut connection, share) in opened {
         tasks.spawn(async move {
+            let mut answers = Vec::with_capacity(share.len());
             for request in &share {
                 let answer = connection.exchange(request).await?;
                 if answer.status != 200 {
                     return Err(io::Error::other(format!("{} {}", answer.status, answer.text())));
                 }
+                answers.push(answer);
             }
-            Ok(())
+            Ok(answers)
         });
     }
+    let mut answers = Vec::new();
     while let Some(result) = tasks.join_next().await {
-        result.map_err(io::Error::other)??;
+        answers.extend(result.map_err(io::Error::other)??);
     }
-    Ok(start.elapsed().as_secs_f64())
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Sent { seconds, answers })
 }
 
 /// CPU seconds that a process has used so far, all threads: from schedstat (nanoseconds) where the kernel has it, else

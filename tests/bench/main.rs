@@ -1,10 +1,12 @@
-//! What a check costs at the edge, beside its peers: what `make bench` runs.
+//! What a check costs at the edge and a grant at the control plane, beside their peers: what `make bench` runs.
 //!
-//! Bare workerd, all candidates alternating within one run, because machines are noisy and only ratios last. The figure to
-//! read is the server's CPU time for 1,000 requests; requests per second of a machine that also runs the load generator
-//! say less. Writes `target/bench/edge.json`. Rounds: `BENCH_ROUNDS` (7).
+//! All candidates alternate within one run, because machines are noisy and only ratios last. The figure to read is the
+//! server's CPU time; requests per second of a machine that also runs the load generator say less. Writes
+//! `target/bench/edge.json` and `target/bench/grants.json`. Rounds: `BENCH_ROUNDS` (7); one of the two: `BENCH_ONLY`
+//! (`edge`, `grants`).
 
 mod candidates;
+mod grants;
 mod load;
 mod report;
 
@@ -32,6 +34,17 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let rounds = files::variable("BENCH_ROUNDS").map_or(Ok(7), |text| text.parse::<usize>())?;
+    let only = files::variable("BENCH_ONLY");
+    if only.as_deref() != Some("grants") {
+        edge(rounds).await?;
+    }
+    if only.as_deref() != Some("edge") {
+        grants::run(rounds).await?;
+    }
+    Ok(())
+}
+
+async fn edge(rounds: usize) -> Result<(), Box<dyn Error>> {
     eprintln!("bench: starting workerd three times, and a control plane");
     let mut candidates = Candidates::start().await?;
     eprintln!("bench: issuing {} keys and as many tokens", REQUESTS * rounds);
@@ -44,10 +57,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
         for candidate in Candidate::ALL {
             let requests = candidates.requests(candidate, round.checked_sub(1));
             let before = load::cpu_seconds(candidates.process(candidate))?;
-            let seconds = load::send(&candidates.address(candidate), requests, CONNECTIONS).await?;
+            let sent = load::send(&candidates.address(candidate), requests, CONNECTIONS).await?;
             let cpu = load::cpu_seconds(candidates.process(candidate))? - before;
             if round > 0 {
-                report.add(candidate, Sample::new(REQUESTS, seconds, cpu));
+                report.add(candidate, Sample::new(REQUESTS, sent.seconds, cpu));
             }
         }
     }

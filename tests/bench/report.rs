@@ -129,26 +129,28 @@ impl Report {
     }
 
     fn spread(&self, candidate: Candidate, value: impl Fn(&Sample) -> f64) -> Spread {
-        let mut values: Vec<f64> = self
-            .samples
-            .get(candidate.id())
-            .into_iter()
-            .flatten()
-            .map(value)
-            .collect();
+        let samples = self.samples.get(candidate.id());
+        Spread::of(samples.into_iter().flatten().map(value))
+    }
+}
+
+/// Median and extremes of some samples.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-        Spread {
+        Self {
             median: at(values.len() / 2),
             least: at(0),
             most: at(values.len().saturating_sub(1)),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
 }

@@ -70,6 +70,7 @@ async fn start(settings: &Settings, stack: &mut Option<Running>) -> Result<(), F
         edge: settings.edge_url(),
         database_url: settings.database_url.clone(),
         extra: String::new(),
+        environment: Vec::new(),
     })?;
     let edge = Workerd::start(WorkerdConfig {
         modules: files::edge_modules(false),

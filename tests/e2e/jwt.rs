@@ -50,6 +50,18 @@ impl Client {
         token_of(stack, &answer)
     }
 
+    /// A token by client_secret_post for a resource (RFC 8707).
+    pub(crate) async fn token_for(&self, stack: &Stack, resource: &str) -> String {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &*self.id),
+            ("client_secret", &*self.secret),
+            ("resource", resource),
+        ];
+        let request = Request::new("POST", "/token").form(&form);
+        token_of(stack, &stack.anon_at_control().send(request).await)
+    }
+
     /// A token by client_secret_basic, with a wanted scope.
     async fn token_by_basic(&self, stack: &Stack, scope: &str) -> Response {
         let basic = format!(

@@ -18,10 +18,14 @@
 //! | passkeys in Chromium | `passkeys` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
+//! | MCP: metadata, step-up, rules per tool; the real clients | `mcp` |
 //! | a panic of the Wasm lets nobody in | `panics` |
 //! | sign-up, invitation and reset, by mail from a real server | `people` |
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
+//! | a browser app of another origin, and the pages, in Chromium | `spa` |
+//! | `portcullis doctor` | `doctor` |
+//! | many grants at once | `scale` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -36,6 +40,7 @@ mod support;
 
 mod compromise;
 mod connections;
+mod doctor;
 mod dpop;
 mod failure;
 mod feed;
@@ -48,6 +53,7 @@ mod inherit;
 mod jwt;
 mod keys;
 mod logs;
+mod mcp;
 mod oauth;
 mod oracle;
 mod panics;
@@ -58,5 +64,7 @@ mod people;
 mod race;
 mod revocation;
 mod rotation;
+mod scale;
 mod sessions;
 mod signing_keys;
+mod spa;

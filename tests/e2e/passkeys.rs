@@ -19,6 +19,7 @@ async fn chromium_adds_a_passkey_and_signs_in_with_it() {
         edge: edge.url(),
         database_url: None,
         extra: String::new(),
+        environment: Vec::new(),
     })
     .unwrap();
     // Passkeys belong to a name.

@@ -5,16 +5,17 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use crate::{
     files,
     http::{self, Request},
+    postgres,
     process::{self, Process},
 };
 
@@ -38,6 +39,8 @@ pub struct ControlPlaneConfig {
     pub database_url: Option<String>,
     /// Further lines of the configuration file.
     pub extra: String,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// What the first start gives away once.
@@ -104,6 +107,7 @@ impl ControlPlane {
             command.env_remove(name);
         }
         command.env_remove("DATABASE_URL");
+        command.envs(self.config.environment.iter().cloned());
         if let Some(url) = &self.config.database_url {
             command.env("DATABASE_URL", url);
         }
@@ -131,6 +135,35 @@ impl ControlPlane {
         serde_json::from_str(&text)
             .map(Bootstrap)
             .map_err(io::Error::other)
+    }
+
+    /// The only value of a query of its database, for tests that count what it keeps.
+    pub fn query(&self, sql: &str) -> io::Result<String> {
+        if let Some(url) = &self.config.database_url {
+            return postgres::query(url, sql);
+        }
+        let script = "const { DatabaseSync } = require('node:sqlite');
+            const database = new DatabaseSync(process.argv[1], { readOnly: true });
+            console.log(Object.values(database.prepare(process.argv[2]).get())[0]);";
+        let output = Command::new(files::root().join("node_modules/.bin/node"))
+            .args(["--no-warnings", "-e", script])
+            .arg(self.config.folder.join("portcullis.db"))
+            .arg(sql)
+            .output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        }
+        Err(io::Error::other(
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
+    }
+
+    /// Counts, fifty times a second until it is ended, the connections to its PostgreSQL that wait for another's row.
+    pub fn watch_locks(&self) -> io::Result<LockWatch> {
+        let url = self.config.database_url.as_deref();
+        let url = url.ok_or_else(|| io::Error::other("only PostgreSQL says who waits"))?;
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        Ok(LockWatch(postgres::ask_repeatedly(url, sql)?))
     }
 
     /// The variables with which an edge trusts this feed.
@@ -201,6 +234,26 @@ impl ControlPlane {
         self.stop();
         self.serve()?;
         self.wait().await
+    }
+}
+
+/// See [`ControlPlane::watch_locks`].
+#[derive(Debug)]
+pub struct LockWatch(Child);
+
+impl LockWatch {
+    /// How many waited, on average; `None` if it was over before the first look.
+    pub fn end(mut self) -> io::Result<Option<f64>> {
+        self.0.kill()?;
+        let mut text = String::new();
+        if let Some(mut output) = self.0.stdout.take() {
+            output.read_to_string(&mut text)?;
+        }
+        self.0.wait()?;
+        let counts: Vec<f64> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
+        #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+        let number = counts.len() as f64;
+        Ok((!counts.is_empty()).then(|| counts.iter().sum::<f64>() / number))
     }
 }
 

@@ -25,6 +25,14 @@ pub fn edge_modules(test_routes: bool) -> PathBuf {
         .join(if test_routes { "edge-test" } else { "edge" })
 }
 
+/// The Python with the MCP SDK, as `scripts/env.sh` says.
+pub fn mcp_python() -> io::Result<PathBuf> {
+    let path = variable("MCP_PYTHON")
+        .map(PathBuf::from)
+        .filter(|path| path.exists());
+    path.ok_or_else(|| missing("Python with the package mcp", "scripts/provision python"))
+}
+
 /// The control plane's program, next to the program that asks (so the profiles agree).
 pub fn portcullis() -> io::Result<PathBuf> {
     let own = env::current_exe()?;

@@ -55,6 +55,31 @@ pub(crate) fn database() -> String {
     format!("{}/{name}", server.base)
 }
 
+/// The only value of a query.
+pub(crate) fn query(url: &str, sql: &str) -> io::Result<String> {
+    let output = Command::new(tool("psql")).args([url, "-Atqc", sql]).output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(io::Error::other(
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
+}
+
+/// A query that is asked again and again in one session, until it is ended.
+pub(crate) fn ask_repeatedly(url: &str, sql: &str) -> io::Result<Child> {
+    let mut child = Command::new(tool("psql"))
+        .args([url, "-Atq"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(input) = &mut child.stdin {
+        writeln!(input, "{sql} \\watch 0.02")?;
+    }
+    Ok(child)
+}
+
 fn without_database(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
     let authority = rest.split('/').next().unwrap_or_default();

@@ -34,6 +34,7 @@ pub struct Builder {
     vars: Vec<(String, String)>,
     policy: Option<serde_json::Value>,
     extra: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Default for Builder {
@@ -46,6 +47,7 @@ impl Default for Builder {
             vars: Vec::new(),
             policy: None,
             extra: String::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -101,6 +103,13 @@ impl Builder {
         self
     }
 
+    /// With another variable in the control plane's environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts everything, and returns when a request with the first admin key passes the edge.
     pub async fn start(self) -> Stack {
         let dir = tempfile::Builder::new()
@@ -139,6 +148,7 @@ impl Builder {
                 .map_or_else(|| gates[0].url(), |link| link.url().to_owned()),
             database_url: (self.database == Database::Postgres).then(postgres::database),
             extra,
+            environment: self.environment,
         })
         .expect("the control plane is prepared");
         let bootstrap = control.bootstrap().expect("the first start leaves its secrets");
@@ -268,6 +278,13 @@ impl Stack {
     /// The edge's public URL.
     pub fn edge_url(&self) -> String {
         self.gates[0].url()
+    }
+
+    /// What a query counts in the control plane's database.
+    pub fn count(&self, sql: &str) -> io::Result<usize> {
+        let text = self.control.query(sql)?;
+        text.parse()
+            .map_err(|_| io::Error::other(format!("{text} is not a count: {sql}")))
     }
 
     /// The stack's folder.

@@ -1,10 +1,11 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration; `members`, `invitations` and the other `keys` commands call a running server over its API (I11); `key inspect`
-//! needs neither.
+//! the configuration; `members`, `invitations` and the other `keys` commands call a running server over its API (I11); `doctor` looks
+//! at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
 mod client;
+mod doctor;
 mod inspect;
 mod invitations;
 mod keys;
@@ -34,6 +35,7 @@ Examples:
   portcullis config check                     print the effective configuration, without secrets
   portcullis keys create --name ci --scope read
   portcullis keys revoke key_000000001 --reason key_compromise
+  portcullis doctor                           check the deployment from outside, and say what to fix
   pbpaste | portcullis key inspect -          what a key says, without any network";
 
 /// The gate in front of your APIs: issues keys and tokens, and takes them back within seconds.
@@ -80,6 +82,8 @@ enum Command {
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
+    /// Check a running deployment from outside and say what to fix
+    Doctor(doctor::DoctorArgs),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -164,6 +168,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
+        Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Config(ConfigCommand::Check) => {
             let config = load()?;
             output::line(&config.redacted().map_err(anyhow::Error::from)?);

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
+use shared::id::ClientId;
 use std::net::SocketAddr;
 
 use super::*;

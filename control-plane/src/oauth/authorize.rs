@@ -221,7 +221,7 @@ pub(super) async fn answer(
         org: session.org,
         scopes: asked.scopes,
         identity: asked.identity.bits(),
-        resource: app.config.resource.clone(),
+        resource: request.resource.clone(),
         session: Some(session.sid.to_string()),
         auth_time: session.auth_time,
     };

@@ -11,7 +11,7 @@ use super::grants::{self, Reason};
 use super::opaque::{Kind, Opaque};
 use super::pair::{Draft, Granted};
 use super::scopes::{Asked, Identity};
-use super::{dpop, pkce};
+use super::{dpop, pkce, resource};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::orgs;
@@ -54,7 +54,7 @@ pub(super) async fn grant(
         return Err(refused());
     }
     // Before anything else: whoever only saw a spent code must not be able to end the sign-in with it.
-    confirm(app, form, &code, verifier)?;
+    confirm(form, &code, verifier)?;
     dpop::confirm(code.bound_to, proof)?;
     if code.used_at.is_none() {
         // 2. The person, the client and the session are still there; the rows are locked.
@@ -89,7 +89,7 @@ pub(super) async fn grant(
     Err(refused())
 }
 
-fn confirm(app: &App, form: &Form, code: &AuthorizationCode, verifier: &str) -> Result<(), OAuthError> {
+fn confirm(form: &Form, code: &AuthorizationCode, verifier: &str) -> Result<(), OAuthError> {
     // OAuth 2.1 does not ask for redirect_uri here any more; where it is sent, it must be the same (RFC 6749 §4.1.3).
     let elsewhere = form
         .value("redirect_uri")
@@ -97,7 +97,7 @@ fn confirm(app: &App, form: &Form, code: &AuthorizationCode, verifier: &str) -> 
     if elsewhere || !pkce::verifies(verifier, &code.challenge) {
         return Err(refused());
     }
-    super::token::confirm_resource(app, form)
+    resource::confirm(form, &code.terms.resource)
 }
 
 /// What a grant begins with.

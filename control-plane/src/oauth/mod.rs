@@ -49,6 +49,7 @@ pub mod redirect;
 mod refresh;
 pub mod registration;
 mod request;
+mod resource;
 pub mod revoke;
 pub mod scopes;
 mod seal;

@@ -22,7 +22,7 @@ use super::grants::{self, Reason};
 use super::opaque::{Kind, Opaque};
 use super::pair::{Draft, Granted, Pair};
 use super::scopes::{Asked, Identity};
-use super::{dpop, seal};
+use super::{dpop, resource, seal};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::orgs;
@@ -57,7 +57,6 @@ pub(super) async fn grant(
         .value("refresh_token")
         .ok_or_else(|| OAuthError::invalid_request("refresh_token is missing"))?;
     let token = Opaque::parse(Kind::Refresh, text).ok_or_else(refused)?;
-    super::token::confirm_resource(app, form)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     // 1. The token: one of ours, of this client.
@@ -68,6 +67,7 @@ pub(super) async fn grant(
     }
     // Before anything else: whoever stole the token but not the key must not be able to end the sign-in with it.
     dpop::confirm(grant.bound_to, proof)?;
+    resource::confirm(form, &grant.terms.resource)?;
     let asked = narrowed(app, form, &grant)?;
     // 2. The person, the client and the session are still there; the rows are locked, then the grant's.
     let dated = grants::date(&mut tx, app, &grant.terms, Some(grant.issued_at), now)

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use axum::response::Response;
 use shared::jwk::Thumbprint;
-use shared::policy::same_resource;
 use shared::time::UnixSeconds;
 
 use super::error;
@@ -15,7 +14,7 @@ use super::form::Form;
 use super::lookup::{self, Asker, LookupError};
 use super::pushed::{self, Opened};
 use super::scopes::{Asked, Identity};
-use super::{pkce, redirect};
+use super::{pkce, redirect, resource};
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::pages::PageError;
@@ -131,6 +130,8 @@ pub(super) struct Prompt {
 pub(super) struct AuthorizationRequest {
     pub(super) recipient: Recipient,
     pub(super) asked: Asked,
+    /// What the tokens will be for (RFC 8707).
+    pub(super) resource: String,
     pub(super) challenge: String,
     pub(super) nonce: Option<String>,
     /// `dpop_jkt` (RFC 9449 §10): who may exchange the code.
@@ -327,16 +328,13 @@ async fn check(
         ),
         None => None,
     };
-    if form
-        .value("resource")
-        .is_some_and(|resource| !same_resource(resource, &app.config.resource))
-    {
-        return Err(refuse(
+    let resource = resource::named(app, form.value("resource")).ok_or_else(|| {
+        refuse(
             &recipient,
             ErrorCode::InvalidTarget,
             "the resource is not one that this server knows",
-        ));
-    }
+        )
+    })?;
     let asked = asked(app, &recipient.client, form).ok_or_else(|| {
         refuse(
             &recipient,
@@ -357,6 +355,7 @@ async fn check(
     };
     Ok(AuthorizationRequest {
         asked,
+        resource: resource.to_owned(),
         challenge: challenge.to_owned(),
         nonce,
         bound_to,

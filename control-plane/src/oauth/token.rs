@@ -12,7 +12,6 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use shared::dpop::Proof;
-use shared::policy::same_resource;
 use shared::scope::ScopeSet;
 use shared::token::{Claims, Status, StatusReference};
 
@@ -20,7 +19,7 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{client_auth, device, dpop, exchange, refresh, token_exchange};
+use super::{client_auth, device, dpop, exchange, refresh, resource, token_exchange};
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
@@ -81,17 +80,6 @@ async fn grant(
     }
 }
 
-/// RFC 8707 §2: one of ours, if any. There is one resource, so a grant is for it.
-pub(super) fn confirm_resource(app: &App, form: &Form) -> Result<(), OAuthError> {
-    match form.value("resource") {
-        Some(resource) if !same_resource(resource, &app.config.resource) => Err(OAuthError::new(
-            ErrorCode::InvalidTarget,
-            "the resource is not one that this server knows",
-        )),
-        _ => Ok(()),
-    }
-}
-
 async fn client_credentials(
     app: &App,
     client: &Client,
@@ -110,9 +98,9 @@ async fn client_credentials(
             "client_credentials is for clients that an organisation has registered",
         ));
     };
-    // 1. What is asked for: scopes within the client's own, and our one resource (RFC 8707 §2).
+    // 1. What is asked for: scopes within the client's own, and one of our resources (RFC 8707 §2).
     let scopes = requested_scopes(app, client, form)?;
-    confirm_resource(app, form)?;
+    let resource = resource::named(app, form.value("resource")).ok_or_else(resource::refused)?;
     // 2. Date it, and give it an index, in one transaction that a `not_before` waits for or is seen by.
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
@@ -141,7 +129,7 @@ async fn client_credentials(
     let claims = Claims {
         iss: app.config.issuer.clone(),
         sub: client.identifier.clone(),
-        aud: vec![app.config.resource.clone()],
+        aud: vec![resource.to_owned()],
         client_id: client.identifier.clone(),
         scope: scope.clone(),
         exp,

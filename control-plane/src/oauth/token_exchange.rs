@@ -1,7 +1,7 @@
 //! Grant `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): a confidential client that was handed one of our access
 //! tokens gets one of its own for the same subject, to call on with.
 //!
-//! It never widens: scopes are those of the subject token and of the client, the end is the subject token's at the latest, the
+//! It never widens: scopes are those of the subject token and of the client, the resource is the subject token's, the end is the subject token's at the latest, the
 //! organisation is the client's own, and the status index is the subject token's, so what ends that one ends this one. There
 //! is no refresh token. Like a client_credentials token it leaves no audit row; that its index is shared is kept
 //! (`store::exchanges`), for the day on which the first client is disabled.
@@ -19,7 +19,7 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{compact, dpop, effective, grants, lookup};
+use super::{compact, dpop, effective, grants, lookup, resource};
 use crate::app::App;
 use crate::signing::{SigningError, SigningKey};
 use crate::store::Tx;
@@ -45,12 +45,13 @@ fn replaced() -> OAuthError {
     )
 }
 
-/// A token that was presented: ours, alive, and for our resource.
+/// A token that was presented: ours, alive, and for a resource of ours.
 struct Presented {
     claims: Claims,
     /// All members, also those that are none of ours to read.
     all: Map<String, Value>,
     kid: String,
+    resource: String,
     effective: effective::Effective,
     index: StatusIndex,
 }
@@ -96,7 +97,7 @@ pub(super) async fn grant(
             "token exchange is for confidential clients",
         ));
     }
-    check_parameters(app, form)?;
+    check_parameters(form)?;
     // 2. The tokens, alive by the same questions as /introspect asks.
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
@@ -113,6 +114,7 @@ pub(super) async fn grant(
         }
         None => None,
     };
+    confirm_target(form, &subject.resource)?;
     let act = act(client, &subject, actor.as_ref())?;
     // 3. No more than the subject token and the client have.
     let scopes = scopes(app, client, form, subject.effective.scopes)?;
@@ -135,7 +137,7 @@ pub(super) async fn grant(
     let scope = app.catalogue().join(scopes);
     let claims = Claims {
         client_id: client.identifier.clone(),
-        aud: vec![app.config.resource.clone()],
+        aud: vec![subject.resource],
         scope: scope.clone(),
         exp,
         iat,
@@ -160,8 +162,8 @@ pub(super) async fn grant(
     })
 }
 
-/// §2.1: which tokens come and which is wanted, for which of our resources.
-fn check_parameters(app: &App, form: &Form) -> Result<(), OAuthError> {
+/// §2.1: which tokens come and which is wanted.
+fn check_parameters(form: &Form) -> Result<(), OAuthError> {
     for name in ["subject_token", "subject_token_type"] {
         if form.value(name).is_none() {
             return Err(OAuthError::invalid_request(format!("{name} is missing")));
@@ -179,17 +181,20 @@ fn check_parameters(app: &App, form: &Form) -> Result<(), OAuthError> {
             )));
         }
     }
-    super::token::confirm_resource(app, form)?;
+    Ok(())
+}
+
+/// §2.1, §2.2.2: a target may be named, and is the subject token's own: what was agreed to for one part of the API is not
+/// turned against another.
+fn confirm_target(form: &Form, resource: &str) -> Result<(), OAuthError> {
+    resource::confirm(form, resource)?;
     match form.value("audience") {
-        Some(audience) if !same_resource(audience, &app.config.resource) => Err(OAuthError::new(
-            ErrorCode::InvalidTarget,
-            "the audience is not one that this server knows",
-        )),
+        Some(audience) if !same_resource(audience, resource) => Err(resource::refused()),
         _ => Ok(()),
     }
 }
 
-/// A token that counts: for our resource, of the client's own organisation, and not bound to a key whose proof is not here.
+/// A token that counts: for a resource of ours, of the client's own organisation, and not bound to a key whose proof is not here.
 async fn present(
     app: &App,
     tx: &mut Tx,
@@ -200,11 +205,11 @@ async fn present(
     else {
         return Ok(None);
     };
-    let ours = claims
-        .aud
-        .iter()
-        .any(|audience| same_resource(audience, &app.config.resource));
-    if !ours || !holder.holds(&claims) || claims.org.is_none() || claims.org != holder.client.org {
+    let mut audiences = claims.aud.iter();
+    let Some(resource) = audiences.find_map(|audience| resource::named(app, Some(audience))) else {
+        return Ok(None);
+    };
+    if !holder.holds(&claims) || claims.org.is_none() || claims.org != holder.client.org {
         return Ok(None);
     }
     let now = app.clock.now().seconds();
@@ -215,6 +220,7 @@ async fn present(
         .zip(parsed.kid)
         .map(|((effective, index), kid)| Presented {
             claims,
+            resource: resource.to_owned(),
             all: parsed.claims,
             kid,
             effective,

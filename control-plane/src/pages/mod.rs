@@ -1,4 +1,4 @@
-//! HTML: the layout that every page shares, its one stylesheet, the headers that protect it, and errors as pages.
+//! HTML: the layout that every page shares, its one stylesheet and icon, the headers that protect it, and errors as pages.
 //!
 //! Pages need no JavaScript and may not have any: the policy names no script source. The exception is passkeys, which
 //! browsers give to scripts only: pages that offer them name our own origin, where there is one small script. Values are escaped by askama, whose
@@ -21,6 +21,7 @@ const STYLESHEET_MARK: u64 = fnv1a(STYLESHEET.as_bytes());
 
 const SCRIPT: &str = include_str!("../../assets/passkeys.js");
 const SCRIPT_MARK: u64 = fnv1a(SCRIPT.as_bytes());
+const ICON_MARK: u64 = fnv1a(ICON.as_bytes());
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
@@ -98,20 +99,6 @@ pub fn hide_address(response: &mut Response) {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
-/// `GET /favicon.ico`: browsers ask for it whatever a page says.
-pub async fn icon() -> Response {
-    let fixed = [
-        (header::CONTENT_TYPE, "image/svg+xml"),
-        (header::CACHE_CONTROL, "public, max-age=86400"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'",
-        ),
-    ];
-    (fixed, ICON).into_response()
-}
-
 /// The path of the stylesheet.
 pub fn stylesheet_path() -> String {
     format!("/assets/portcullis.{STYLESHEET_MARK:016x}.css")
@@ -119,12 +106,25 @@ pub fn stylesheet_path() -> String {
 
 /// `GET` [`stylesheet_path`].
 pub async fn stylesheet() -> Response {
-    let fixed = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (fixed, STYLESHEET).into_response()
+    asset("text/css; charset=utf-8", STYLESHEET)
+}
+
+/// The path of the icon.
+pub fn icon_path() -> String {
+    format!("/assets/portcullis.{ICON_MARK:016x}.svg")
+}
+
+/// `GET` [`icon_path`].
+pub async fn icon() -> Response {
+    asset("image/svg+xml", ICON)
+}
+
+/// `GET /favicon.ico`: browsers ask for it whatever a page says.
+pub async fn favicon() -> Response {
+    let mut response = icon().await;
+    let kept = HeaderValue::from_static("public, max-age=86400");
+    response.headers_mut().insert(header::CACHE_CONTROL, kept);
+    response
 }
 
 /// The path of the script.
@@ -134,12 +134,16 @@ pub fn script_path() -> String {
 
 /// `GET` [`script_path`].
 pub async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", SCRIPT)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
     let fixed = [
-        (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (fixed, SCRIPT).into_response()
+    (fixed, text).into_response()
 }
 
 /// FNV-1a: tells texts apart at compile time. Not a cryptographic hash, and none is needed for a name.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use shared::feed::Entry;
+use shared::policy::mcp::{Legacy, McpPolicy};
 use shared::policy::{CompiledPolicy, Policy, Route};
 use shared::time::UnixMillis;
 
@@ -203,11 +204,26 @@ fn rule(route: &Route) -> String {
                 .join(", and ")
         }
     };
+    let operations = route.mcp.as_ref().map(operations).unwrap_or_default();
     let strict = if route.strict { ", strict" } else { "" };
     let origin = route
         .origin
         .as_deref()
         .map(|origin| format!(" -> {origin}"))
         .unwrap_or_default();
-    format!("{methods} {}: {needs}{strict}{origin}", route.path)
+    format!("{methods} {}: {needs}{operations}{strict}{origin}", route.path)
+}
+
+/// What operations of the Model Context Protocol need in addition.
+fn operations(policy: &McpPolicy) -> String {
+    let rules = policy.rules.iter().map(|rule| {
+        let names = rule.names.join(" or ");
+        format!(", {} {names} also {}", rule.method, rule.scopes.join(" and "))
+    });
+    let legacy = match policy.legacy {
+        Legacy::AllScopes => "all of these",
+        Legacy::BaseScopes => "none of these",
+        Legacy::Deny => "not admitted",
+    };
+    format!("{}, unnamed operations: {legacy}", rules.collect::<String>())
 }

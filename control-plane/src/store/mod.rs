@@ -16,7 +16,8 @@
 //!    DPoP proof.
 //! 6. SQLite write transactions begin with `BEGIN IMMEDIATE`; a plain `BEGIN` that reads and then writes fails with
 //!    "database is locked" whatever the busy timeout. `synchronous=FULL`: `NORMAL` may roll back an acknowledged
-//!    revocation at a power loss.
+//!    revocation at a power loss. Within this process writers queue up (`turn`): SQLite itself lets them poll in no order,
+//!    and with sixteen of them one may lose for five seconds.
 //! 7. Migrations have the same names for both engines and are never edited after a release.
 //! 8. Every query is reached by `conformance.rs`, which runs on both engines.
 
@@ -48,6 +49,7 @@ pub mod refresh_tokens;
 pub mod restore;
 pub mod sessions;
 pub mod signing;
+mod turn;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -57,7 +59,9 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgPool, Postgres, SqlitePool, Transaction};
+
+pub use turn::{SqliteTx, Turn};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -109,8 +113,8 @@ impl StoreError {
 /// A database: one of two native pools. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Store {
-    /// Embedded.
-    Sqlite(SqlitePool),
+    /// Embedded; one writer at a time.
+    Sqlite(SqlitePool, Turn),
     /// A server, shared by any number of instances.
     Postgres(PgPool),
 }
@@ -119,7 +123,7 @@ pub enum Store {
 #[derive(Debug)]
 pub enum Tx {
     /// Begun on SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     /// Begun on PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
 }
@@ -177,7 +181,7 @@ impl Store {
                     .acquire_timeout(ACQUIRE_TIMEOUT)
                     .connect_with(options)
                     .await?;
-                Ok(Self::Sqlite(pool))
+                Ok(Self::Sqlite(pool, Turn::default()))
             }
             Some(("postgres" | "postgresql", _)) => {
                 let pool = PgPoolOptions::new()
@@ -194,7 +198,7 @@ impl Store {
     /// Brings the schema up to date. Safe to run by several instances at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(pool) => SQLITE_MIGRATIONS.run(pool).await?,
+            Self::Sqlite(pool, _) => SQLITE_MIGRATIONS.run(pool).await?,
             Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
         }
         Ok(())
@@ -203,7 +207,13 @@ impl Store {
     /// A transaction that may write.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite(pool, turn) => {
+                let turn = turn.wait(ACQUIRE_TIMEOUT).await?;
+                Tx::Sqlite(SqliteTx::new(
+                    pool.begin_with("BEGIN IMMEDIATE").await?,
+                    Some(turn),
+                ))
+            }
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -211,7 +221,7 @@ impl Store {
     /// A transaction that only reads: on SQLite it does not wait for writers.
     pub async fn begin_read(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
+            Self::Sqlite(pool, _) => Tx::Sqlite(SqliteTx::new(pool.begin().await?, None)),
             Self::Postgres(pool) => Tx::Postgres(pool.begin_with("BEGIN READ ONLY").await?),
         })
     }
@@ -227,7 +237,7 @@ impl Store {
     /// Waits for open transactions and closes every connection.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite(pool, _) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
     }

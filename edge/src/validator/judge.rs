@@ -9,11 +9,12 @@ use shared::verdict::Reason;
 use super::{CLOCK_SKEW_SECONDS, Kind, Statement, Validator};
 
 impl Validator<'_> {
-    /// The effective scopes, or why not.
+    /// The effective scopes, or why not. `operation`: what this one needs beside what the route does.
     pub(super) fn judge(
         &self,
         statement: &Statement,
         route: &CompiledRoute,
+        operation: ScopeSet,
         captures: Captures<'_>,
         origin: Option<&str>,
         now: UnixSeconds,
@@ -32,7 +33,7 @@ impl Validator<'_> {
         check_tenant(statement, captures)?;
         let effective = self.effective(statement).ok_or(Reason::ScopeInsufficient)?;
         let any = route.any.is_empty() || !effective.intersection(route.any).is_empty();
-        if effective.contains(route.all) && any {
+        if effective.contains(route.all.union(operation)) && any {
             Ok(effective)
         } else {
             Err(Reason::ScopeInsufficient)
@@ -130,18 +131,22 @@ fn check_times(statement: &Statement, now: UnixSeconds) -> Result<(), Reason> {
 }
 
 fn check_browser(statement: &Statement, route: &CompiledRoute, origin: Option<&str>) -> Result<(), Reason> {
-    let Some(origin) = origin else {
-        return Ok(());
-    };
-    if matches!(statement.kind, Kind::ApiKey { .. }) && !route.route.browser_api_keys {
+    let is_key = matches!(statement.kind, Kind::ApiKey { .. });
+    if origin.is_some() && is_key && !route.route.browser_api_keys {
         return Err(Reason::BrowserKeyRefused);
     }
-    // A route that lists origins means it; one that lists none leaves the matter to its origin server, and gets no CORS.
+    Ok(())
+}
+
+/// A route that lists origins means it, with a credential or without (MCP: against DNS rebinding); one that lists none
+/// leaves the matter to its origin server, and gets no CORS.
+pub(super) fn check_origin(route: &CompiledRoute, origin: Option<&str>) -> Result<(), Reason> {
     let listed = &route.route.browser_origins;
-    if listed.is_empty() || listed.iter().any(|known| known == origin) {
-        Ok(())
-    } else {
-        Err(Reason::OriginRefused)
+    match origin {
+        Some(origin) if !listed.is_empty() && !listed.iter().any(|known| known == origin) => {
+            Err(Reason::OriginRefused)
+        }
+        _ => Ok(()),
     }
 }
 

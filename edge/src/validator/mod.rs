@@ -10,18 +10,20 @@
 //! 1. the canonical path
 //! 2. the route
 //! 3. is it public?
-//! 4. the one credential of the Authorization header
-//! 5. the statement that it makes: form and signature, remembered per credential; does it come under its scheme?
-//! 6. signing key, block, list, times
-//! 7. audience and tenant
-//! 8. scopes under their ceilings
-//! 9. the proof of possession, where the token is bound to a key
-//! 10. freshness of the state
+//! 4. the browser origin, and the scopes that the operation needs
+//! 5. the one credential of the Authorization header
+//! 6. the statement that it makes: form and signature, remembered per credential; does it come under its scheme?
+//! 7. signing key, block, list, times
+//! 8. audience and tenant
+//! 9. scopes under their ceilings
+//! 10. the proof of possession, where the token is bound to a key
+//! 11. freshness of the state
 
 mod cache;
 pub mod cors;
 mod credential;
 mod judge;
+mod mcp;
 mod proof;
 mod replay;
 mod statement;
@@ -73,6 +75,10 @@ pub struct RequestFacts<'a> {
     pub proof: Option<&'a str>,
     /// Scheme, host and port that the caller addressed, as `shared::dpop::origin` writes them.
     pub public_origin: &'a str,
+    /// The Mcp-Method header, several joined by commas.
+    pub mcp_method: Option<&'a str>,
+    /// The Mcp-Name header, several joined by commas.
+    pub mcp_name: Option<&'a str>,
 }
 
 /// How old the state is, and what the adapter has already tried.
@@ -117,6 +123,8 @@ pub struct Refusal<'p> {
     pub reason: Reason,
     /// The route, where one matched: for the challenge's scopes and CORS.
     pub route: Option<&'p CompiledRoute>,
+    /// Everything that the operation needs, for the challenge.
+    pub needed: ScopeSet,
     /// The credential's status index, where its signature held: for usage.
     pub statement: Option<Rc<Statement>>,
 }
@@ -172,22 +180,34 @@ impl<'p> Validator<'p> {
                 })
             });
         }
-        // 4. and 5. Who says so?
+        // 4. What is it that they want? A page that the route does not know wants nothing here.
+        if let Err(reason) = judge::check_origin(route, facts.origin) {
+            return refuse(reason, Some(route), None);
+        }
+        let operation = match mcp::needed(route, facts) {
+            Ok(operation) => operation,
+            Err(reason) => return refuse(reason, Some(route), None),
+        };
+        let refused = |reason, statement| {
+            let decision = refuse_unless_stale(reason, route, statement, freshness);
+            with_needs(decision, operation)
+        };
+        // 5. and 6. Who says so?
         let (statement, digest) = match self.statement(facts, cache) {
             Ok(found) => found,
-            Err(reason) => return refuse_unless_stale(reason, route, None, freshness),
+            Err(reason) => return refused(reason, None),
         };
-        // 6. to 8. May they?
-        let effective = match self.judge(&statement, route, captures, facts.origin, now) {
+        // 7. to 9. May they?
+        let effective = match self.judge(&statement, route, operation, captures, facts.origin, now) {
             Ok(effective) => effective,
-            Err(reason) => return refuse_unless_stale(reason, route, Some(statement), freshness),
+            Err(reason) => return refused(reason, Some(statement)),
         };
-        // 9. Are they the one whose token it is?
+        // 10. Are they the one whose token it is?
         let proof = match proof::check(facts, &statement, &digest, &path, now) {
             Ok(proof) => proof,
-            Err(reason) => return refuse(reason, Some(route), Some(statement)),
+            Err(reason) => return with_needs(refuse(reason, Some(route), Some(statement)), operation),
         };
-        // 10. Only now may a request cost a read.
+        // 11. Only now may a request cost a read.
         stale(Some(route), freshness).unwrap_or_else(|| {
             Decision::Allow(Grant {
                 route,
@@ -248,8 +268,20 @@ fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Rc<St
     Decision::Refuse(Refusal {
         reason,
         route,
+        needed: route.map(|route| route.all.union(route.any)).unwrap_or_default(),
         statement,
     })
+}
+
+/// A refusal names what this operation needs beside what its route does.
+fn with_needs(decision: Decision<'_>, operation: ScopeSet) -> Decision<'_> {
+    match decision {
+        Decision::Refuse(refusal) => Decision::Refuse(Refusal {
+            needed: refusal.needed.union(operation),
+            ..refusal
+        }),
+        other => other,
+    }
 }
 
 /// What to do instead of letting a request in, if the state is not fresh enough for its route.

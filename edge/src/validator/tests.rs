@@ -22,6 +22,8 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         authorization: Some(authorization.into()),
         origin: None,
         proof: None,
+        mcp_method: None,
+        mcp_name: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,

@@ -7,6 +7,7 @@ use shared::feed::{Replica, Trust, split_message};
 use shared::key::Environment;
 use shared::policy::Policy;
 use shared::time::UnixSeconds;
+use shared::verdict::Reason;
 
 use super::{Decision, Deployment, Freshness, RequestFacts, StatementCache, Validator};
 
@@ -53,6 +54,12 @@ pub struct Case {
     /// The DPoP header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
+    /// The Mcp-Method header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_method: Option<String>,
+    /// The Mcp-Name header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_name: Option<String>,
     /// The time, in seconds.
     pub now: u64,
     /// How old the state is, in milliseconds.
@@ -72,7 +79,7 @@ pub struct Outcome {
     pub name: String,
     /// The reason's code, or `refresh`.
     pub reason: String,
-    /// The effective scopes of a request that was let in.
+    /// The effective scopes of a request that was let in; of one that lacks some, all that it needs.
     pub scopes: String,
 }
 
@@ -121,6 +128,8 @@ fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mu
         origin: case.origin.as_deref(),
         proof: case.proof.as_deref(),
         public_origin,
+        mcp_method: case.mcp_method.as_deref(),
+        mcp_name: case.mcp_name.as_deref(),
     };
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,
@@ -135,6 +144,10 @@ fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mu
                 "public"
             };
             (reason, validator.policy.catalogue().join(grant.effective))
+        }
+        Decision::Refuse(refusal) if refusal.reason == Reason::ScopeInsufficient => {
+            let needed = validator.policy.catalogue().join(refusal.needed);
+            (refusal.reason.code(), needed)
         }
         Decision::Refuse(refusal) => (refusal.reason.code(), String::new()),
         Decision::Refresh(_) => ("refresh", String::new()),

@@ -47,6 +47,8 @@ pub(super) struct Stop {
     pub(super) reason: Reason,
     /// Everything the operation needs, space-separated, for the challenge.
     pub(super) scopes: String,
+    /// The resource that a token must be for, where a route matched.
+    pub(super) audience: Option<String>,
     pub(super) cors: HeaderList,
 }
 
@@ -62,10 +64,10 @@ pub(super) async fn decide(
     for reads in 0..=MAX_READS {
         freshness.exhausted |= reads == MAX_READS;
         match isolate::with(|isolate| judge(isolate, &facts, freshness, config)) {
-            Some(Judged::Pass(pass, proof)) => {
+            Some(Judged::Pass(pass, bound)) => {
                 feed::refresh_in_background(env, context);
-                return match proof {
-                    Some(proof) => spend(proof, pass, env).await,
+                return match bound {
+                    Some((proof, audience)) => spend(proof, audience, pass, env).await,
                     None => Ok(pass),
                 };
             }
@@ -87,12 +89,13 @@ pub(super) async fn decide(
     Err(Stop {
         reason: Reason::StateStale,
         scopes: String::new(),
+        audience: None,
         cors: HeaderList::default(),
     })
 }
 
 /// Lets a proof count, once (RFC 9449 §11.1): in this isolate, and on a strict route at the whole edge.
-async fn spend(proof: Proof, pass: Pass, env: &Env) -> Result<Pass, Stop> {
+async fn spend(proof: Proof, audience: String, pass: Pass, env: &Env) -> Result<Pass, Stop> {
     let at = now().seconds();
     let is_new = isolate::with(|isolate| isolate.replays.remember(&proof, at));
     let reason = match is_new {
@@ -115,12 +118,14 @@ async fn spend(proof: Proof, pass: Pass, env: &Env) -> Result<Pass, Stop> {
     Err(Stop {
         reason,
         scopes: String::new(),
+        audience: Some(audience),
         cors: pass.cors,
     })
 }
 
 enum Judged {
-    Pass(Pass, Option<Proof>),
+    /// With the proof that must count, and the resource that it came to.
+    Pass(Pass, Option<(Proof, String)>),
     Stop(Stop),
     Refresh(Need),
 }
@@ -137,6 +142,7 @@ fn judge(
     let missing = || Stop {
         reason: Reason::StateMissing,
         scopes: String::new(),
+        audience: None,
         cors: HeaderList::default(),
     };
     let (Some(age), Some((replica, policy, cache))) = (age, isolate.deciding()) else {
@@ -157,6 +163,7 @@ fn judge(
                 return Judged::Stop(Stop {
                     reason: Reason::StateStale,
                     scopes: String::new(),
+                    audience: None,
                     cors,
                 });
             }
@@ -176,19 +183,15 @@ fn judge(
                 identity,
                 path: grant.path,
             };
-            Judged::Pass(pass, grant.proof)
+            let bound = grant.proof.map(|proof| (proof, route.audience.clone()));
+            Judged::Pass(pass, bound)
         }
-        Decision::Refuse(refusal) => {
-            let needed = refusal
-                .route
-                .map(|route| route.all.union(route.any))
-                .unwrap_or_default();
-            Judged::Stop(Stop {
-                reason: refusal.reason,
-                scopes: policy.catalogue().join(needed),
-                cors: cors::answer_headers(refusal.route, facts.origin),
-            })
-        }
+        Decision::Refuse(refusal) => Judged::Stop(Stop {
+            reason: refusal.reason,
+            scopes: policy.catalogue().join(refusal.needed),
+            audience: refusal.route.map(|route| route.audience.clone()),
+            cors: cors::answer_headers(refusal.route, facts.origin),
+        }),
     }
 }
 

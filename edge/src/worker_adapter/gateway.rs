@@ -13,8 +13,8 @@ use super::decide::{self, Pass, Stop};
 use super::feed;
 use super::http::{self, ForwardRules, HeaderList, Incoming};
 use super::response::{
-    self, BODY_NOT_ALLOWED, BROWSER_KEY, METHOD_NOT_ALLOWED, MISCONFIGURED, NOT_FOUND, ORIGIN_UNREACHABLE,
-    Problem, STATE_STALE, UPGRADE_REFUSED,
+    self, BODY_NOT_ALLOWED, BROWSER_KEY, MCP_HEADERS, METHOD_NOT_ALLOWED, MISCONFIGURED, NOT_FOUND,
+    ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
 };
 use super::{cors, isolate, metadata};
 use crate::validator::{Credential, RequestFacts, Scheme};
@@ -42,7 +42,7 @@ pub(super) async fn handle(
     }
     match decide::decide(facts(incoming, config), env, context, config).await {
         Ok(pass) => forward(request, incoming, pass, config).await,
-        Err(stop) => refuse(stop, incoming, config),
+        Err(stop) => refuse(stop, incoming, &incoming.path, config),
     }
 }
 
@@ -66,6 +66,8 @@ fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> RequestFacts<'a>
         origin: incoming.origin.as_deref(),
         proof: incoming.proof.as_deref(),
         public_origin: config.public_origin(incoming.authority()),
+        mcp_method: incoming.mcp_method.as_deref(),
+        mcp_name: incoming.mcp_name.as_deref(),
     }
 }
 
@@ -144,14 +146,16 @@ fn has_credential(incoming: &Incoming) -> bool {
 pub(super) fn problem_of(reason: Reason) -> Problem {
     match reason {
         Reason::BrowserKeyRefused => BROWSER_KEY,
+        Reason::McpHeadersMalformed | Reason::McpHeadersMissing => MCP_HEADERS,
         other => response::of_outcome(other.outcome()),
     }
 }
 
-/// A refusal with its challenge.
+/// A refusal of a request for `path`, with its challenge.
 pub(super) fn refuse(
     stop: Stop,
     incoming: &Incoming,
+    path: &str,
     config: &EdgeConfig,
 ) -> Result<web_sys::Response, JsValue> {
     let problem = problem_of(stop.reason);
@@ -166,7 +170,8 @@ pub(super) fn refuse(
         _ => "",
     };
     let scheme = incoming.authorization.as_deref().and_then(Scheme::of);
-    let metadata = metadata::url(&config.resource);
+    let audience = stop.audience.as_deref().unwrap_or(&config.resource);
+    let metadata = metadata::url_for(audience, path, config);
     response::challenge(&mut headers, problem, &metadata, scopes, scheme);
     response::refuse(problem, &incoming.request_id, headers)
 }

@@ -11,13 +11,13 @@ const OVERRIDES = ["x-http-method", "x-http-method-override", "x-method-override
 const CORS = /^access-control-/;
 const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-// The request in ten lines; a header that is not there is a NUL.
+// The request in twelve lines; a header that is not there is a NUL.
 export function facts(request) {
   const headers = request.headers;
   const header = (name) => headers.get(name) ?? "\0";
   return [request.method, request.url, header("authorization"), header("origin"), header("x-request-id"),
     header("upgrade"), header("access-control-request-method"), header("access-control-request-headers"),
-    header("dpop"), crypto.randomUUID()].join("\n");
+    header("dpop"), header("mcp-method"), header("mcp-name"), crypto.randomUUID()].join("\n");
 }
 
 export function header(request, name) {

@@ -86,6 +86,8 @@ pub(super) struct Incoming {
     pub(super) preflight_headers: Option<String>,
     /// The DPoP headers (RFC 9449), joined by commas.
     pub(super) proof: Option<String>,
+    pub(super) mcp_method: Option<String>,
+    pub(super) mcp_name: Option<String>,
     /// The caller's `X-Request-Id` if it is harmless, else a new one.
     pub(super) request_id: String,
 }
@@ -101,6 +103,7 @@ impl Incoming {
         let (authorization, origin, sent_id, upgrade) = (next()?, next()?, next()?, next()?);
         let (preflight_method, preflight_headers) = (next()?, next()?);
         let proof = next()?;
+        let (mcp_method, mcp_name) = (next()?, next()?);
         let fresh_id = next()??;
         let (base, path, query) = split_url(url);
         Some(Self {
@@ -114,6 +117,8 @@ impl Incoming {
             preflight_method,
             preflight_headers,
             proof,
+            mcp_method,
+            mcp_name,
             request_id: sent_id.filter(|id| is_harmless_id(id)).unwrap_or(fresh_id),
         })
     }

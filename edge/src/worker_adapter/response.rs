@@ -48,6 +48,13 @@ pub(super) const INVALID_REQUEST: Problem = problem(
     "Bad Request",
     "The path has no canonical form, or the request carries more than one credential.",
 );
+/// 400: a message of the Model Context Protocol whose headers do not say what it is.
+pub(super) const MCP_HEADERS: Problem = problem(
+    400,
+    "mcp_headers",
+    "Bad Request",
+    "Send `Mcp-Method` once, and `Mcp-Name` once with tools/call, resources/read and prompts/get (MCP 2026-07-28).",
+);
 /// 401 without a credential.
 pub(super) const UNAUTHENTICATED: Problem = problem(
     401,

@@ -53,6 +53,8 @@ pub(super) async fn handle(
         origin: incoming.origin.as_deref(),
         proof: incoming.proof.as_deref(),
         public_origin: config.public_origin(host.as_deref().unwrap_or(incoming.authority())),
+        mcp_method: incoming.mcp_method.as_deref(),
+        mcp_name: incoming.mcp_name.as_deref(),
     };
     match decide::decide(facts, env, context, config).await {
         Ok(pass) => {
@@ -70,7 +72,7 @@ pub(super) async fn handle(
             if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
                 return response::refuse(FORBIDDEN, &incoming.request_id, stop.cors);
             }
-            gateway::refuse(stop, incoming, config)
+            gateway::refuse(stop, incoming, &path, config)
         }
     }
 }

@@ -13,7 +13,7 @@ use super::super::client_auth;
 use super::super::error::{ErrorCode, OAuthError};
 use super::super::form::Form;
 use super::super::opaque::{Kind, Opaque};
-use super::super::{request, token};
+use super::super::{request, resource};
 use super::user_code::UserCode;
 use crate::app::App;
 use crate::http::address::ClientAddress;
@@ -54,7 +54,6 @@ async fn begin(
 ) -> Result<Value, OAuthError> {
     // 1. The client, and what it asks for.
     let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
-    token::confirm_resource(app, &form)?;
     // 2. Two codes.
     let secret = Opaque::generate(Kind::Device, &app.random).map_err(SigningError::from)?;
     let user_code = keep(app, &client, &form, &secret).await?;
@@ -76,6 +75,7 @@ async fn keep(app: &App, client: &Client, form: &Form, secret: &Opaque) -> Resul
             "a scope is unknown, or beyond what this client may have",
         )
     })?;
+    let resource = resource::named(app, form.value("resource")).ok_or_else(resource::refused)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     for _ in 0..DRAWS {
@@ -86,7 +86,7 @@ async fn keep(app: &App, client: &Client, form: &Form, secret: &Opaque) -> Resul
             client: client.identifier.clone(),
             scopes: asked.scopes,
             identity: asked.identity.bits(),
-            resource: app.config.resource.clone(),
+            resource: resource.to_owned(),
             interval_seconds: app.config.device.interval_seconds,
             created_at: now,
             expires_at: now.saturating_add(app.config.device.code_seconds * 1000),

@@ -9,6 +9,7 @@ use super::super::form::Form;
 use super::super::grants;
 use super::super::opaque::{Kind, Opaque};
 use super::super::pair::Granted;
+use super::super::resource;
 use super::super::scopes::{Asked, Identity};
 use crate::app::App;
 use crate::audit::Actor;
@@ -43,7 +44,6 @@ pub(in crate::oauth) async fn grant(
         .value("device_code")
         .ok_or_else(|| OAuthError::invalid_request("device_code is missing"))?;
     let digest = Opaque::parse(Kind::Device, text).ok_or_else(refused)?.digest();
-    super::super::token::confirm_resource(app, form)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     // 1. The code: one of ours, given to this client, not used.
@@ -51,6 +51,7 @@ pub(in crate::oauth) async fn grant(
     if code.client != client.identifier || code.used_at.is_some() {
         return Err(refused());
     }
+    resource::confirm(form, &code.resource)?;
     if code.expires_at <= now {
         return Err(OAuthError::new(
             ErrorCode::ExpiredToken,

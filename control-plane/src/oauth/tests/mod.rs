@@ -8,6 +8,7 @@ mod logout;
 mod open_clients;
 mod par;
 mod refresh;
+mod resource;
 mod revoke;
 mod support;
 mod token_exchange;

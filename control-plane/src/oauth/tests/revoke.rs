@@ -305,6 +305,26 @@ async fn scripts_of_any_origin_may_call_what_is_for_them() {
 }
 
 #[tokio::test]
+async fn a_script_can_read_why_its_method_or_its_size_is_refused() {
+    let test = TestApp::start().await;
+    let large = "a=".repeat(crate::routes::MAX_BODY);
+    let requests = [
+        (405, Request::get("/token").body(Body::empty())),
+        (405, Request::delete("/userinfo").body(Body::empty())),
+        (405, Request::post("/.well-known/jwks.json").body(Body::empty())),
+        (413, Request::post("/token").body(large.clone().into())),
+        (413, Request::post("/revoke").body(large.into())),
+    ];
+    for (status, request) in requests {
+        let request = request.expect("a request");
+        let what = format!("{} {}", request.method(), request.uri());
+        let answer = test.send(request).await;
+        assert_eq!(answer.status, status, "{what}");
+        assert_eq!(answer.headers["access-control-allow-origin"], "*", "{what}");
+    }
+}
+
+#[tokio::test]
 async fn line_4_the_token_endpoint_is_strict() {
     let test = TestApp::start().await;
     let client = confidential(&test).await;

@@ -261,7 +261,7 @@ async fn reopen(test: &TestApp, database: &std::path::Path) -> Arc<App> {
 }
 
 async fn backup(test: &TestApp, path: &std::path::Path) {
-    let Store::Sqlite(pool) = &test.app.store else {
+    let Store::Sqlite(pool, _) = &test.app.store else {
         panic!("SQLite")
     };
     sqlx::query("VACUUM INTO $1")

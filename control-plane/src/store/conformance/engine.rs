@@ -74,7 +74,7 @@ pub(super) async fn a_database_answers(store: Store) {
         .migrate()
         .await
         .expect("running the migrations again changes nothing");
-    if let Store::Sqlite(pool) = &store {
+    if let Store::Sqlite(pool, _) = &store {
         for (pragma, expected) in [
             ("journal_mode", "wal"),
             ("synchronous", "2"),

@@ -326,6 +326,7 @@ pub(super) async fn a_session_moves_under_a_new_secret(store: Store) {
         expires_at: LATER,
         user_agent: "curl/8".to_owned(),
         address: "192.0.2.1".to_owned(),
+        methods: "pwd".to_owned(),
     };
     tx.insert_session(&session).await.expect("session");
     assert!(

@@ -11,7 +11,7 @@ pub(super) fn golden() -> Vectors {
             scopes: ScopeSet::EMPTY,
         },
     ]);
-    let cases = [routes(&fixture), keys(&fixture), tokens(&fixture), proofs(&fixture), browsers(&fixture), freshness(&fixture)].concat();
+    let cases = [routes(&fixture), keys(&fixture), tokens(&fixture), proofs(&fixture), browsers(&fixture), operations(&fixture), freshness(&fixture)].concat();
     fixture.vectors(cases)
 }
 
@@ -23,6 +23,8 @@ fn case(name: &str, path: &str, authorization: Option<String>, expected: &str) -
         authorization,
         origin: None,
         proof: None,
+        mcp_method: None,
+        mcp_name: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -210,6 +212,55 @@ fn browsers(f: &Fixture) -> Vec<Case> {
         from("https://app.example", case("a token from a listed origin", "/browser/x", token(), "allowed")),
         from("https://evil.example", case("a token from another origin", "/browser/x", token(), "origin_refused")),
         from("null", case("a token from an opaque origin", "/browser/x", token(), "origin_refused")),
+        from("https://evil.example", case("another origin, and no credential", "/browser/x", None, "origin_refused")),
+        from("https://app.example", case("a listed origin, and no credential", "/browser/x", None, "credential_missing")),
+    ]
+}
+
+/// Messages of the Model Context Protocol.
+fn operations(f: &Fixture) -> Vec<Case> {
+    let message = |name: &str, path: &str, scope: &str, headers: (&str, &str), expected: &str| {
+        let aud = json!([RESOURCE, format!("{RESOURCE}/mcp")]);
+        let token = f.token(|c| { c["scope"] = scope.into(); c["aud"] = aud; });
+        let header = |value: &str| (value != "-").then(|| value.to_owned());
+        let (mcp_method, mcp_name) = (header(headers.0), header(headers.1));
+        Case { method: "POST".into(), mcp_method, mcp_name, ..case(name, path, bearer(&token), expected) }
+    };
+    let (read, write, both) = ("memory:read", "memory:read memory:write", "memory:read memory:write memory:delete");
+    let call = |tool| ("tools/call", tool);
+    let none = ("-", "-");
+    let lacks = "scope_insufficient";
+    let malformed = "mcp_headers_malformed";
+    vec![
+        message("an operation without a rule", "/mcp", read, ("tools/list", "-"), "allowed"),
+        message("a tool without a rule", "/mcp", read, call("read_memory"), "allowed"),
+        message("a tool beyond the scopes", "/mcp", read, call("write_memory"), lacks),
+        message("a tool within the scopes", "/mcp", write, call("write_memory"), "allowed"),
+        message("the route's own scopes count too", "/mcp", "memory:write", call("write_memory"), lacks),
+        message("all rules that fit count", "/mcp", write, call("delete_memory"), lacks),
+        message("all scopes of all rules that fit", "/mcp", both, call("delete_memory"), "allowed"),
+        message("admin implies every operation's", "/mcp", "admin", call("delete_memory"), "allowed"),
+        message("a rule without names", "/mcp", both, ("completion/complete", "-"), lacks),
+        message("names are for their method", "/mcp", read, ("prompts/get", "delete_memory"), "allowed"),
+        message("case matters in a name", "/mcp", read, call("Delete_memory"), "allowed"),
+        message("a name in base64", "/mcp", read, call("=?base64?ZGVsZXRlX21lbW9yeQ==?="), lacks),
+        message("a name beyond ASCII", "/mcp", read, call("=?base64?4piD?="), lacks),
+        message("two names", "/mcp", both, call("read_memory, delete_memory"), malformed),
+        message("two methods", "/mcp", both, ("tools/list, tools/call", "read_memory"), malformed),
+        message("an empty method", "/mcp", both, ("", "-"), malformed),
+        message("an empty name", "/mcp", both, call(""), malformed),
+        message("a name in bad base64", "/mcp", both, call("=?base64?ZGVsZXRl!?="), malformed),
+        message("a tool without its name", "/mcp", both, ("tools/call", "-"), malformed),
+        message("a name without a method", "/mcp", both, ("-", "read_memory"), malformed),
+        message("no operation named", "/mcp", both, none, lacks),
+        message("no operation named, all scopes", "/mcp", &format!("{both} vault:manage"), none, "allowed"),
+        message("no operation named, where the origin checks", "/mcp/old", read, none, "allowed"),
+        message("an operation named, where the origin checks", "/mcp/old", read, call("write_memory"), lacks),
+        message("no operation named, where that is refused", "/mcp/new", both, none, "mcp_headers_missing"),
+        message("headers mean nothing elsewhere", "/v1/memory/x", write, call("delete_memory"), "allowed"),
+        Case { method: "GET".into(), ..message("a stream names no operation", "/mcp", read, none, "allowed") },
+        Case { method: "PUT".into(), ..message("any body may be a message", "/mcp", read, none, lacks) },
+        Case { authorization: bearer(&f.token(|_| {})), ..message("the API's token at the server", "/mcp", read, call("read_memory"), "audience_refused") },
     ]
 }
 

@@ -263,12 +263,21 @@ fn block(start: u64, key: u64) -> Entry {
 }
 
 fn with_more_routes(mut policy: Value) -> Vec<u8> {
+    let rules = json!([
+        {"method": "tools/call", "names": ["write_memory"], "scopes": ["memory:write"]},
+        {"method": "tools/call", "names": ["delete_memory", "☃"], "scopes": ["memory:delete"]},
+        {"method": "tools/call", "names": ["delete_memory"], "scopes": ["memory:write"]},
+        {"method": "completion/complete", "scopes": ["vault:manage"]},
+    ]);
     let more = json!([
         {"path": "/tenants/{org}/{workspace}/**"},
         {"path": "/browser/**", "scopes": ["memory:read"], "browser_origins": ["https://app.example"]},
         {"path": "/browser-keys/**", "scopes": ["memory:read"], "browser_api_keys": true},
         {"path": "/patient/**", "scopes": ["memory:read"], "on_stale": {"allow_for_seconds": 60}},
         {"path": "/either/**", "any_scope": ["memory:read", "vault:manage"]},
+        {"path": "/mcp", "scopes": ["memory:read"], "audience": format!("{RESOURCE}/mcp"), "mcp": {"rules": rules}},
+        {"path": "/mcp/old", "scopes": ["memory:read"], "mcp": {"rules": rules, "legacy": "base_scopes"}},
+        {"path": "/mcp/new", "scopes": ["memory:read"], "mcp": {"rules": rules, "legacy": "deny"}},
     ]);
     if let (Some(routes), Some(more)) = (policy["routes"].as_array_mut(), more.as_array()) {
         routes.extend(more.iter().cloned());

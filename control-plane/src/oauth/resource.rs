@@ -1,0 +1,40 @@
+//! Resource indicators (RFC 8707): which API a token is for. There is the API as a whole, and there are parts of it to which
+//! the policy gives an audience of their own, as an MCP server has.
+
+use shared::policy::same_resource;
+
+use super::error::{ErrorCode, OAuthError};
+use super::form::Form;
+use crate::app::App;
+
+/// The resource that `resource` names, spelt as the policy spells it; the API as a whole if it is absent. `None`: not ours.
+pub(super) fn named<'a>(app: &'a App, resource: Option<&str>) -> Option<&'a str> {
+    let whole = app.config.resource.as_str();
+    let Some(resource) = resource else {
+        return Some(whole);
+    };
+    // Tokens for `/v1`, whose audience is the issuer, administer this server: no client gets one by naming it.
+    let parts = app.policy.routes().iter().map(|route| route.audience.as_str());
+    let mut known = parts.filter(|audience| !same_resource(audience, &app.config.issuer));
+    if same_resource(resource, whole) {
+        Some(whole)
+    } else {
+        known.find(|audience| same_resource(resource, audience))
+    }
+}
+
+/// RFC 8707 §2.2: a token request may name the resource that was granted, and no other.
+pub(super) fn confirm(form: &Form, granted: &str) -> Result<(), OAuthError> {
+    match form.value("resource") {
+        Some(resource) if !same_resource(resource, granted) => Err(refused()),
+        _ => Ok(()),
+    }
+}
+
+/// The answer to a resource that is not known, or not granted.
+pub(super) fn refused() -> OAuthError {
+    OAuthError::new(
+        ErrorCode::InvalidTarget,
+        "the resource is not one that this server knows, or not the one that was granted",
+    )
+}
