@@ -79,7 +79,7 @@ const claims = () => JSON.parse(Buffer.from(provider.kept.access_token.split("."
 // 1. Refused, and told where to go.
 await assert.rejects(connect(), UnauthorizedError);
 assert.deepEqual(log[0], {
-  ...log[0], status: 401, challenge: log[0].challenge.match(/^Bearer scope="[^"]+", resource_metadata="[^"]+"$/)?.[0],
+  ...log[0], status: 401, challenge: log[0].challenge.match(/^Bearer scope="[^"]+", resource_metadata="[^"]+", DPoP algs="[^"]+"$/)?.[0],
 });
 const metadata = `${new URL(SERVER).origin}/.well-known/oauth-protected-resource/mcp`;
 assert.ok(log[0].challenge.includes(metadata), log[0].challenge);

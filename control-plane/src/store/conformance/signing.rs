@@ -101,7 +101,8 @@ pub(super) async fn a_full_block_is_closed(store: Store) {
         let (_, drawn) = installation.draw(None).await.expect("drawn");
         inside += u32::from(drawn.get() < 20);
     }
-    assert_eq!(inside, 4);
+    // By chance, the last ones may never have been met before the block counted as full.
+    assert!((1..=4).contains(&inside), "{inside}");
     let mut tx = installation.tx().await;
     let blocks = tx.index_blocks().await.expect("blocks");
     assert!(
