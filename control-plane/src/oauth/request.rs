@@ -202,7 +202,7 @@ pub(super) async fn read(
     query: &str,
     visitor: Visitor<'_>,
 ) -> Result<AuthorizationRequest, Refusal> {
-    let asker = Asker::Address(visitor.address);
+    let whose = Asker::Address(visitor.address);
     let (form, repeated) = parse(query)?;
     let login_after = form
         .value(LOGIN_AFTER)
@@ -212,14 +212,14 @@ pub(super) async fn read(
     if let Some(uri) = form.value("request_uri").filter(|uri| pushed::is_ours(uri)) {
         let client = form.value("client_id").unwrap_or_default();
         let (opened, parameters) = pushed::open(app, client, uri, visitor.browser).await?;
-        let request = check_pushed(app, &parameters, asker).await?;
+        let request = check_pushed(app, &parameters, whose).await?;
         return Ok(AuthorizationRequest {
             pushed: Some(opened),
             login_after,
             ..request
         });
     }
-    let request = check(app, &form, &repeated, asker).await?;
+    let request = check(app, &form, &repeated, whose).await?;
     if request.recipient.client.require_pushed_authorization_requests {
         return Err(Refusal::Client {
             silent: request.prompt.none,
@@ -256,10 +256,10 @@ pub(super) fn bind(parameters: &mut String, key: &Thumbprint) {
 pub(super) async fn check_pushed(
     app: &App,
     parameters: &str,
-    asker: Asker,
+    whose: Asker,
 ) -> Result<AuthorizationRequest, Refusal> {
     let (form, repeated) = parse(parameters)?;
-    check(app, &form, &repeated, asker).await
+    check(app, &form, &repeated, whose).await
 }
 
 /// The parameters of a query, and which came more than once.
@@ -282,10 +282,10 @@ async fn check(
     app: &App,
     form: &Form,
     repeated: &BTreeSet<String>,
-    asker: Asker,
+    whose: Asker,
 ) -> Result<AuthorizationRequest, Refusal> {
     // 1. The client and where it wants its answer: before this holds, nobody is sent anywhere.
-    let mut recipient = recipient(app, form, asker).await?;
+    let mut recipient = recipient(app, form, whose).await?;
     let state = form.value("state").filter(|_| !repeated.contains("state"));
     recipient.state = state.filter(|state| state.len() <= MAX_STATE).map(str::to_owned);
     let prompt = form.value("prompt");
@@ -401,21 +401,21 @@ fn unsupported(form: &Form) -> Option<(ErrorCode, &'static str)> {
 }
 
 /// The client that a request names, or a page for whoever followed it.
-pub(super) async fn client(app: &App, form: &Form, asker: Asker) -> Result<Client, PageError> {
+pub(super) async fn client(app: &App, form: &Form, whose: Asker) -> Result<Client, PageError> {
     let unknown = || {
         PageError::bad_request(
             "The app that sent you here is not known, or is switched off. Nothing was done. Ask whoever gave you the link.",
         )
     };
     let id = form.value("client_id").ok_or_else(unknown)?;
-    lookup::find(app, id, asker)
+    lookup::find(app, id, whose)
         .await?
         .filter(|client| client.disabled_at.is_none())
         .ok_or_else(unknown)
 }
 
-async fn recipient(app: &App, form: &Form, asker: Asker) -> Result<Recipient, PageError> {
-    let client = client(app, form, asker).await?;
+async fn recipient(app: &App, form: &Form, whose: Asker) -> Result<Recipient, PageError> {
+    let client = client(app, form, whose).await?;
     let redirect_uri = match (form.value("redirect_uri"), client.redirect_uris.as_slice()) {
         (Some(asked), registered) if registered.iter().any(|uri| redirect::matches(uri, asked)) => {
             asked.to_owned()

@@ -6,9 +6,9 @@ use super::outcome;
 use super::support::{ClientApp, Person, SECOND, confidential, hidden, location, public, published};
 use crate::testing::{Answer, TestApp};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-async fn begin(test: &TestApp, client: &ClientApp) -> Answer {
+pub(super) async fn begin(test: &TestApp, client: &ClientApp) -> Answer {
     let answer = client
         .post(test, "/device_authorization", &[("scope", "openid memory:read")])
         .await;
@@ -23,13 +23,13 @@ async fn poll(test: &TestApp, client: &ClientApp, begun: &Answer) -> Answer {
         .await
 }
 
-async fn type_code(person: &mut Person<'_>, code: &str) -> Answer {
+pub(super) async fn type_code(person: &mut Person<'_>, code: &str) -> Answer {
     let page = person.get("/device").await;
     let fields = [("csrf", hidden(&page, "csrf")), ("user_code", code.to_owned())];
     person.post("/device", &fields).await
 }
 
-fn form(page: &Answer, decision: &str) -> Vec<(&'static str, String)> {
+pub(super) fn form(page: &Answer, decision: &str) -> Vec<(&'static str, String)> {
     let mut fields: Vec<_> = ["csrf", "user_code", "scopes", "identity"]
         .into_iter()
         .map(|name| (name, hidden(page, name)))
@@ -38,7 +38,7 @@ fn form(page: &Answer, decision: &str) -> Vec<(&'static str, String)> {
     fields
 }
 
-async fn answer(person: &mut Person<'_>, begun: &Answer, decision: &str) -> Answer {
+pub(super) async fn answer(person: &mut Person<'_>, begun: &Answer, decision: &str) -> Answer {
     let page = type_code(person, &begun.text("user_code")).await;
     assert_eq!(page.status, 200, "{page:?}");
     person.post("/device", &form(&page, decision)).await

@@ -3,6 +3,7 @@ mod authorize;
 mod code;
 mod device;
 mod dpop;
+mod flows;
 mod inherit;
 mod logout;
 mod open_clients;

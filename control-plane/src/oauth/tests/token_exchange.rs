@@ -12,8 +12,8 @@ use crate::oauth::clients::disable;
 use crate::store::clients::ClientKind;
 use crate::testing::{Answer, TestApp};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 async fn exchange(test: &TestApp, client: &ClientApp, token: &str, more: &[(&str, &str)]) -> Answer {
     let mut fields = std::collections::BTreeMap::from([
