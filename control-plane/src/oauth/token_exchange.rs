@@ -90,11 +90,17 @@ pub(super) async fn grant(
     form: &Form,
     proof: Option<&Proof>,
 ) -> Result<Granted, OAuthError> {
-    // 1. A client that can prove who it is, and a request for what there is.
+    // 1. A client that can prove who it is and that somebody has registered, and a request for what there is.
     if client.kind == ClientKind::Public {
         return Err(OAuthError::new(
             ErrorCode::UnauthorizedClient,
             "token exchange is for confidential clients",
+        ));
+    }
+    if client.org.is_none() {
+        return Err(OAuthError::new(
+            ErrorCode::UnauthorizedClient,
+            "token exchange is for clients that an organisation has registered",
         ));
     }
     check_parameters(form)?;

@@ -207,3 +207,20 @@ async fn a_client_that_nobody_registered_pushes_its_requests() {
     let page = person.get(&format!("/logout?{}", encode(&elsewhere))).await;
     assert_eq!(page.status, 400);
 }
+
+#[tokio::test]
+async fn a_client_that_nobody_registered_exchanges_nothing() {
+    let test = open().await;
+    let token = public(&test).await.sign_in(&test).await.text("access_token");
+    let made = register(&test, &notes("client_secret_post")).await;
+    let (id, secret) = (made.text("client_id"), made.text("client_secret"));
+    let fields = [
+        ("client_id", &*id),
+        ("client_secret", &*secret),
+        ("grant_type", token_exchange::GRANT),
+        ("subject_token", &*token),
+        ("subject_token_type", token_exchange::ACCESS_TOKEN),
+    ];
+    let answer = post_form(&test, "/token", &encode(&fields)).await;
+    assert_eq!(outcome(&answer), (400, "unauthorized_client"));
+}
