@@ -110,7 +110,7 @@ async fn a_registration_costs_no_row_until_a_person_agrees() {
     assert_eq!(made.body["application_type"], "web");
     assert_eq!(
         made.body["grant_types"],
-        json!(["authorization_code", "refresh_token"])
+        json!(["authorization_code", "refresh_token", super::device::GRANT])
     );
     let id = made.text("client_id");
     let path = request(&id, REDIRECT, Some("openid memory:read"));
