@@ -14,7 +14,7 @@ use tokio::{
 use crate::oauth::{App, administrator};
 
 const PROCESSES: usize = 5;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A client process of the operating system.
 struct Refresher {

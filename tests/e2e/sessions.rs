@@ -9,7 +9,7 @@ const PATH: &str = "/v1/memory/x";
 const NEW: &str = "correct horse battery staple";
 
 /// Two browsers of the administrator, and an access and a refresh token from each.
-async fn two<'a>(stack: &'a Stack) -> [(App<'a>, String, String); 2] {
+async fn two(stack: &Stack) -> [(App<'_>, String, String); 2] {
     let (email, password) = administrator(stack);
     let mut here = App::create(stack, "memory:read");
     let mut there = here.elsewhere();
