@@ -49,11 +49,15 @@ pub fn router(app: Arc<App>) -> Router {
             "/authorize",
             get(oauth::authorize::get).post(oauth::consent::post),
         )
+        .route(
+            "/device",
+            get(oauth::device::page::get).post(oauth::device::page::post),
+        )
         .route("/introspect", post(oauth::introspect::post))
         .merge(for_scripts())
         // Sign-in
         .route("/login", get(sessions::login::get).post(sessions::login::post))
-        .route("/logout", post(sessions::post_logout))
+        .route("/logout", get(oauth::logout::get).post(oauth::logout::post))
         .route("/account", get(sessions::landing))
         .route("/account/sessions", get(sessions::get_list))
         .route("/account/sessions/end-all", post(sessions::end_everywhere))
@@ -113,6 +117,11 @@ fn for_scripts() -> Router<Arc<App>> {
     use oauth::cors::{open, preflight};
     Router::new()
         .route("/token", post(oauth::token::post).options(preflight))
+        .route(
+            "/device_authorization",
+            post(oauth::device::begin::post).options(preflight),
+        )
+        .route("/par", post(oauth::par::post).options(preflight))
         .route(
             "/register",
             post(oauth::registration::register).options(preflight),

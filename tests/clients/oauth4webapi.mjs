@@ -1,4 +1,4 @@
-// The code flow as an outside library does it: oauth4webapi checks every answer against the specifications.
+// The code flow, pushed requests, devices and token exchange as an outside library does them: oauth4webapi checks every answer against the specifications.
 // Reads ISSUER, EDGE, CLIENT_ID, CLIENT_SECRET (empty: a public client), REDIRECT, EMAIL and PASSWORD from the
 // environment; ends with code 0 and the line "all good" if everything held. The browser is a cookie jar.
 // Without CLIENT_ID the client makes itself known: HOW is "register" or "document", METHOD the way it authenticates, and
@@ -95,15 +95,17 @@ for (const [name, value] of Object.entries({
 })) {
   request.searchParams.set(name, value);
 }
-let answer = await browse(request);
-let callback;
-for (let steps = 0; !callback && steps < 8; steps++) {
-  const location = answer.headers.get("location");
-  if (location?.startsWith(REDIRECT)) {
-    callback = new URL(location);
-  } else if (location) {
-    answer = await browse(location);
-  } else {
+const follow = async (start) => {
+  let answer = await browse(start);
+  for (let steps = 0; steps < 8; steps++) {
+    const location = answer.headers.get("location");
+    if (location?.startsWith(REDIRECT)) {
+      return new URL(location);
+    }
+    if (location) {
+      answer = await browse(location);
+      continue;
+    }
     const page = await answer.text();
     assert.equal(answer.status, 200, page);
     const fields = hidden(page);
@@ -111,8 +113,9 @@ for (let steps = 0; !callback && steps < 8; steps++) {
       ? await browse("/login", { ...fields, email: EMAIL, password: PASSWORD })
       : await browse("/authorize", { ...fields, decision: "allow" });
   }
-}
-assert.ok(callback, "the browser came back");
+  assert.fail("the browser did not come back");
+};
+const callback = await follow(request);
 // Checks state, and `iss` (RFC 9207).
 const parameters = oauth.validateAuthResponse(server, client, callback, state);
 
@@ -158,10 +161,76 @@ if (confidential) {
   assert.equal(active.sub, sub);
 }
 
+// A pushed request (RFC 9126): the browser brings its name and nothing else, once.
+const pushed = await oauth.processPushedAuthorizationResponse(
+  server,
+  client,
+  await oauth.pushedAuthorizationRequest(server, client, auth, request.searchParams, insecure),
+);
+const named = new URL(server.authorization_endpoint);
+named.searchParams.set("client_id", CLIENT_ID);
+named.searchParams.set("request_uri", pushed.request_uri);
+const returned = oauth.validateAuthResponse(server, client, await follow(named), state);
+const ahead = await oauth.processAuthorizationCodeResponse(
+  server,
+  client,
+  await oauth.authorizationCodeGrantRequest(server, client, auth, returned, REDIRECT, verifier, insecure),
+  { expectedNonce: nonce },
+);
+assert.equal(await call(ahead.access_token), 200);
+assert.equal((await browse(named)).status, 400);
+
+// A device without a browser (RFC 8628), and its person.
+const device = await oauth.processDeviceAuthorizationResponse(
+  server,
+  client,
+  await oauth.deviceAuthorizationRequest(server, client, auth, { scope: "memory:read" }, insecure),
+);
+const poll = async () =>
+  oauth.processDeviceCodeResponse(
+    server,
+    client,
+    await oauth.deviceCodeGrantRequest(server, client, auth, device.device_code, insecure),
+  );
+await assert.rejects(poll(), { error: "authorization_pending" });
+await assert.rejects(poll(), { error: "slow_down" });
+const prefilled = await (await browse(device.verification_uri_complete)).text();
+assert.ok(prefilled.includes(device.user_code), prefilled);
+const consent = await (await browse("/device", { ...hidden(prefilled), user_code: device.user_code })).text();
+await browse("/device", { ...hidden(consent), decision: "allow" });
+const onDevice = await poll();
+assert.equal(await call(onDevice.access_token), 200);
+await assert.rejects(poll(), { error: "invalid_grant" });
+
+// Token exchange (RFC 8693): the new token dies at the edge with the one it came from.
+const exchange = async (token) =>
+  oauth.processGenericTokenEndpointResponse(
+    server,
+    client,
+    await oauth.genericTokenEndpointRequest(
+      server,
+      client,
+      auth,
+      "urn:ietf:params:oauth:grant-type:token-exchange",
+      { subject_token: token, subject_token_type: "urn:ietf:params:oauth:token-type:access_token", scope: "memory:read" },
+      insecure,
+    ),
+  );
+let passedOn;
+if (CLIENT_SECRET) {
+  passedOn = await exchange(second.access_token);
+  assert.equal(await call(passedOn.access_token), 200);
+} else {
+  await assert.rejects(exchange(second.access_token), { error: "unauthorized_client" });
+}
+
 // Revoke: the very next requests are refused.
 await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, auth, second.refresh_token, insecure));
 assert.equal(await call(tokens.access_token), 401);
 assert.equal(await call(second.access_token), 401);
+if (passedOn) {
+  assert.equal(await call(passedOn.access_token), 401);
+}
 await assert.rejects(refresh(second.refresh_token), { error: "invalid_grant" });
 if (confidential) {
   assert.deepEqual(await introspect(second.access_token), { active: false });

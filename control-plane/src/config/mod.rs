@@ -6,6 +6,7 @@
 //! What it does not: open anything that a value points to, except the configuration file itself.
 
 mod clients;
+mod device;
 mod factors;
 mod load;
 mod mail;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use shared::key::Environment;
 
 pub use clients::{Clients, Fetch, admits};
+pub use device::Device;
 pub use factors::Factors;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
@@ -86,6 +88,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// How often somebody may try to sign in.
     pub sign_in: SignIn,
+    /// Devices without a browser.
+    pub device: Device,
     /// Accounts that people make themselves.
     pub sign_up: SignUp,
     /// How mail is sent, and how much of it anybody may cause.
@@ -228,6 +232,7 @@ impl Default for Config {
             limits: Limits::default(),
             sessions: Sessions::default(),
             sign_in: SignIn::default(),
+            device: Device::default(),
             sign_up: SignUp::default(),
             mail: Mail::default(),
             rate_limits: RateLimits::default(),

@@ -211,6 +211,11 @@ fn the_list_of_names_is_complete() {
             address_header: Some("x-forwarded-for".into()),
             ..SignIn::default()
         },
+        device: Device {
+            guesses_per_user: Some(1),
+            guesses_per_address: Some(1),
+            ..Device::default()
+        },
         sign_up: SignUp { enabled: Some(true) },
         mail: Mail {
             smtp_host: Some("mail.example".into()),

@@ -58,6 +58,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     positive("feed.receipt_wait_ms", config.feed.receipt_wait_ms, 60_000)?;
     positive("limits.request_seconds", config.limits.request_seconds, 600)?;
     sign_in(config)?;
+    super::device::check(config)?;
     super::mail::validate(config)?;
     super::rate_limits::validate_rate_limits(config)?;
     factors(config)?;

@@ -6,17 +6,20 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
 
 use super::consent;
 use super::grants;
+use super::jar;
 use super::lookup;
 use super::opaque::{Kind, Opaque};
+use super::pushed;
 use super::redirect;
-use super::request::{self, AuthorizationRequest, ErrorCode, LOGIN_AFTER, Refusal};
+use super::request::{self, AuthorizationRequest, ErrorCode, LOGIN_AFTER, Refusal, Visitor};
 use super::scopes::Asked;
 use crate::app::App;
 use crate::audit::{self, Event};
@@ -25,6 +28,7 @@ use crate::http::frame::RequestId;
 use crate::orgs;
 use crate::pages::PageError;
 use crate::sessions::{self, Session};
+use crate::store::StoreError;
 use crate::store::clients::ClientKind;
 use crate::store::codes::AuthorizationCode;
 use crate::store::grants::Terms;
@@ -49,10 +53,23 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    match authorize(&app, &id, &query, &headers, address).await {
+    let mark = match sessions::mark(&app, &headers) {
+        Ok(mark) => mark,
+        Err(error) => return PageError::from(error).into_response(),
+    };
+    let visitor = Visitor {
+        browser: &mark.browser,
+        address,
+    };
+    let mut response = match authorize(&app, &id, &query, &headers, visitor).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
+    };
+    // A request that is kept here belongs to the browser that opened it.
+    if let Some(cookie) = mark.cookie.filter(|_| query.contains("request")) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
+    response
 }
 
 async fn authorize(
@@ -60,9 +77,11 @@ async fn authorize(
     id: &RequestId,
     query: &str,
     headers: &HeaderMap,
-    address: ClientAddress,
+    visitor: Visitor<'_>,
 ) -> Result<Response, PageError> {
-    let prepared = match prepare(app, query, headers, address).await? {
+    let kept = jar::keep(app, query, visitor.address).await?;
+    let query = kept.as_deref().unwrap_or(query);
+    let prepared = match prepare(app, query, headers, visitor).await? {
         Ok(prepared) => prepared,
         Err(response) => return Ok(response),
     };
@@ -102,11 +121,11 @@ pub(super) async fn prepare(
     app: &App,
     query: &str,
     headers: &HeaderMap,
-    address: ClientAddress,
+    visitor: Visitor<'_>,
 ) -> Result<Result<Prepared, Response>, PageError> {
     let session = sessions::current(app, headers).await?;
     // 1. The request.
-    let request = match request::read(app, query, address).await {
+    let request = match request::read(app, query, visitor).await {
         Ok(request) => request,
         Err(Refusal::Page(error)) => return Err(error),
         Err(Refusal::Client {
@@ -136,9 +155,7 @@ pub(super) async fn prepare(
         return Ok(Err(to_login(app, query, request.login_hint.as_deref())));
     };
     // 3. What they may give.
-    let mut tx = app.store.begin_read().await?;
-    let membership = tx.membership(session.org, session.user).await?;
-    let Some(membership) = membership.filter(|membership| membership.alive) else {
+    let Some(rights) = rights(app, &session).await? else {
         let code = ErrorCode::AccessDenied;
         return Ok(Err(request.recipient.error(
             app,
@@ -146,9 +163,6 @@ pub(super) async fn prepare(
             "this person may not use this",
         )));
     };
-    let rights = app
-        .catalogue()
-        .expand(orgs::rights(membership.role, &app.policy.policy));
     let asked = Asked {
         scopes: request.asked.scopes.intersection(rights),
         identity: request.asked.identity,
@@ -166,6 +180,18 @@ pub(super) async fn prepare(
         session,
         asked,
     }))
+}
+
+/// What somebody may give to clients, the hierarchy expanded; `None` if they may not use this any more.
+pub(super) async fn rights(app: &App, session: &Session) -> Result<Option<ScopeSet>, StoreError> {
+    let mut tx = app.store.begin_read().await?;
+    let membership = tx.membership(session.org, session.user).await?;
+    Ok(membership
+        .filter(|membership| membership.alive)
+        .map(|membership| {
+            app.catalogue()
+                .expand(orgs::rights(membership.role, &app.policy.policy))
+        }))
 }
 
 /// To the sign-in page and back to the same request, which then knows when it was sent there.
@@ -212,6 +238,12 @@ pub(super) async fn answer(
             "the person, their session or this client was ended meanwhile",
         ));
     };
+    // RFC 9126 §7.3: once, whatever came of it.
+    if let Some(opened) = request.pushed
+        && !opened.take(&mut tx, app).await?
+    {
+        return Err(pushed::gone());
+    }
     let terms = Terms {
         scopes: terms.scopes.intersection(dated.rights),
         ..terms

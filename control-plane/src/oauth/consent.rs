@@ -16,13 +16,13 @@ use super::authorize::{self, Prepared};
 use super::form::Form;
 use super::lookup;
 use super::redirect;
-use super::request::ErrorCode;
+use super::request::{ErrorCode, Visitor};
 use super::scopes::{Asked, Identity, in_words};
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
-use crate::sessions::csrf;
+use crate::sessions::{self, csrf};
 
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -66,12 +66,25 @@ pub(super) async fn page(app: &App, prepared: &Prepared, query: &str) -> Result<
 }
 
 /// What the person agrees to. Staying connected is always part of it: every grant comes with a refresh token.
-fn words(names: &[&str]) -> Vec<String> {
+pub(super) fn words(names: &[&str]) -> Vec<String> {
     let mut words: Vec<String> = names.iter().map(|name| in_words(name)).collect();
     if !names.contains(&"offline_access") {
         words.push(in_words("offline_access"));
     }
     words
+}
+
+/// What a consent page showed, as its form says it.
+pub(super) fn shown(form: &Form) -> Asked {
+    let number = |name: &str| {
+        form.value(name)
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    Asked {
+        scopes: ScopeSet(number("scopes")),
+        identity: Identity::from_bits(u8::try_from(number("identity")).unwrap_or(0)),
+    }
 }
 
 /// `POST /authorize`.
@@ -107,7 +120,12 @@ async fn decide(
     }
     // 2. The request it answers, and who is answering.
     let query = form.value("query").unwrap_or_default();
-    let prepared = match authorize::prepare(app, query, headers, address).await? {
+    let browser = sessions::mark(app, headers)?.browser;
+    let visitor = Visitor {
+        browser: &browser,
+        address,
+    };
+    let prepared = match authorize::prepare(app, query, headers, visitor).await? {
         Ok(prepared) => prepared,
         Err(response) => return Ok(response),
     };
@@ -115,18 +133,7 @@ async fn decide(
         return Err(PageError::forged());
     }
     // 3. The decision, over what was shown.
-    let number = |name: &str| {
-        form.value(name)
-            .and_then(|text| text.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    let asked = Asked {
-        scopes: prepared.asked.scopes.intersection(ScopeSet(number("scopes"))),
-        identity: prepared
-            .asked
-            .identity
-            .intersection(Identity::from_bits(u8::try_from(number("identity")).unwrap_or(0))),
-    };
+    let asked = prepared.asked.within(shown(&form));
     match form.value("decision") {
         Some("allow") if !asked.is_empty() => authorize::answer(app, &prepared, asked, true, id).await,
         Some("allow" | "deny") => {

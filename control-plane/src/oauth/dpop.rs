@@ -1,10 +1,10 @@
-//! DPoP (RFC 9449) where tokens are given out and where we are the resource: `/token` and `/userinfo`.
+//! DPoP (RFC 9449) where tokens are given out and where we are the resource: `/token` and `/userinfo`; and at `/par`.
 //!
 //! | what is bound | to the proof's key |
 //! | --- | --- |
 //! | an access token | whenever the request for it carries a proof: `cnf.jkt`, `token_type` DPoP |
 //! | the grant, and so its refresh token | a public client's, when its code comes with a proof (§5); a confidential client's is bound by its authentication |
-//! | a code | when the authorization request named a key in `dpop_jkt` (§10) |
+//! | a code | when the authorization request named a key in `dpop_jkt` (§10), or was pushed with a proof (§10.1) |
 //!
 //! The form of a proof is `shared::dpop`'s. A proof counts once: [`spend`] notes it in the transaction of what it was used
 //! for. No nonces are given out (§8). What it does not: judge requests to APIs (the edge does).
@@ -45,6 +45,16 @@ pub(super) fn of_token_request(
         };
     };
     check(app, text, "POST", "/token", None)
+        .map(Some)
+        .map_err(|error| refused(error.to_string()))
+}
+
+/// The proof of a request that a client pushes, if it carries one (§10.1).
+pub(super) fn of_pushed_request(app: &App, headers: &HeaderMap) -> Result<Option<Proof>, OAuthError> {
+    let Some(text) = one(headers).map_err(refused)? else {
+        return Ok(None);
+    };
+    check(app, text, "POST", "/par", None)
         .map(Some)
         .map_err(|error| refused(error.to_string()))
 }

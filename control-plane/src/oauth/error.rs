@@ -15,6 +15,12 @@ use crate::store::StoreError;
 /// The `error` codes that the token endpoint gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
+    /// RFC 8628 §3.5.
+    AccessDenied,
+    /// RFC 8628 §3.5.
+    AuthorizationPending,
+    /// RFC 8628 §3.5.
+    ExpiredToken,
     /// RFC 6749 §5.2.
     InvalidClient,
     /// RFC 9449 §5.
@@ -23,12 +29,16 @@ pub enum ErrorCode {
     InvalidGrant,
     /// RFC 6749 §5.2.
     InvalidRequest,
+    /// RFC 9101 §6.3, to a client that pushes its request.
+    InvalidRequestObject,
     /// RFC 6749 §5.2.
     InvalidScope,
     /// RFC 8707 §2.
     InvalidTarget,
     /// RFC 6749 §4.1.2.1, used here for a fault of ours.
     ServerError,
+    /// RFC 8628 §3.5.
+    SlowDown,
     /// RFC 6749 §4.1.2.1, used here when the edge has not yet acknowledged what we need.
     TemporarilyUnavailable,
     /// RFC 6585 §4 by its status; no specification gives OAuth a word of its own for it.
@@ -37,22 +47,33 @@ pub enum ErrorCode {
     UnauthorizedClient,
     /// RFC 6749 §5.2.
     UnsupportedGrantType,
+    /// RFC 6749 §4.1.2.1, to a client that pushes its request (RFC 9126 §2.3).
+    UnsupportedResponseType,
+    /// RFC 7009 §2.2.1.
+    UnsupportedTokenType,
 }
 
 impl ErrorCode {
     /// The text on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AccessDenied => "access_denied",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::ExpiredToken => "expired_token",
             Self::InvalidClient => "invalid_client",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRequest => "invalid_request",
+            Self::InvalidRequestObject => "invalid_request_object",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::ServerError => "server_error",
+            Self::SlowDown => "slow_down",
             Self::TemporarilyUnavailable | Self::TooManyRequests => "temporarily_unavailable",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::UnsupportedTokenType => "unsupported_token_type",
         }
     }
 

@@ -19,7 +19,7 @@ use crate::revocation::{self, Wait};
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::clients::Client;
 use crate::store::codes::AuthorizationCode;
-use crate::store::grants::Grant;
+use crate::store::grants::{Grant, Terms};
 use crate::store::refresh_tokens::RefreshToken;
 use crate::store::{StoreError, Tx};
 
@@ -67,12 +67,18 @@ pub(super) async fn grant(
                 scopes: orgs::capped(code.terms.scopes, dated.rights, app.catalogue()),
                 identity: Identity::from_bits(code.terms.identity),
             };
+            let first = First {
+                terms: &code.terms,
+                asked,
+                nonce: code.nonce.as_deref(),
+                code: Some(&code.digest),
+            };
             let holder = Holder {
                 bound_to: dpop::of_grant(client, proof),
                 proof,
                 actor,
             };
-            return issue(app, tx, client, &code, asked, dated.iat, holder).await;
+            return issue(app, tx, client, first, dated.iat, holder).await;
         }
     }
     // Not taken: too late, or used before, perhaps a moment ago.
@@ -94,24 +100,36 @@ fn confirm(form: &Form, code: &AuthorizationCode, verifier: &str) -> Result<(), 
     resource::confirm(form, &code.terms.resource)
 }
 
-/// Who gets the tokens.
-#[derive(Clone, Copy)]
-struct Holder<'a> {
-    /// The key that the grant is bound to.
-    bound_to: Option<Thumbprint>,
-    proof: Option<&'a Proof>,
-    actor: &'a Actor,
+/// What a grant begins with.
+pub(super) struct First<'a> {
+    pub(super) terms: &'a Terms,
+    /// What its first tokens are for.
+    pub(super) asked: Asked,
+    /// For the id_token.
+    pub(super) nonce: Option<&'a str>,
+    /// The authorization code that it came from, if it was one.
+    pub(super) code: Option<&'a [u8; 32]>,
 }
 
-async fn issue(
+/// Who gets the tokens.
+#[derive(Clone, Copy)]
+pub(super) struct Holder<'a> {
+    /// The key that the grant is bound to.
+    pub(super) bound_to: Option<Thumbprint>,
+    pub(super) proof: Option<&'a Proof>,
+    pub(super) actor: &'a Actor,
+}
+
+/// Begins a grant, dated `iat`, and gives its first pair.
+pub(super) async fn issue(
     app: &App,
     mut tx: Tx,
     client: &Client,
-    code: &AuthorizationCode,
-    asked: Asked,
+    first: First<'_>,
     iat: UnixSeconds,
     holder: Holder<'_>,
 ) -> Result<Granted, OAuthError> {
+    let First { terms, asked, .. } = first;
     let now = app.clock.now();
     let exp = iat.saturating_add(app.config.tokens.access_seconds);
     let (signing_key, index) =
@@ -120,7 +138,7 @@ async fn issue(
     let grant = Grant {
         id: GrantId::from_u64(app.random.below(LIMIT).map_err(SigningError::from)?)
             .ok_or(StoreError::Corrupt("grant id"))?,
-        terms: code.terms.clone(),
+        terms: terms.clone(),
         issued_at: iat,
         index,
         signing_key,
@@ -131,7 +149,9 @@ async fn issue(
         revoked_at: None,
     };
     tx.insert_grant(&grant).await?;
-    tx.note_code_grant(&code.digest, grant.id).await?;
+    if let Some(code) = first.code {
+        tx.note_code_grant(code, grant.id).await?;
+    }
     let refresh = Opaque::generate(Kind::Refresh, &app.random).map_err(SigningError::from)?;
     tx.insert_refresh_token(&RefreshToken {
         digest: refresh.digest(),
@@ -175,7 +195,7 @@ async fn issue(
     dpop::spend(&mut tx, holder.proof).await?;
     tx.commit().await?;
     // Outside the transaction: whoever gets no answer signs in again.
-    Ok(pair.grant(&grant.terms, code.nonce.as_deref(), &key, iat)?)
+    Ok(pair.grant(&grant.terms, first.nonce, &key, iat)?)
 }
 
 /// RFC 6749 §4.1.2: a code that comes twice was stolen, so everything that came of it dies, at the edge too.

@@ -1,11 +1,12 @@
 //! Signing: the claims of an access token (RFC 9068) or an id_token (OpenID Connect Core §2) as a compact JWS; and reading
-//! back an access token of our own.
+//! back those of our own.
 
 use serde::Serialize;
 use serde_json::json;
 use shared::crypto::base64url;
 use shared::token::Claims;
 
+use super::compact;
 use crate::app::App;
 use crate::signing::{KeyState, Purpose, SigningError, SigningKey};
 
@@ -40,6 +41,39 @@ pub fn sign(typ: Type, claims: &impl Serialize, key: &SigningKey) -> Result<Stri
     text.push('.');
     text.push_str(&base64url(&signature));
     Ok(text)
+}
+
+/// What an id_token of ours says about a sign-in.
+pub(super) struct SignIn {
+    /// The `client_id` of the client that it was made for.
+    pub(super) client: String,
+    /// The session.
+    pub(super) sid: Option<String>,
+}
+
+/// An id_token that we signed, however long ago.
+pub(super) fn read_id_token(app: &App, text: &str) -> Option<SignIn> {
+    let parsed = compact::read(text)?;
+    let key = app.keyring.known(parsed.kid?.parse().ok()?)?;
+    let member = |name: &str| {
+        parsed
+            .claims
+            .get(name)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
+    let ours = parsed.typ == "jwt"
+        && key.purpose == Purpose::AccessToken
+        && key.state != KeyState::Removed
+        && key.public.algorithm() == parsed.algorithm
+        && key
+            .public
+            .verify_base64url(parsed.message.as_bytes(), parsed.signature)
+        && member("iss").as_deref() == Some(app.config.issuer.as_str());
+    ours.then_some(SignIn {
+        client: member("aud")?,
+        sid: member("sid"),
+    })
 }
 
 /// The claims of an access token that we signed, whatever has become of it since. `None` for any other text.

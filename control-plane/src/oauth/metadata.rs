@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::assertion;
 use super::scopes::Identity;
+use super::{jar, token};
 use crate::app::App;
 
 /// Answers with the metadata document.
@@ -27,18 +28,30 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
     ];
     let proofs = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
     let algorithms = assertion::ALGORITHMS;
+    let grants = [
+        "authorization_code",
+        "refresh_token",
+        "client_credentials",
+        token::DEVICE_CODE,
+        token::TOKEN_EXCHANGE,
+    ];
     let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
+        "pushed_authorization_request_endpoint": format!("{issuer}/par"),
+        // Of some clients (RFC 9126 §6), not of all.
+        "require_pushed_authorization_requests": false,
+        "device_authorization_endpoint": format!("{issuer}/device_authorization"),
         "revocation_endpoint": format!("{issuer}/revoke"),
         "introspection_endpoint": format!("{issuer}/introspect"),
+        "end_session_endpoint": format!("{issuer}/logout"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "grant_types_supported": grants,
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
@@ -55,8 +68,9 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         "id_token_signing_alg_values_supported": ["RS256"],
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "nonce", "sid", "name", "email"],
         "claims_parameter_supported": false,
-        "request_parameter_supported": false,
-        // Its default is true (OpenID Connect Discovery §3).
+        "request_parameter_supported": true,
+        "request_object_signing_alg_values_supported": jar::ALGORITHMS,
+        // Of other servers' objects; its default is true (OpenID Connect Discovery §3).
         "request_uri_parameter_supported": false,
     });
     if app.config.registration_is_open() {

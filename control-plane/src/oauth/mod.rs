@@ -2,11 +2,14 @@
 //!
 //! | path | file | does |
 //! | --- | --- | --- |
-//! | `/authorize` | [`authorize`], `request`, `consent` | a person lets a client in: a code goes back with the browser |
+//! | `/authorize` | [`authorize`], `request`, `jar`, `consent` | a person lets a client in: a code goes back with the browser |
+//! | `/par` | [`par`], `pushed` | a client sends its request ahead |
+//! | `/device_authorization`, `/device` | [`device`] | a device without a browser, and its person |
 //! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
 //! | `/revoke` | [`revoke`] | a token, and what came with it, ends at the edge too |
 //! | any of them, with a DPoP header | [`dpop`] | a token is bound to a key |
 //! | `/introspect`, `/userinfo` | [`introspect`], [`userinfo`], `effective` | what a token is worth; who is behind it |
+//! | `/logout` | [`logout`] | an app ends the session |
 //! | `/register` | [`registration`] | a client makes itself known, without costing a row |
 //! | `/.well-known/…` | [`metadata`], [`jwks`] | what is really there, and nothing else |
 //!
@@ -19,8 +22,10 @@ pub mod assertion;
 pub mod authorize;
 pub mod client_auth;
 pub mod clients;
+mod compact;
 pub mod consent;
 pub mod cors;
+pub mod device;
 mod documents;
 pub mod dpop;
 mod effective;
@@ -29,13 +34,17 @@ mod exchange;
 pub mod form;
 pub mod grants;
 pub mod introspect;
+mod jar;
 pub mod jwks;
 pub mod jws;
+pub mod logout;
 pub mod lookup;
 pub mod metadata;
 pub mod opaque;
 mod pair;
+pub mod par;
 mod pkce;
+mod pushed;
 pub mod redirect;
 mod refresh;
 pub mod registration;
@@ -45,6 +54,7 @@ pub mod revoke;
 pub mod scopes;
 mod seal;
 pub mod token;
+mod token_exchange;
 pub mod userinfo;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Opaque secrets: authorization codes (`code_…`), refresh tokens (`ref_…`), what is in a mailed link (`link_…`).
+//! Opaque secrets: authorization codes (`code_…`), refresh tokens (`ref_…`), device codes (`device_…`), what is in a mailed link
+//! (`link_…`).
 //!
 //! The text is the prefix, 256 random bits in base62, and six base62 digits of the CRC32 of all before them: junk and typing
 //! errors end before any look-up, and scanners can tell a real one. Only the SHA-256 of the text is kept anywhere.
@@ -20,6 +21,8 @@ pub enum Kind {
     Code,
     /// A refresh token.
     Refresh,
+    /// What a device comes back with.
+    Device,
     /// What is in a mailed link.
     Link,
 }
@@ -29,6 +32,7 @@ impl Kind {
         match self {
             Self::Code => "code_",
             Self::Refresh => "ref_",
+            Self::Device => "device_",
             Self::Link => "link_",
         }
     }

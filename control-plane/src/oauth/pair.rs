@@ -28,6 +28,9 @@ use crate::store::grants::Terms;
 pub(super) struct Granted {
     pub(super) access_token: String,
     pub(super) token_type: &'static str,
+    /// RFC 8693 §2.2.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) issued_token_type: Option<&'static str>,
     pub(super) expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refresh_token: Option<String>,
@@ -166,6 +169,7 @@ impl Pair {
         Ok(Granted {
             access_token: jws::sign(Type::AccessToken, &self.claims, key)?,
             token_type: dpop::token_type(&self.claims),
+            issued_token_type: None,
             // A pair that is new lives its whole life, whatever second it is by now; a retried one what is left of it.
             expires_in: self.claims.exp.0.saturating_sub(now.max(self.claims.iat).0),
             refresh_token: Some(self.refresh_token),

@@ -110,14 +110,27 @@ pub(super) fn is_assured(uri: &str) -> bool {
     Url::parse(uri).is_ok_and(|url| url.scheme() == "https" && !is_loopback(&url))
 }
 
-/// 303 to a redirect URI with these parameters in its query. Never 307: that would repeat a form (RFC 9700 §4.12).
-pub(super) fn answer(uri: &str, parameters: &[(&str, &str)]) -> Response {
+/// A URI with these parameters in its query.
+pub(super) fn with_parameters(uri: &str, parameters: &[(&str, &str)]) -> String {
+    if parameters.is_empty() {
+        return uri.to_owned();
+    }
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(parameters);
     let separator = if uri.contains('?') { '&' } else { '?' };
+    format!("{uri}{separator}{}", query.finish())
+}
+
+/// 303 to a redirect URI with these parameters in its query.
+pub(super) fn answer(uri: &str, parameters: &[(&str, &str)]) -> Response {
+    see_other(&with_parameters(uri, parameters))
+}
+
+/// 303 to a client's own address. Never 307: that would repeat a form (RFC 9700 §4.12).
+pub(super) fn see_other(uri: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&format!("{uri}{separator}{}", query.finish())) {
+    if let Ok(value) = HeaderValue::from_str(uri) {
         headers.insert(header::LOCATION, value);
     }
     crate::pages::protect(headers);

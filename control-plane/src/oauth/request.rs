@@ -3,12 +3,16 @@
 //! Two kinds of refusal: while `client_id` and `redirect_uri` are not known to belong together, a page, because sending the
 //! browser on would make us an open redirector; afterwards an answer to the client (§4.1.2.1).
 
+use std::collections::BTreeSet;
+
 use axum::response::Response;
 use shared::jwk::Thumbprint;
 use shared::time::UnixSeconds;
 
+use super::error;
 use super::form::Form;
 use super::lookup::{self, Asker, LookupError};
+use super::pushed::{self, Opened};
 use super::scopes::{Asked, Identity};
 use super::{pkce, redirect, resource};
 use crate::app::App;
@@ -21,6 +25,22 @@ use crate::store::clients::{Client, Origin};
 pub(super) const LOGIN_AFTER: &str = "portcullis_login_after";
 /// A sign-in page left open for longer is asked for again.
 const LOGIN_WINDOW_SECONDS: u64 = 3600;
+/// Everything that an authorization request may say, but who sends it. The rest is ignored (RFC 6749 §3.1).
+pub(super) const PARAMETERS: [&str; 13] = [
+    "response_type",
+    "response_mode",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "resource",
+    "prompt",
+    "max_age",
+    "login_hint",
+    "dpop_jkt",
+];
 const MAX_STATE: usize = 4096;
 const MAX_NONCE: usize = 512;
 
@@ -50,6 +70,16 @@ impl ErrorCode {
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::UnsupportedResponseType => "unsupported_response_type",
+        }
+    }
+
+    /// The same to a client that pushes its request (RFC 9126 §2.3).
+    pub(super) fn pushed(self) -> error::ErrorCode {
+        match self {
+            Self::InvalidScope => error::ErrorCode::InvalidScope,
+            Self::InvalidTarget => error::ErrorCode::InvalidTarget,
+            Self::UnsupportedResponseType => error::ErrorCode::UnsupportedResponseType,
+            _ => error::ErrorCode::InvalidRequest,
         }
     }
 }
@@ -109,6 +139,8 @@ pub(super) struct AuthorizationRequest {
     pub(super) prompt: Prompt,
     pub(super) max_age: Option<u64>,
     pub(super) login_hint: Option<String>,
+    /// What it was pushed as, to be used up.
+    pub(super) pushed: Option<Opened>,
     login_after: Option<UnixSeconds>,
 }
 
@@ -139,32 +171,121 @@ pub(super) enum Refusal {
     },
 }
 
+impl From<LookupError> for PageError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Store(error) => error.into(),
+            LookupError::Document(why) => Self::bad_request(format!(
+                "The app that sent you here says who it is in a document that this server cannot use: {why}. Nothing was \
+                 done.",
+            )),
+        }
+    }
+}
+
 impl From<PageError> for Refusal {
     fn from(error: PageError) -> Self {
         Self::Page(error)
     }
 }
 
-/// Reads a query.
+/// The browser that brings a query, and where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visitor<'a> {
+    pub(super) browser: &'a [u8; 32],
+    pub(super) address: ClientAddress,
+}
+
+/// Reads a query that a browser brought.
 pub(super) async fn read(
     app: &App,
     query: &str,
-    address: ClientAddress,
+    visitor: Visitor<'_>,
 ) -> Result<AuthorizationRequest, Refusal> {
-    // 1. The client and where it wants its answer: before this holds, nobody is sent anywhere.
+    let whose = Asker::Address(visitor.address);
+    let (form, repeated) = parse(query)?;
+    let login_after = form
+        .value(LOGIN_AFTER)
+        .and_then(|at| at.parse().ok())
+        .map(UnixSeconds);
+    // RFC 9126 §4: of a request that was pushed, nothing that the browser brings counts but its name.
+    if let Some(uri) = form.value("request_uri").filter(|uri| pushed::is_ours(uri)) {
+        let client = form.value("client_id").unwrap_or_default();
+        let (opened, parameters) = pushed::open(app, client, uri, visitor.browser).await?;
+        let request = check_pushed(app, &parameters, whose).await?;
+        return Ok(AuthorizationRequest {
+            pushed: Some(opened),
+            login_after,
+            ..request
+        });
+    }
+    let request = check(app, &form, &repeated, whose).await?;
+    if request.recipient.client.require_pushed_authorization_requests {
+        return Err(Refusal::Client {
+            silent: request.prompt.none,
+            recipient: Box::new(request.recipient),
+            code: ErrorCode::InvalidRequest,
+            description: "this client must push its requests (RFC 9126)",
+        });
+    }
+    Ok(AuthorizationRequest {
+        login_after,
+        ..request
+    })
+}
+
+/// What of a client's form is its authorization request, form-encoded: its credentials are not.
+pub(super) fn parameters(form: &Form, client: &Client) -> String {
+    let mut parameters = url::form_urlencoded::Serializer::new(String::new());
+    parameters.append_pair("client_id", &client.identifier);
+    for name in PARAMETERS {
+        if let Some(value) = form.value(name) {
+            parameters.append_pair(name, value);
+        }
+    }
+    parameters.finish()
+}
+
+/// Says in a request that is to be kept which key its code is bound to.
+pub(super) fn bind(parameters: &mut String, key: &Thumbprint) {
+    // Base64url needs no form encoding.
+    parameters.push_str(&format!("&dpop_jkt={key}"));
+}
+
+/// Checks a request that was pushed, when it comes and when it is opened.
+pub(super) async fn check_pushed(
+    app: &App,
+    parameters: &str,
+    whose: Asker,
+) -> Result<AuthorizationRequest, Refusal> {
+    let (form, repeated) = parse(parameters)?;
+    check(app, &form, &repeated, whose).await
+}
+
+/// The parameters of a query, and which came more than once.
+pub(super) fn parse(query: &str) -> Result<(Form, BTreeSet<String>), PageError> {
     let (form, repeated) = Form::from_query(query).map_err(|_| {
         PageError::bad_request("The link that led here is damaged. Go back to the app and start again.")
     })?;
-    if ["client_id", "redirect_uri"]
+    if ["client_id", "redirect_uri", "request", "request_uri"]
         .iter()
         .any(|name| repeated.contains(*name))
     {
         return Err(PageError::bad_request(
             "The link that led here names its app or its return address twice. Go back to the app and start again.",
-        )
-        .into());
+        ));
     }
-    let mut recipient = recipient(app, &form, address).await?;
+    Ok((form, repeated))
+}
+
+async fn check(
+    app: &App,
+    form: &Form,
+    repeated: &BTreeSet<String>,
+    whose: Asker,
+) -> Result<AuthorizationRequest, Refusal> {
+    // 1. The client and where it wants its answer: before this holds, nobody is sent anywhere.
+    let mut recipient = recipient(app, form, whose).await?;
     let state = form.value("state").filter(|_| !repeated.contains("state"));
     recipient.state = state.filter(|state| state.len() <= MAX_STATE).map(str::to_owned);
     let prompt = form.value("prompt");
@@ -184,7 +305,7 @@ pub(super) async fn read(
         return Err(invalid("state is too long"));
     }
     // 3. What is asked for: a code, bound to a challenge.
-    if let Some((code, description)) = unsupported(&form) {
+    if let Some((code, description)) = unsupported(form) {
         return Err(refuse(&recipient, code, description));
     }
     let challenge = form
@@ -214,7 +335,7 @@ pub(super) async fn read(
             "the resource is not one that this server knows",
         )
     })?;
-    let asked = asked(app, &recipient.client, &form).ok_or_else(|| {
+    let asked = asked(app, &recipient.client, form).ok_or_else(|| {
         refuse(
             &recipient,
             ErrorCode::InvalidScope,
@@ -241,10 +362,8 @@ pub(super) async fn read(
         prompt,
         max_age,
         login_hint: form.value("login_hint").map(str::to_owned),
-        login_after: form
-            .value(LOGIN_AFTER)
-            .and_then(|at| at.parse().ok())
-            .map(UnixSeconds),
+        pushed: None,
+        login_after: None,
         recipient,
     })
 }
@@ -281,24 +400,22 @@ fn unsupported(form: &Form) -> Option<(ErrorCode, &'static str)> {
         })
 }
 
-async fn recipient(app: &App, form: &Form, address: ClientAddress) -> Result<Recipient, PageError> {
+/// The client that a request names, or a page for whoever followed it.
+pub(super) async fn client(app: &App, form: &Form, whose: Asker) -> Result<Client, PageError> {
     let unknown = || {
         PageError::bad_request(
             "The app that sent you here is not known, or is switched off. Nothing was done. Ask whoever gave you the link.",
         )
     };
     let id = form.value("client_id").ok_or_else(unknown)?;
-    let client = lookup::find(app, id, Asker::Address(address))
-        .await
-        .map_err(|error| match error {
-            LookupError::Store(error) => error.into(),
-            LookupError::Document(why) => PageError::bad_request(format!(
-                "The app that sent you here says who it is in a document that this server cannot use: {why}. Nothing was \
-                 done.",
-            )),
-        })?
+    lookup::find(app, id, whose)
+        .await?
         .filter(|client| client.disabled_at.is_none())
-        .ok_or_else(unknown)?;
+        .ok_or_else(unknown)
+}
+
+async fn recipient(app: &App, form: &Form, whose: Asker) -> Result<Recipient, PageError> {
+    let client = client(app, form, whose).await?;
     let redirect_uri = match (form.value("redirect_uri"), client.redirect_uris.as_slice()) {
         (Some(asked), registered) if registered.iter().any(|uri| redirect::matches(uri, asked)) => {
             asked.to_owned()
@@ -319,7 +436,7 @@ async fn recipient(app: &App, form: &Form, address: ClientAddress) -> Result<Rec
 }
 
 /// RFC 6749 §3.3: what is asked for, or the client's default. Never more than the client may have.
-fn asked(app: &App, client: &Client, form: &Form) -> Option<Asked> {
+pub(super) fn asked(app: &App, client: &Client, form: &Form) -> Option<Asked> {
     let Some(text) = form.value("scope") else {
         return Some(Asked {
             scopes: lookup::default_scopes(app, client),

@@ -88,7 +88,7 @@ async fn revoke(
 }
 
 /// Ends what the token stands for and gives the subject of its receipt; `None` if there is nothing to end.
-async fn end(app: &App, client: &Client, token: &str, actor: &Actor) -> Result<Option<String>, StoreError> {
+async fn end(app: &App, client: &Client, token: &str, actor: &Actor) -> Result<Option<String>, OAuthError> {
     let mut tx = app.store.begin_read().await?;
     let grant = if let Some(token) = Opaque::parse(Kind::Refresh, token) {
         match tx.refresh_token(&token.digest()).await? {
@@ -98,14 +98,21 @@ async fn end(app: &App, client: &Client, token: &str, actor: &Actor) -> Result<O
     } else {
         let claims = jws::read_ours(app, token)
             .filter(|claims| claims.client_id == client.identifier && claims.exp > app.clock.now().seconds());
-        let Some(index) = claims.and_then(|claims| index_of(app, &claims)) else {
+        let Some((index, claims)) = claims.and_then(|claims| index_of(app, &claims).zip(Some(claims))) else {
             return Ok(None);
         };
-        let Some(grant) = tx.grant_of_index(index).await? else {
+        let Some(id) = tx.grant_of_index(index).await? else {
             drop(tx);
-            return end_index(app, client, index, actor).await;
+            if claims.sub != client.identifier {
+                return Err(exchanged());
+            }
+            return Ok(end_index(app, client, index, actor).await?);
         };
-        grant
+        let grant = tx.grant(id).await?;
+        if grant.is_some_and(|grant| grant.terms.client != client.id) {
+            return Err(exchanged());
+        }
+        id
     };
     let grant = tx
         .grant(grant)
@@ -121,6 +128,14 @@ async fn end(app: &App, client: &Client, token: &str, actor: &Actor) -> Result<O
         metrics::counter!("portcullis_grants_revoked_total", "reason" => "client").increment(1);
     }
     Ok(Some(grant.id.to_string()))
+}
+
+/// RFC 8693: its status index is that of the token it came from, which is another client's to end.
+fn exchanged() -> OAuthError {
+    OAuthError::new(
+        ErrorCode::UnsupportedTokenType,
+        "an exchanged token can not be revoked alone: it ends with the token that it came from, or when it expires",
+    )
 }
 
 /// Ends a token that stands alone.

@@ -87,6 +87,15 @@ impl Asked {
         Some(asked)
     }
 
+    /// What is in both.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self {
+            scopes: self.scopes.intersection(other.scopes),
+            identity: self.identity.intersection(other.identity),
+        }
+    }
+
     /// Nothing at all.
     pub fn is_empty(self) -> bool {
         self.scopes.is_empty() && self.identity.0 == 0

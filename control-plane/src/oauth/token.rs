@@ -1,4 +1,5 @@
-//! `POST /token` (RFC 6749 §3.2), and the grant `client_credentials` (§4.4); the others are in `exchange` and `refresh`.
+//! `POST /token` (RFC 6749 §3.2), and the grant `client_credentials` (§4.4); the others are in `exchange`, `refresh`, `device` and
+//! `token_exchange`.
 //!
 //! Every client_credentials token takes one status index from the short-lived lists of the access-token key, so that each can be revoked
 //! alone. The index row is what is kept of a token; an audit row is not written.
@@ -18,7 +19,7 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{client_auth, dpop, exchange, refresh, resource};
+use super::{client_auth, device, dpop, exchange, refresh, resource, token_exchange};
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
@@ -26,6 +27,12 @@ use crate::http::limit::Limited;
 use crate::signing::{self, Purpose};
 use crate::store::clients::{Client, ClientKind};
 use crate::store::orgs::IssueSubjects;
+
+/// RFC 8628 §3.4.
+pub(super) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// RFC 8693 §2.1.
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// The endpoint.
 pub async fn post(
@@ -63,9 +70,11 @@ async fn grant(
         Some("client_credentials") => client_credentials(app, &client, &form, proof).await,
         Some("authorization_code") => exchange::grant(app, &client, &form, proof, &actor).await,
         Some("refresh_token") => refresh::grant(app, &client, &form, proof, &actor).await,
+        Some(TOKEN_EXCHANGE) => token_exchange::grant(app, &client, &form, proof).await,
+        Some(DEVICE_CODE) => device::grant(app, &client, &form, proof, &actor).await,
         Some(_) => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
-            "this server grants authorization_code, refresh_token and client_credentials",
+            "this server does not know this grant_type; its metadata lists those that it knows",
         )),
         None => Err(OAuthError::invalid_request("grant_type is missing")),
     }
@@ -139,6 +148,7 @@ async fn client_credentials(
     Ok(Granted {
         access_token,
         token_type: dpop::token_type(&claims),
+        issued_token_type: None,
         expires_in: exp.0.saturating_sub(iat.0),
         refresh_token: None,
         scope,

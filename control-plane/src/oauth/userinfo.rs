@@ -32,6 +32,11 @@ pub async fn get(
         .and_then(|effective| effective.grant)
         .map(|grant| grant.terms)
         .ok_or_else(invalid)?;
+    // A token that was exchanged for this one is another client's, to whom the person told nothing (RFC 8693).
+    let holder = tx.client_by_identifier(&claims.client_id).await?;
+    if holder.is_none_or(|holder| holder.id != terms.client) {
+        return Err(invalid());
+    }
     let identity = Identity::from_bits(terms.identity);
     if !identity.has_openid() {
         return Err(ApiError::new(

@@ -80,7 +80,7 @@ impl PageError {
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",
             "Too many attempts",
-            format!("There were too many attempts to sign in. Wait {minutes} {unit}, then try again."),
+            format!("There were too many attempts. Wait {minutes} {unit}, then try again."),
         );
         error.0.retry_after = Some(retry_after);
         error

@@ -31,7 +31,7 @@ pub(crate) mod visitor;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::id::{OrgId, SessionId, UserId};
 use shared::time::{UnixMillis, UnixSeconds};
@@ -48,7 +48,7 @@ use crate::store::sessions::SessionRow;
 
 pub use change::{get as get_password, post as post_password};
 pub use list::{end_everywhere, end_one, get as get_list, landing};
-pub use logout::post as post_logout;
+pub use logout::{end_session, forget_cookie, post as post_logout};
 pub use switch::post as switch_org;
 
 /// A use is noted at most so often: the idle limit is that much coarser.
@@ -105,6 +105,30 @@ pub async fn current(app: &App, headers: &HeaderMap) -> Result<Option<Session>, 
         row,
         form_token: csrf::FormToken::of(&secret),
     }))
+}
+
+/// What tells one browser from others before anybody is signed in.
+#[derive(Debug)]
+pub struct Mark {
+    /// The digest of what it holds.
+    pub browser: [u8; 32],
+    /// To be set, where it held nothing yet.
+    pub cookie: Option<HeaderValue>,
+}
+
+/// The mark of the browser that sent a request, or a new one.
+pub fn mark(app: &App, headers: &HeaderMap) -> Result<Mark, RandomError> {
+    if let Some(secret) = cookie::read(&app.config, cookie::Kind::Form, headers) {
+        return Ok(Mark {
+            browser: secret.digest(),
+            cookie: None,
+        });
+    }
+    let secret = cookie::Secret::draw(&app.random)?;
+    Ok(Mark {
+        browser: secret.digest(),
+        cookie: cookie::set(&app.config, cookie::Kind::Form, &secret),
+    })
 }
 
 /// Sends a browser to the sign-in page, and from there back to `return_to`: a path of ours with its query. The page is shown

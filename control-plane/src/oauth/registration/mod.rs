@@ -21,6 +21,7 @@ use shared::time::UnixSeconds;
 use self::metadata::{Metadata, MetadataError, Source};
 use self::sealed::Registration;
 use super::scopes::{Asked, Identity};
+use super::token;
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::store::StoreError;
@@ -184,7 +185,7 @@ fn describe(app: &App, client_id: &str, issued_at: UnixSeconds, metadata: &Metad
         "redirect_uris": metadata.redirect_uris,
         "token_endpoint_auth_method": metadata.method.as_str(),
         "application_type": metadata.application_type.as_str(),
-        "grant_types": ["authorization_code", "refresh_token"],
+        "grant_types": ["authorization_code", "refresh_token", token::DEVICE_CODE],
         "response_types": ["code"],
         "scope": scopes.join(app.catalogue()),
         "dpop_bound_access_tokens": metadata.dpop_bound_access_tokens,

@@ -173,7 +173,6 @@ async fn line_1_only_the_code_flow_and_only_with_s256() {
         (("scope", Some("memory:read nonsense")), "invalid_scope"),
         (("scope", Some("memory:delete")), "invalid_scope"),
         (("resource", Some("https://elsewhere.example")), "invalid_target"),
-        (("request", Some("x.y.z")), "request_not_supported"),
         (("request_uri", Some("urn:x")), "request_uri_not_supported"),
         (("prompt", Some("none login")), "invalid_request"),
         (("max_age", Some("soon")), "invalid_request"),

@@ -14,17 +14,17 @@ use super::support::{
 use crate::store::clients::ClientKind;
 use crate::testing::{Answer, TestApp};
 
-const NO_PROOF: (u16, &str) = (400, "invalid_dpop_proof");
-const REFUSED: (u16, &str) = (400, "invalid_grant");
+pub(super) const NO_PROOF: (u16, &str) = (400, "invalid_dpop_proof");
+pub(super) const REFUSED: (u16, &str) = (400, "invalid_grant");
 
 /// Somebody with a key.
-struct Holder {
+pub(super) struct Holder {
     pair: Ed25519KeyPair,
     proofs: std::cell::Cell<u32>,
 }
 
 impl Holder {
-    fn new(seed: u8) -> Self {
+    pub(super) fn new(seed: u8) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed");
         Self {
             pair,
@@ -36,12 +36,12 @@ impl Holder {
         self.pair.public_key().as_ref().try_into().expect("32 bytes")
     }
 
-    fn jkt(&self) -> String {
+    pub(super) fn jkt(&self) -> String {
         Thumbprint::of(&VerifyingKey::ed25519(self.public())).to_string()
     }
 
     /// A new proof, with its claims changed.
-    fn proof_with(
+    pub(super) fn proof_with(
         &self,
         test: &TestApp,
         method: &str,
@@ -65,7 +65,7 @@ impl Holder {
         format!("{message}.{}", base64url(signature.as_ref()))
     }
 
-    fn proof(&self, test: &TestApp) -> String {
+    pub(super) fn proof(&self, test: &TestApp) -> String {
         self.proof_with(test, "POST", "/token", |_| {})
     }
 
@@ -78,7 +78,7 @@ impl Holder {
     }
 
     /// The administrator signs in, and the first tokens are bound to this key.
-    async fn sign_in(&self, test: &TestApp, client: &ClientApp) -> Answer {
+    pub(super) async fn sign_in(&self, test: &TestApp, client: &ClientApp) -> Answer {
         let code = Person::signed_in(test).await.allow(client, &[]).await;
         let answer = self.exchange(test, client, &code).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -87,12 +87,28 @@ impl Holder {
 }
 
 /// A token request with these proofs.
-async fn token(test: &TestApp, client: &ClientApp, fields: &[(&str, &str)], proofs: &[&str]) -> Answer {
+pub(super) async fn token(
+    test: &TestApp,
+    client: &ClientApp,
+    fields: &[(&str, &str)],
+    proofs: &[&str],
+) -> Answer {
+    post_to(test, "/token", client, fields, proofs).await
+}
+
+/// A request of a client with these proofs.
+pub(super) async fn post_to(
+    test: &TestApp,
+    path: &str,
+    client: &ClientApp,
+    fields: &[(&str, &str)],
+    proofs: &[&str],
+) -> Answer {
     let id = client.id.to_string();
     let mut all = vec![("client_id", id.as_str())];
     all.extend(client.secret.as_deref().map(|secret| ("client_secret", secret)));
     all.extend_from_slice(fields);
-    let mut request = Request::post("/token").header(header::CONTENT_TYPE, FORM);
+    let mut request = Request::post(path).header(header::CONTENT_TYPE, FORM);
     for proof in proofs {
         request = request.header("dpop", *proof);
     }
@@ -100,7 +116,7 @@ async fn token(test: &TestApp, client: &ClientApp, fields: &[(&str, &str)], proo
         .await
 }
 
-async fn exchange(test: &TestApp, client: &ClientApp, code: &str, proofs: &[&str]) -> Answer {
+pub(super) async fn exchange(test: &TestApp, client: &ClientApp, code: &str, proofs: &[&str]) -> Answer {
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -110,7 +126,7 @@ async fn exchange(test: &TestApp, client: &ClientApp, code: &str, proofs: &[&str
     token(test, client, &fields, proofs).await
 }
 
-async fn refresh(test: &TestApp, client: &ClientApp, token: &str, proofs: &[&str]) -> Answer {
+pub(super) async fn refresh(test: &TestApp, client: &ClientApp, token: &str, proofs: &[&str]) -> Answer {
     let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
     self::token(test, client, &fields, proofs).await
 }
@@ -118,7 +134,7 @@ async fn refresh(test: &TestApp, client: &ClientApp, token: &str, proofs: &[&str
 const OWN: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 
 /// What the access token of an answer says it is bound to.
-fn bound_to(answer: &Answer) -> String {
+pub(super) fn bound_to(answer: &Answer) -> String {
     let cnf = claims(answer).cnf.expect("a binding");
     assert_eq!(cnf.as_object().map(serde_json::Map::len), Some(1));
     assert_eq!(answer.body["token_type"], "DPoP");

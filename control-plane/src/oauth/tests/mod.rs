@@ -1,13 +1,18 @@
 mod assertion;
 mod authorize;
 mod code;
+mod device;
 mod dpop;
+mod flows;
 mod inherit;
+mod logout;
 mod open_clients;
+mod par;
 mod refresh;
 mod resource;
 mod revoke;
 mod support;
+mod token_exchange;
 
 use axum::body::Body;
 use axum::http::{Method, Request};

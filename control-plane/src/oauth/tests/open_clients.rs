@@ -13,7 +13,7 @@ use super::assertion::Signer;
 use super::support::{self, Person, REDIRECT, VERIFIER, claims, decoded, location, outcome, published};
 use crate::testing::{Answer, TestApp};
 
-async fn open() -> TestApp {
+pub(super) async fn open() -> TestApp {
     TestApp::start_with(|config| config.dev = true).await
 }
 
@@ -29,16 +29,16 @@ async fn call(test: &TestApp, method: Method, path: &str, token: Option<&str>, b
         .await
 }
 
-async fn register(test: &TestApp, metadata: &Value) -> Answer {
+pub(super) async fn register(test: &TestApp, metadata: &Value) -> Answer {
     call(test, Method::POST, "/register", None, metadata).await
 }
 
-fn notes(method: &str) -> Value {
+pub(super) fn notes(method: &str) -> Value {
     json!({"client_name": "Notes", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": method})
 }
 
 /// The authorization request of a client, with these changes.
-fn request(client_id: &str, redirect: &str, scope: Option<&str>) -> String {
+pub(super) fn request(client_id: &str, redirect: &str, scope: Option<&str>) -> String {
     let challenge = shared::crypto::base64url(&shared::crypto::sha256(VERIFIER.as_bytes()));
     let mut fields = vec![
         ("response_type", "code"),
@@ -94,7 +94,7 @@ async fn refresh(test: &TestApp, client_id: &str, answer: &Answer) -> Answer {
     support::post_form(test, "/token", &support::encode(&fields)).await
 }
 
-async fn rows(test: &TestApp) -> usize {
+pub(super) async fn rows(test: &TestApp) -> usize {
     let mut tx = test.app.store.begin_read().await.expect("tx");
     tx.clients().await.expect("clients").len()
 }
@@ -110,7 +110,7 @@ async fn a_registration_costs_no_row_until_a_person_agrees() {
     assert_eq!(made.body["application_type"], "web");
     assert_eq!(
         made.body["grant_types"],
-        json!(["authorization_code", "refresh_token"])
+        json!(["authorization_code", "refresh_token", super::device::GRANT])
     );
     let id = made.text("client_id");
     let path = request(&id, REDIRECT, Some("openid memory:read"));
@@ -394,7 +394,7 @@ async fn a_registration_is_managed_from_the_first_consent_on() {
 }
 
 /// A document on this machine: its text can be changed, and taken away.
-async fn document() -> (String, Arc<Mutex<Option<Value>>>) {
+pub(super) async fn document() -> (String, Arc<Mutex<Option<Value>>>) {
     let kept: Arc<Mutex<Option<Value>>> = Arc::default();
     let served = Arc::clone(&kept);
     let handler = move || {

@@ -181,6 +181,7 @@ pub(super) fn location(answer: &Answer) -> (String, BTreeMap<String, String>) {
 pub(super) struct Person<'a> {
     test: &'a TestApp,
     cookies: BTreeMap<String, String>,
+    address: SocketAddr,
 }
 
 impl<'a> Person<'a> {
@@ -188,7 +189,13 @@ impl<'a> Person<'a> {
         Self {
             test,
             cookies: BTreeMap::new(),
+            address: SocketAddr::from(([192, 0, 2, 1], 4000)),
         }
+    }
+
+    /// The same browser, elsewhere.
+    pub(super) fn moved_to(self, address: SocketAddr) -> Self {
+        Self { address, ..self }
     }
 
     pub(super) async fn signed_in(test: &'a TestApp) -> Self {
@@ -238,13 +245,12 @@ impl<'a> Person<'a> {
     }
 
     async fn send(&mut self, request: axum::http::request::Builder, body: Body) -> Answer {
-        let address: SocketAddr = "192.0.2.1:4000".parse().expect("an address");
         let cookies: Vec<_> = self
             .cookies
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let mut request = request.extension(ConnectInfo(address));
+        let mut request = request.extension(ConnectInfo(self.address));
         if !cookies.is_empty() {
             request = request.header(header::COOKIE, cookies.join("; "));
         }
