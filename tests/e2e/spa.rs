@@ -35,6 +35,8 @@ impl Scene {
             "--public",
             "--redirect-uri",
             &format!("{origin}/callback"),
+            "--post-logout-redirect-uri",
+            &format!("{origin}/signed-out"),
             "--scopes",
             "memory:read",
         ];

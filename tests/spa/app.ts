@@ -55,9 +55,7 @@ async function refresh(): Promise<void> {
 /** The tokens first: their end is to be certain before the browser leaves. */
 async function signOut(): Promise<void> {
   await manager.revokeTokens();
-  if (await manager.metadataService.getEndSessionEndpoint()) return manager.signoutRedirect();
-  await manager.removeUser();
-  show(null);
+  await manager.signoutRedirect();
 }
 
 function on(id: string, work: () => Promise<void>): void {
