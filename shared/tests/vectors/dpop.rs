@@ -36,7 +36,8 @@ fn claims() -> Value {
     json!({"jti": "e1j3V_bKic8-LAEB", "htm": "GET", "htu": URL, "iat": NOW, "ath": base64url(&sha256(TOKEN.as_bytes()))})
 }
 
-fn header(alg: &str, jwk: &Value) -> Value {
+#[expect(clippy::needless_pass_by_value, reason = "each caller makes one")]
+fn header(alg: &str, jwk: Value) -> Value {
     json!({"typ": "dpop+jwt", "alg": alg, "jwk": jwk})
 }
 
@@ -54,7 +55,7 @@ fn signed(header: &Value, claims: &Value) -> String {
 fn with_claims(change: impl FnOnce(&mut Value)) -> String {
     let mut claims = claims();
     change(&mut claims);
-    signed(&header("EdDSA", &ed25519()), &claims)
+    signed(&header("EdDSA", ed25519()), &claims)
 }
 
 fn with_claim(name: &str, value: Value) -> String {
@@ -62,14 +63,14 @@ fn with_claim(name: &str, value: Value) -> String {
 }
 
 fn with_header(name: &str, value: Value) -> String {
-    let mut header = header("EdDSA", &ed25519());
+    let mut header = header("EdDSA", ed25519());
     header[name] = value;
     signed(&header, &claims())
 }
 
 fn by_rsa(alg: &str, padding: &'static dyn RsaEncoding) -> String {
     let pair = RsaKeyPair::from_der(RSA).expect("the test key");
-    let message = message(&header(alg, &rsa()), &claims());
+    let message = message(&header(alg, rsa()), &claims());
     let mut signature = vec![0; pair.public_modulus_len()];
     pair.sign(padding, &SystemRandom::new(), message.as_bytes(), &mut signature)
         .expect("signs");
@@ -82,7 +83,7 @@ fn by_p256() -> String {
     let point = pair.public_key().as_ref().to_vec();
     let jwk =
         json!({"kty": "EC", "crv": "P-256", "x": base64url(&point[1..33]), "y": base64url(&point[33..])});
-    let message = message(&header("ES256", &jwk), &claims());
+    let message = message(&header("ES256", jwk), &claims());
     let signature = pair
         .sign(&SystemRandom::new(), message.as_bytes())
         .expect("signs");

@@ -251,10 +251,9 @@ fn application_type(
         Some("web") if on_a_machine => Err(invalid_redirect(
             "a web client has https redirect URIs; with loopback or an app's own scheme it is application_type native",
         )),
-        Some("web") => Ok(ApplicationType::Web),
         Some("native") => Ok(ApplicationType::Native),
         None if on_a_machine => Ok(ApplicationType::Native),
-        None => Ok(ApplicationType::Web),
+        Some("web") | None => Ok(ApplicationType::Web),
         Some(_) => Err(invalid("application_type is web or native")),
     }
 }

@@ -416,7 +416,7 @@ async fn scripts_may_send_proofs_and_find_out_how() {
         .uri("/token")
         .body(Body::empty());
     let preflight = test.send(request.expect("a request")).await;
-    let text = |name: &str| preflight.headers[name].to_str().expect("text").to_owned();
-    assert!(text("access-control-allow-headers").contains("dpop"));
-    assert!(text("access-control-expose-headers").contains("www-authenticate"));
+    let read = |name: &str| preflight.headers[name].to_str().expect("text").to_owned();
+    assert!(read("access-control-allow-headers").contains("dpop"));
+    assert!(read("access-control-expose-headers").contains("www-authenticate"));
 }

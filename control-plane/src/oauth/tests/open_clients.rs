@@ -423,9 +423,9 @@ pub(super) async fn document() -> (String, Arc<Mutex<Option<Value>>>) {
 #[tokio::test]
 async fn a_document_says_what_a_client_is() {
     let test = open().await;
-    let (url, text) = document().await;
+    let (url, kept) = document().await;
     let change = |member: &str, value: Value| {
-        text.lock().expect("the document").as_mut().expect("there")[member] = value;
+        kept.lock().expect("the document").as_mut().expect("there")[member] = value;
     };
     let mut person = Person::signed_in(&test).await;
     let asked = request(&url, REDIRECT, Some("memory:read"));
@@ -459,7 +459,7 @@ async fn a_document_says_what_a_client_is() {
     );
 
     // Gone: nobody is sent anywhere, and whoever was let in before stays in.
-    *text.lock().expect("the document") = None;
+    *kept.lock().expect("the document") = None;
     test.clock.advance_ms(600_000);
     let gone = person.get(&asked).await;
     assert_eq!(gone.status, 400);
@@ -474,11 +474,11 @@ async fn a_document_says_what_a_client_is() {
 #[tokio::test]
 async fn a_client_with_a_document_and_a_key() {
     let test = open().await;
-    let (url, text) = document().await;
+    let (url, kept) = document().await;
     let signer = Signer::new();
     {
-        let mut text = text.lock().expect("the document");
-        let document = text.as_mut().expect("there");
+        let mut kept = kept.lock().expect("the document");
+        let document = kept.as_mut().expect("there");
         document["token_endpoint_auth_method"] = json!("private_key_jwt");
         document["jwks"] = signer.jwks();
     }
