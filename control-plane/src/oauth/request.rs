@@ -249,7 +249,8 @@ pub(super) fn parameters(form: &Form, client: &Client) -> String {
 /// Says in a request that is to be kept which key its code is bound to.
 pub(super) fn bind(parameters: &mut String, key: &Thumbprint) {
     // Base64url needs no form encoding.
-    parameters.push_str(&format!("&dpop_jkt={key}"));
+    parameters.push_str("&dpop_jkt=");
+    parameters.push_str(&key.to_string());
 }
 
 /// Checks a request that was pushed, when it comes and when it is opened.

@@ -172,7 +172,7 @@ async fn a_device_s_client_that_nobody_registered_costs_no_row_until_a_person_ag
 #[tokio::test]
 async fn a_client_that_nobody_registered_pushes_its_requests() {
     let test = open().await;
-    let (url, text) = document().await;
+    let (url, kept) = document().await;
     let sealed = register(&test, &notes("none")).await.text("client_id");
     let mut person = Person::signed_in(&test).await;
     let challenge = base64url(&sha256(VERIFIER.as_bytes()));
@@ -191,7 +191,7 @@ async fn a_client_that_nobody_registered_pushes_its_requests() {
         assert_eq!(rows(&test).await, expected);
     }
     // And signs out to where its document says.
-    text.lock().expect("the document").as_mut().expect("there")["post_logout_redirect_uris"] =
+    kept.lock().expect("the document").as_mut().expect("there")["post_logout_redirect_uris"] =
         json!(["https://app.example.com/bye"]);
     test.clock.advance_ms(600_000);
     let back = [

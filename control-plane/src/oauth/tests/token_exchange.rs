@@ -73,19 +73,21 @@ async fn line_11_an_exchanged_token_is_the_subjects_and_ends_with_its_parent() {
     assert!(decoded(&answer.text("access_token"))[1]["act"].is_null());
 
     // Seen by /introspect, nothing at /userinfo, and not to be revoked by halves.
-    let text = answer.text("access_token");
-    let seen = service.post(&test, "/introspect", &[("token", &text)]).await;
+    let passed_on = answer.text("access_token");
+    let seen = service.post(&test, "/introspect", &[("token", &passed_on)]).await;
     assert_eq!(
         (&seen.body["active"], &seen.body["sub"]),
         (&true.into(), &parent.sub.as_str().into())
     );
-    let told = test.call(axum::http::Method::GET, "/userinfo", &text, None).await;
+    let told = test
+        .call(axum::http::Method::GET, "/userinfo", &passed_on, None)
+        .await;
     assert_eq!(told.status, 401);
-    let alone = service.post(&test, "/revoke", &[("token", &text)]).await;
+    let alone = service.post(&test, "/revoke", &[("token", &passed_on)]).await;
     assert_eq!(outcome(&alone), (400, "unsupported_token_type"));
     assert!(is_live(&test, &granted).await);
     // From there it can be exchanged on, and that ends with the first as well.
-    let next = exchange(&test, &service, &text, &[]).await;
+    let next = exchange(&test, &service, &passed_on, &[]).await;
     assert_eq!(claims(&next).exp, parent.exp);
 
     let refresh = granted.text("refresh_token");
@@ -94,7 +96,7 @@ async fn line_11_an_exchanged_token_is_the_subjects_and_ends_with_its_parent() {
         200
     );
     assert!(!is_live(&test, &answer).await);
-    let seen = service.post(&test, "/introspect", &[("token", &text)]).await;
+    let seen = service.post(&test, "/introspect", &[("token", &passed_on)]).await;
     assert_eq!(seen.body, json!({"active": false}));
     let again = exchange(&test, &service, &granted.text("access_token"), &[]).await;
     assert_eq!(outcome(&again), (400, "invalid_request"));
@@ -268,7 +270,7 @@ async fn line_11_act_and_may_act() {
 
     // §4.4: `may_act` names the only one who may.
     let for_service = forged(&test, &token, |body| {
-        body["may_act"] = json!({"sub": service.id.to_string()})
+        body["may_act"] = json!({"sub": service.id.to_string()});
     })
     .await;
     assert_eq!(send(&service, &for_service, vec![]).await.status, 200);
