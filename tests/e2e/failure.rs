@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use e2e::{Connection, Database, Request, Stack, wait};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::support::{assert_invalid_token, on_both_databases};
@@ -108,6 +109,8 @@ async fn killed_at_any_moment_the_control_plane_keeps_what_it_acknowledged(datab
             stack.control.address(),
             stack.secrets.clone(),
         );
+        let (worked, has_worked) = oneshot::channel();
+        let mut worked = Some(worked);
         let worker = tokio::spawn(async move {
             let (mut kept, mut dead) = (Vec::new(), Vec::new());
             // Until the connection breaks.
@@ -137,6 +140,9 @@ async fn killed_at_any_moment_the_control_plane_keeps_what_it_acknowledged(datab
                 let Ok(revoked) = revoked else { return (kept, dead) };
                 assert!(matches!(revoked.status, 200 | 202), "{}", revoked.text());
                 dead.push(key);
+                if let Some(worked) = worked.take() {
+                    worked.send(()).ok();
+                }
                 let Ok(answer) = connection.exchange(&create).await else {
                     return (kept, dead);
                 };
@@ -145,10 +151,11 @@ async fn killed_at_any_moment_the_control_plane_keeps_what_it_acknowledged(datab
                 kept.push(key);
             }
         });
-        tokio::time::sleep(Duration::from_millis(150 + 37 * round)).await;
+        has_worked.await.expect("the kill comes after some work");
+        // No condition: the moment of the kill is to be any.
+        tokio::time::sleep(Duration::from_millis(37 * round)).await;
         stack.control.kill();
         let (more_kept, more_dead) = worker.await.unwrap();
-        assert!(!more_dead.is_empty(), "the kill came before any work");
         kept.extend(more_kept);
         dead.extend(more_dead);
         stack.control.restart().await.unwrap();
