@@ -4,6 +4,7 @@ mod code;
 mod device;
 mod dpop;
 mod inherit;
+mod jwt_bearer;
 mod logout;
 mod open_clients;
 mod par;
