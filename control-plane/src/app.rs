@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::http::limit::Limits;
 use crate::mail;
 use crate::oauth::lookup::OpenClients;
+use crate::oauth::providers::IdentityProviders;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
@@ -41,6 +42,8 @@ pub struct App {
     pub feed: Feed,
     /// Clients that nobody registered here.
     pub open_clients: OpenClients,
+    /// Identity providers of organisations.
+    pub identity_providers: IdentityProviders,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// Where mail goes.
@@ -89,10 +92,12 @@ impl App {
             .build()?;
         let mail = mail::Transport::build(&config)?;
         let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
+        let identity_providers = IdentityProviders::build(&config, &clock)?;
         Ok(Arc::new(Self {
             mail,
             limits: Limits::new(&config, &clock),
             open_clients,
+            identity_providers,
             config,
             store,
             clock,

@@ -208,15 +208,15 @@ fn parse(kind: Kind, text: &str) -> Result<Value, &'static str> {
         Kind::List => Ok(Value::Array(
             items().map(|item| Value::String(item.to_owned())).collect(),
         )),
-        Kind::Edges => items()
+        Kind::Pairs(first, second) => items()
             .map(|item| {
-                let (name, url) = item
+                let (left, right) = item
                     .split_once('=')
-                    .ok_or("a list of name=url, separated by commas")?;
+                    .ok_or("a list of pairs with `=`, separated by commas")?;
                 let text = |text: &str| Value::String(text.to_owned());
                 Ok(Value::Table(Table::from_iter([
-                    ("name".to_owned(), text(name)),
-                    ("url".to_owned(), text(url)),
+                    (first.to_owned(), text(left)),
+                    (second.to_owned(), text(right)),
                 ])))
             })
             .collect::<Result<_, _>>()

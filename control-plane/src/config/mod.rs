@@ -8,6 +8,7 @@
 mod clients;
 mod device;
 mod factors;
+mod identity_providers;
 mod load;
 mod mail;
 mod names;
@@ -26,6 +27,7 @@ use shared::key::Environment;
 pub use clients::{Clients, Fetch, admits};
 pub use device::Device;
 pub use factors::Factors;
+pub use identity_providers::IdentityProvider;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
@@ -76,6 +78,8 @@ pub struct Config {
     pub bootstrap_email: String,
     /// The edges that get the feed. In the environment: `name=url,name=url`.
     pub edges: Vec<Edge>,
+    /// Identity providers whose assertions become access tokens. In the environment: `org_…=issuer,org_…=issuer`.
+    pub identity_providers: Vec<IdentityProvider>,
     /// Access tokens.
     pub tokens: Tokens,
     /// API keys.
@@ -226,6 +230,7 @@ impl Default for Config {
                 name: "hub".to_owned(),
                 url: "http://127.0.0.1:8787".to_owned(),
             }],
+            identity_providers: Vec::new(),
             tokens: Tokens::default(),
             keys: Keys::default(),
             feed: Feed::default(),

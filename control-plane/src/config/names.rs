@@ -10,8 +10,8 @@ pub(super) enum Kind {
     Bool,
     /// Comma-separated.
     List,
-    /// `name=url,name=url`.
-    Edges,
+    /// `name=url,name=url`: tables with these two keys.
+    Pairs(&'static str, &'static str),
 }
 
 /// A key's path and kind.
@@ -32,7 +32,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("log_filter", Kind::Text),
     ("bootstrap_file", Kind::Text),
     ("bootstrap_email", Kind::Text),
-    ("edges", Kind::Edges),
+    ("edges", Kind::Pairs("name", "url")),
+    ("identity_providers", Kind::Pairs("org", "issuer")),
     ("tokens.access_seconds", Kind::Integer),
     ("tokens.refresh_idle_seconds", Kind::Integer),
     ("tokens.refresh_max_seconds", Kind::Integer),

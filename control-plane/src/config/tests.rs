@@ -154,6 +154,34 @@ fn values_that_make_no_sense_are_refused() {
             "together",
         ),
         ("[mail]\nrequests_per_address = 0", "between 1"),
+        (
+            "identity_providers = [{issuer = 'http://127.0.0.1:7070', org = 'org_000000001'}]",
+            "own issuer",
+        ),
+        (
+            "identity_providers = [{issuer = 'https://a.example', org = 'org_000000001'}, {issuer = 'https://a.example/', org = 'org_000000002'}]",
+            "twice",
+        ),
+        (
+            "identity_providers = [{issuer = 'http://a.example', org = 'org_000000001'}]",
+            "https",
+        ),
+        (
+            "identity_providers = [{issuer = 'https://a.example', org = 'acme'}]",
+            "org",
+        ),
+        (
+            "identity_providers = [{issuer = 'https://a.example', org = 'org_000000001', jwks_uri = 'http://a.example/keys'}]",
+            "https",
+        ),
+        (
+            "identity_providers = [{issuer = 'https://a.example', org = 'org_000000001', algorithms = ['HS256']}]",
+            "RS256",
+        ),
+        (
+            "identity_providers = [{issuer = 'https://a.example', org = 'org_000000001', algorithms = []}]",
+            "RS256",
+        ),
     ];
     for (file, expected) in cases {
         let message = refusal(file, &[]);
@@ -285,7 +313,8 @@ fn the_list_of_names_is_complete() {
             (_, Kind::Integer) => "7",
             (_, Kind::Bool) => "true",
             (_, Kind::List) => "a,b",
-            (_, Kind::Edges) => "hub=http://127.0.0.1:1",
+            ("identity_providers", _) => "org_000000001=https://idp.example",
+            (_, Kind::Pairs(..)) => "hub=http://127.0.0.1:1",
         };
         // What needs a mail server beside it has one.
         let file = if path.starts_with("mail.smtp_") {

@@ -12,6 +12,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     brand(&config.brand)?;
     edges(config)?;
     super::clients::validate(config)?;
+    super::identity_providers::validate(config)?;
     let invalid = |key, problem: &str| {
         Err(ConfigError::Invalid {
             key,

@@ -5,7 +5,10 @@
 
 use serde_json::{Map, Value};
 use shared::crypto::{Algorithm, from_base64url};
-use shared::strict_json;
+use shared::{jwk, strict_json};
+
+/// The keys of a set that are looked at: whoever has more must name one by `kid` among the first.
+const MAX_KEYS: usize = 20;
 
 /// A JWS that could be read.
 pub(super) struct Compact<'a> {
@@ -53,4 +56,22 @@ pub(super) fn read(text: &str) -> Option<Compact<'_>> {
         message,
         signature,
     })
+}
+
+impl Compact<'_> {
+    /// Whether a key of this JWK Set has signed it: the one that `kid` names, or any that fits.
+    pub(super) fn is_signed_by(&self, set: &Value) -> bool {
+        let named = |key: &&Map<String, Value>| match &self.kid {
+            Some(kid) => key.get("kid").is_some_and(|name| name == kid.as_str()),
+            None => true,
+        };
+        let set = set["keys"].as_array();
+        set.into_iter()
+            .flatten()
+            .take(MAX_KEYS)
+            .filter_map(Value::as_object)
+            .filter(named)
+            .filter_map(|key| jwk::admit(key, self.algorithm).ok())
+            .any(|key| key.verify_base64url(self.message.as_bytes(), self.signature))
+    }
 }

@@ -22,7 +22,7 @@ const SKEW_SECONDS: u64 = 60;
 pub(super) struct Effective {
     /// Its scopes under the ceiling of the person's role.
     pub(super) scopes: ScopeSet,
-    /// What it came from, if a person stands behind it.
+    /// What it came from, if a person agreed to it here.
     pub(super) grant: Option<Grant>,
 }
 
@@ -71,17 +71,21 @@ pub(super) async fn judge(
             grant: None,
         }));
     };
-    let Some(grant) = tx.grant_of_index(index).await? else {
-        return Ok(None);
+    // A token for an identity assertion has an index of its own, and neither grant nor session.
+    let grant = match tx.grant_of_index(index).await? {
+        None => None,
+        Some(grant) => {
+            let Some(grant) = tx.grant(grant).await?.filter(|grant| grant.revoked_at.is_none()) else {
+                return Ok(None);
+            };
+            if let Some(sid) = grants::session_of(&grant.terms)
+                && tx.session_ended_at(sid).await?.is_some()
+            {
+                return Ok(None);
+            }
+            Some(grant)
+        }
     };
-    let Some(grant) = tx.grant(grant).await?.filter(|grant| grant.revoked_at.is_none()) else {
-        return Ok(None);
-    };
-    if let Some(sid) = grants::session_of(&grant.terms)
-        && tx.session_ended_at(sid).await?.is_some()
-    {
-        return Ok(None);
-    }
     let Some(member) = tx.membership(org, user).await?.filter(|member| member.alive) else {
         return Ok(None);
     };
@@ -90,6 +94,6 @@ pub(super) async fn judge(
         .expand(orgs::rights(member.role, &app.policy.policy));
     Ok(Some(Effective {
         scopes: orgs::capped(stated, rights, app.catalogue()),
-        grant: Some(grant),
+        grant,
     }))
 }

@@ -6,11 +6,10 @@
 
 use serde_json::{Map, Value};
 use shared::crypto::Algorithm;
-use shared::jwk;
 use shared::time::UnixSeconds;
 use url::form_urlencoded::Serializer;
 
-use super::compact::{self, Compact};
+use super::compact;
 use super::lookup::{self, Asker};
 use super::{pushed, request};
 use crate::app::App;
@@ -25,8 +24,6 @@ const TYPE: &str = "oauth-authz-req+jwt";
 const MAX_LIFE_SECONDS: u64 = 600;
 /// A client's clock may be ahead by so much.
 const SKEW_SECONDS: u64 = 60;
-/// The keys of a client that are looked at.
-const MAX_KEYS: usize = 20;
 
 /// Why an object does not count, in one sentence for the client's developer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +78,7 @@ pub(super) async fn open(app: &App, client: &Client, object: &str) -> Result<Str
     let keys = lookup::keys(app, client)
         .await
         .map_err(|_| Refused("the client has no keys, or they could not be fetched"))?;
-    if !is_signed_by(&keys, &jws) {
+    if !jws.is_signed_by(&keys) {
         return Err(Refused(
             "no key that is registered for this client has signed the request object",
         ));
@@ -108,21 +105,6 @@ pub(super) async fn open(app: &App, client: &Client, object: &str) -> Result<Str
         }
     }
     Ok(parameters.finish())
-}
-
-fn is_signed_by(set: &Value, jws: &Compact<'_>) -> bool {
-    let set = set["keys"].as_array();
-    let named = |key: &&Map<String, Value>| match &jws.kid {
-        Some(kid) => key.get("kid").is_some_and(|name| name == kid.as_str()),
-        None => true,
-    };
-    set.into_iter()
-        .flatten()
-        .take(MAX_KEYS)
-        .filter_map(Value::as_object)
-        .filter(named)
-        .filter_map(|key| jwk::admit(key, jws.algorithm).ok())
-        .any(|key| key.verify_base64url(jws.message.as_bytes(), jws.signature))
 }
 
 fn check_claims(app: &App, client: &Client, claims: &Map<String, Value>) -> Result<(), Refused> {

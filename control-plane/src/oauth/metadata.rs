@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::assertion;
 use super::scopes::Identity;
-use super::{jar, token};
+use super::{jar, jwt_bearer, token};
 use crate::app::App;
 
 /// Answers with the metadata document.
@@ -28,13 +28,17 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
     ];
     let proofs = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
     let algorithms = assertion::ALGORITHMS;
-    let grants = [
+    let mut grants = vec![
         "authorization_code",
         "refresh_token",
         "client_credentials",
         token::DEVICE_CODE,
         token::TOKEN_EXCHANGE,
     ];
+    let profiles = !app.config.identity_providers.is_empty();
+    if profiles {
+        grants.push(jwt_bearer::GRANT_TYPE);
+    }
     let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
@@ -73,6 +77,9 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         // Of other servers' objects; its default is true (OpenID Connect Discovery §3).
         "request_uri_parameter_supported": false,
     });
+    if profiles {
+        document["authorization_grant_profiles_supported"] = json!([jwt_bearer::PROFILE]);
+    }
     if app.config.registration_is_open() {
         document["registration_endpoint"] = format!("{issuer}/register").into();
     }

@@ -6,6 +6,7 @@
 //! | `/par` | [`par`], `pushed` | a client sends its request ahead |
 //! | `/device_authorization`, `/device` | [`device`] | a device without a browser, and its person |
 //! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
+//! | `/token` with an assertion | `jwt_bearer`, `id_jag`, [`providers`] | an organisation's identity provider lets a client in |
 //! | `/revoke` | [`revoke`] | a token, and what came with it, ends at the edge too |
 //! | any of them, with a DPoP header | [`dpop`] | a token is bound to a key |
 //! | `/introspect`, `/userinfo` | [`introspect`], [`userinfo`], `effective` | what a token is worth; who is behind it |
@@ -33,10 +34,12 @@ pub mod error;
 mod exchange;
 pub mod form;
 pub mod grants;
+mod id_jag;
 pub mod introspect;
 mod jar;
 pub mod jwks;
 pub mod jws;
+mod jwt_bearer;
 pub mod logout;
 pub mod lookup;
 pub mod metadata;
@@ -44,6 +47,7 @@ pub mod opaque;
 mod pair;
 pub mod par;
 mod pkce;
+pub mod providers;
 mod pushed;
 pub mod redirect;
 mod refresh;

@@ -1,7 +1,7 @@
 //! `POST /revoke` (RFC 7009): a client gives a token back.
 //!
-//! A refresh token ends its whole grant, an access token of a person does too (they share one status index), a
-//! client_credentials token ends alone. Tokens that are unknown, ended or another client's get the same 200. The answer
+//! A refresh token ends its whole grant, an access token of a person does too (they share one status index), a token by
+//! client_credentials or for an identity assertion ends alone. Tokens that are unknown, ended or another client's get the same 200. The answer
 //! comes when the edge refuses the token, unless `wait` asks for less; if that takes too long it is a 503, and asking again
 //! continues to wait.
 
@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use shared::feed::Entry;
-use shared::id::StatusIndex;
+use shared::id::{OrgId, StatusIndex, UserId};
 
 use super::client_auth;
 use super::effective::index_of;
@@ -103,10 +103,11 @@ async fn end(app: &App, client: &Client, token: &str, actor: &Actor) -> Result<O
         };
         let Some(id) = tx.grant_of_index(index).await? else {
             drop(tx);
-            if claims.sub != client.identifier {
+            // A person's without a grant came of an identity assertion, and is never exchanged.
+            if claims.sub != client.identifier && claims.sub.parse::<UserId>().is_err() {
                 return Err(exchanged());
             }
-            return Ok(end_index(app, client, index, actor).await?);
+            return Ok(end_index(app, client, (claims.org, index), actor).await?);
         };
         let grant = tx.grant(id).await?;
         if grant.is_some_and(|grant| grant.terms.client != client.id) {
@@ -142,7 +143,7 @@ fn exchanged() -> OAuthError {
 async fn end_index(
     app: &App,
     client: &Client,
-    index: StatusIndex,
+    (org, index): (Option<OrgId>, StatusIndex),
     actor: &Actor,
 ) -> Result<Option<String>, StoreError> {
     let subject = format!("index:{}", index.get());
@@ -152,7 +153,7 @@ async fn end_index(
         let outbox = revocation::enqueue(&mut tx, &subject, &Entry::revoked(index), now).await?;
         tx.insert_receipt(&subject, now, outbox).await?;
         let event = Event {
-            org: client.org,
+            org,
             actor,
             action: "access_token.revoke",
             target: subject.clone(),

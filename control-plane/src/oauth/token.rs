@@ -1,5 +1,5 @@
-//! `POST /token` (RFC 6749 §3.2), and the grant `client_credentials` (§4.4); the others are in `exchange`, `refresh`, `device` and
-//! `token_exchange`.
+//! `POST /token` (RFC 6749 §3.2), and the grant `client_credentials` (§4.4); the others are in `exchange`, `refresh`, `device`,
+//! `token_exchange` and `jwt_bearer`.
 //!
 //! Every client_credentials token takes one status index from the short-lived lists of the access-token key, so that each can be revoked
 //! alone. The index row is what is kept of a token; an audit row is not written.
@@ -19,7 +19,7 @@ use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use super::jws::{self, Type};
 use super::pair::{self, Granted};
-use super::{client_auth, device, dpop, exchange, refresh, resource, token_exchange};
+use super::{client_auth, device, dpop, exchange, jwt_bearer, refresh, resource, token_exchange};
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
@@ -72,6 +72,9 @@ async fn grant(
         Some("refresh_token") => refresh::grant(app, &client, &form, proof, &actor).await,
         Some(TOKEN_EXCHANGE) => token_exchange::grant(app, &client, &form, proof).await,
         Some(DEVICE_CODE) => device::grant(app, &client, &form, proof, &actor).await,
+        Some(jwt_bearer::GRANT_TYPE) if !app.config.identity_providers.is_empty() => {
+            jwt_bearer::grant(app, &client, &form, proof, &actor).await
+        }
         Some(_) => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
             "this server does not know this grant_type; its metadata lists those that it knows",

@@ -9,7 +9,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::dpop::Proof;
-use shared::id::StatusIndex;
+use shared::id::{StatusIndex, UserId};
 use shared::policy::same_resource;
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
@@ -220,6 +220,9 @@ async fn present(
     }
     let now = app.clock.now().seconds();
     let effective = effective::judge(tx, app, &claims, now).await?;
+    // One that came of an identity assertion stays with the client that the identity provider named.
+    let effective =
+        effective.filter(|effective| effective.grant.is_some() || claims.sub.parse::<UserId>().is_err());
     let index = effective::index_of(app, &claims);
     Ok(effective
         .zip(index)

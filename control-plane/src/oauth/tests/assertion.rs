@@ -24,7 +24,7 @@ impl Signer {
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "one", "x": x}]})
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(super) fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = message(header, claims);
         let signature = base64url(self.0.sign(message.as_bytes()).as_ref());
         format!("{message}.{signature}")

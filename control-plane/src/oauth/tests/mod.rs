@@ -5,6 +5,7 @@ mod device;
 mod dpop;
 mod flows;
 mod inherit;
+mod jwt_bearer;
 mod logout;
 mod open_clients;
 mod par;
