@@ -109,8 +109,8 @@ async fn killed_at_any_moment_the_control_plane_keeps_what_it_acknowledged(datab
             stack.control.address(),
             stack.secrets.clone(),
         );
-        let (worked, has_worked) = oneshot::channel();
-        let mut worked = Some(worked);
+        let (begun, has_begun) = oneshot::channel();
+        let mut begun = Some(begun);
         let worker = tokio::spawn(async move {
             let (mut kept, mut dead) = (Vec::new(), Vec::new());
             // Until the connection breaks.
@@ -140,8 +140,8 @@ async fn killed_at_any_moment_the_control_plane_keeps_what_it_acknowledged(datab
                 let Ok(revoked) = revoked else { return (kept, dead) };
                 assert!(matches!(revoked.status, 200 | 202), "{}", revoked.text());
                 dead.push(key);
-                if let Some(worked) = worked.take() {
-                    worked.send(()).ok();
+                if let Some(begun) = begun.take() {
+                    begun.send(()).ok();
                 }
                 let Ok(answer) = connection.exchange(&create).await else {
                     return (kept, dead);
@@ -151,7 +151,7 @@ async fn killed_at_any_moment_the_control_plane_keeps_what_it_acknowledged(datab
                 kept.push(key);
             }
         });
-        has_worked.await.expect("the kill comes after some work");
+        has_begun.await.expect("the kill comes after some work");
         // No condition: the moment of the kill is to be any.
         tokio::time::sleep(Duration::from_millis(37 * round)).await;
         stack.control.kill();

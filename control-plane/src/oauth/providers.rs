@@ -52,16 +52,15 @@ pub(super) async fn keys(app: &App, provider: &IdentityProvider) -> Result<Arc<V
         let share = providers.look_ups.check(&provider.issuer);
         share.map_err(FetchError::Limited)
     };
-    let uri = match &provider.jwks_uri {
-        Some(uri) => Arc::new(uri.clone()),
-        None => {
-            let document = format!(
-                "{}/.well-known/openid-configuration",
-                provider.issuer.trim_end_matches('/')
-            );
-            let read = |body: &[u8]| discovered(&provider.issuer, body);
-            providers.discovered.get(&document, now, leave, read).await?
-        }
+    let uri = if let Some(uri) = &provider.jwks_uri {
+        Arc::new(uri.clone())
+    } else {
+        let document = format!(
+            "{}/.well-known/openid-configuration",
+            provider.issuer.trim_end_matches('/')
+        );
+        let read = |body: &[u8]| discovered(&provider.issuer, body);
+        providers.discovered.get(&document, now, leave, read).await?
     };
     let read = |body: &[u8]| {
         strict_json::from_slice(body).map_err(|_| FetchError::Content("it is not a JSON object".to_owned()))

@@ -39,7 +39,7 @@ struct World {
     discovered: String,
 }
 
-async fn serve(served: Vec<(&'static str, Value)>, listener: tokio::net::TcpListener) {
+fn serve(served: Vec<(&'static str, Value)>, listener: tokio::net::TcpListener) {
     let mut router = Router::new();
     for (path, body) in served {
         let text = body.to_string();
@@ -62,7 +62,7 @@ async fn world() -> World {
         ("/.well-known/openid-configuration", discovery(&base)),
         ("/elsewhere/.well-known/openid-configuration", discovery(&base)),
     ];
-    serve(routes, listener).await;
+    serve(routes, listener);
     let provider = |issuer: &str, number, keys: Option<&str>| IdentityProvider {
         issuer: issuer.to_owned(),
         org: org(number),
@@ -174,7 +174,7 @@ async fn an_assertion_becomes_a_token_of_the_person() {
         "our user, whatever the provider calls them"
     );
     assert_eq!((token.org, token.sid), (Some(org(77)), None));
-    assert_eq!(token.aud, [world.test.app.config.resource.clone()]);
+    assert_eq!(token.aud, std::slice::from_ref(&world.test.app.config.resource));
     assert_eq!(token.client_id, world.client.id.to_string());
     assert_eq!(
         token.exp.0 - token.iat.0,
