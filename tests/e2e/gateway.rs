@@ -81,7 +81,7 @@ async fn connection_takes_away_nothing_that_counts() {
         "x-request-id",
     ];
     let request = Request::get("/v1/memory/x")
-        .header("connection", &format!("Mcp-Method, {}, x-mine", names.join(", ")));
+        .header("connection", format!("Mcp-Method, {}, x-mine", names.join(", ")));
     let request = names
         .into_iter()
         .fold(request, |request, name| request.header(name, "kept"))

@@ -106,8 +106,8 @@ impl Validator<'_> {
         if let Some(user) = statement.user {
             subjects.push(Subject::Member(statement.org, user));
         }
-        let captured = || captures.workspace.and_then(|text| text.parse().ok());
-        let workspace = statement.workspace.or_else(captured);
+        let in_path = || captures.workspace.and_then(|text| text.parse().ok());
+        let workspace = statement.workspace.or_else(in_path);
         if let Some(workspace) = workspace {
             subjects.push(Subject::Workspace(workspace));
         }
