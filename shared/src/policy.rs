@@ -30,6 +30,8 @@ use crate::scope::{Catalogue, ScopeSet};
 mod matching;
 #[path = "policy_mcp.rs"]
 pub mod mcp;
+#[path = "policy_uri.rs"]
+mod uri;
 use matching::Pattern;
 use mcp::{CompiledMcp, McpPolicy};
 

@@ -17,10 +17,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::uri;
 use super::{Catalogue, PolicyError, Route, ScopeSet, error};
 
 /// Methods whose requests name what they are about in `Mcp-Name`.
-const NAMED: [&str; 3] = ["tools/call", "resources/read", "prompts/get"];
+const NAMED: [&str; 3] = ["tools/call", RESOURCES, "prompts/get"];
+/// Whose names are URIs.
+const RESOURCES: &str = "resources/read";
 
 /// The `mcp` member of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +49,8 @@ pub struct McpRule {
     pub scopes: Vec<String>,
 }
 
-/// What a message needs that does not say what it is: clients of revisions before 2026-07-28 send no `Mcp-Method`.
+/// What a message needs that does not say what it is, or not in a revision from 2026-07-28 on: only there servers compare what
+/// `Mcp-Method` says with the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Legacy {
@@ -81,6 +85,11 @@ pub struct McpOperation<'a> {
 /// Whether requests of a method must say what they are about in `Mcp-Name`.
 pub fn is_named(method: &str) -> bool {
     NAMED.contains(&method)
+}
+
+/// Whether a name has one spelling only. Names of resources are URIs, which a server may well read in a form of its own.
+pub fn is_name(method: &str, name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(char::is_control) && (method != RESOURCES || uri::is_plain(name))
 }
 
 /// JSON-RPC methods of the protocol and its extensions, for example `tools/call`.
@@ -131,6 +140,12 @@ impl CompiledMcp {
                 return Err(at(
                     "names",
                     "names are exact and not empty; leave `names` out for all",
+                ));
+            }
+            if !rule.names.iter().all(|name| is_name(&rule.method, name)) {
+                return Err(at(
+                    "names",
+                    "no control characters; for resources/read, URIs in normal form, for example file:///notes/a",
                 ));
             }
             if rule.scopes.is_empty() {

@@ -145,6 +145,18 @@ fn rules_of_operations_are_checked() {
         (r#""method":"tools/call","scopes":["b"]"#, "scopes"),
         (r#""method":"tools/call","names":[""],"scopes":["a"]"#, "names"),
         (r#""method":"tools/list","names":["x"],"scopes":["a"]"#, "names"),
+        (
+            r#""method":"tools/call","names":["x\ty"],"scopes":["a"]"#,
+            "names",
+        ),
+        (
+            r#""method":"resources/read","names":["notes"],"scopes":["a"]"#,
+            "names",
+        ),
+        (
+            r#""method":"resources/read","names":["FILE:///a"],"scopes":["a"]"#,
+            "names",
+        ),
     ] {
         let found = with(&rule(members)).expect_err(members);
         assert_eq!(

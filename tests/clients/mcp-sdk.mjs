@@ -52,6 +52,8 @@ const spy = async (url, init = {}) => {
   const message = String(url) === SERVER && init.body ? JSON.parse(init.body) : undefined;
   if (HEADERS === "yes" && message?.method) {
     headers.set("mcp-method", message.method);
+    // Only with it do the other two count.
+    headers.set("mcp-protocol-version", "2026-07-28");
     if (message.params?.name) headers.set("mcp-name", message.params.name);
   }
   const answer = await fetch(url, { ...init, headers });

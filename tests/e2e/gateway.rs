@@ -63,6 +63,37 @@ async fn headers_of_a_hop_stay_on_their_hop() {
     assert_eq!(answer.header("x-kept"), Some("kept"));
 }
 
+/// What a request was judged by stays on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connection_takes_away_nothing_that_counts() {
+    let stack = Stack::start().await;
+    let key = stack.admin().key("read").await;
+    let names = [
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "cf-connecting-ip",
+        "x-request-id",
+    ];
+    let request = Request::get("/v1/memory/x")
+        .header("connection", format!("Mcp-Method, {}, x-mine", names.join(", ")));
+    let request = names
+        .into_iter()
+        .fold(request, |request, name| request.header(name, "kept"))
+        .header("x-mine", "named by Connection");
+    stack.caller(&key.key).send(request).await.expect(200);
+    let seen = only_seen(&stack);
+    for name in names {
+        assert!(seen.headers.contains_key(name), "{name} is gone: {seen:?}");
+    }
+    assert!(!seen.headers.contains_key("x-mine"), "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_brings_an_identity_along() {
     let stack = Stack::start().await;

@@ -11,6 +11,7 @@ import { createServer } from "node:http";
 import process from "node:process";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+import { LATEST_PROTOCOL_VERSION } from "@modelcontextprotocol/sdk/types.js";
 import { z } from "zod";
 
 const MAX_BODY = 64 * 1024;
@@ -60,6 +61,15 @@ function mismatch(request, message) {
   return undefined;
 }
 
+/** The SDK 1.32 refuses the version of this revision: it gets the newest one that it knows, where only the header is new. */
+function understood(request, message) {
+  if (message.params?._meta?.["io.modelcontextprotocol/protocolVersion"]) return;
+  const at = request.rawHeaders.findIndex((name, at) => at % 2 === 0 && name.toLowerCase() === "mcp-protocol-version");
+  if (at < 0 || request.rawHeaders[at + 1] !== "2026-07-28") return;
+  request.rawHeaders[at + 1] = LATEST_PROTOCOL_VERSION;
+  request.headers["mcp-protocol-version"] = LATEST_PROTOCOL_VERSION;
+}
+
 async function bodyOf(request) {
   const parts = [];
   let length = 0;
@@ -87,6 +97,7 @@ async function answer(request, response) {
   if (message === undefined) return refuse(response, 400, INVALID_REQUEST, "no JSON, or too much");
   const problem = mismatch(request, message);
   if (problem) return refuse(response, 400, HEADER_MISMATCH, problem, message.id);
+  understood(request, message);
   const server = serverFor(subject);
   const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined, enableJsonResponse: true });
   response.on("close", () => { transport.close(); server.close(); });

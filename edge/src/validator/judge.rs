@@ -19,7 +19,7 @@ impl Validator<'_> {
         origin: Option<&str>,
         now: UnixSeconds,
     ) -> Result<ScopeSet, Reason> {
-        self.check_standing(statement)?;
+        self.check_standing(statement, captures)?;
         check_times(statement, now)?;
         if self
             .state
@@ -31,7 +31,9 @@ impl Validator<'_> {
         self.check_audience(statement, route)?;
         check_browser(statement, route, origin)?;
         check_tenant(statement, captures)?;
-        let effective = self.effective(statement).ok_or(Reason::ScopeInsufficient)?;
+        let effective = self
+            .effective(statement, captures)
+            .ok_or(Reason::ScopeInsufficient)?;
         let any = route.any.is_empty() || !effective.intersection(route.any).is_empty();
         if effective.contains(route.all.union(operation)) && any {
             Ok(effective)
@@ -41,7 +43,7 @@ impl Validator<'_> {
     }
 
     /// The signing key still counts and owns the index; the credential is on no list.
-    fn check_standing(&self, statement: &Statement) -> Result<(), Reason> {
+    fn check_standing(&self, statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
         if self.state.key(&KeyRef::Ours(statement.signing_key)).is_none() {
             return Err(Reason::SigningKeyUnknown);
         }
@@ -56,7 +58,7 @@ impl Validator<'_> {
                 .not_before(subject)
                 .is_some_and(|t| statement.issued_at <= t)
         };
-        if self.subjects(statement).iter().any(superseded) {
+        if self.subjects(statement, captures).iter().any(superseded) {
             Err(Reason::Superseded)
         } else {
             Ok(())
@@ -80,10 +82,10 @@ impl Validator<'_> {
 
     /// Stated scopes, with everything they imply, under every ceiling that applies. `None` under a ceiling of nothing: whoever
     /// is suspended stays out of routes that ask for no scope, too.
-    fn effective(&self, statement: &Statement) -> Option<ScopeSet> {
+    fn effective(&self, statement: &Statement, captures: Captures<'_>) -> Option<ScopeSet> {
         let catalogue = self.policy.catalogue();
         let stated = catalogue.expand(statement.scopes);
-        self.subjects(statement)
+        self.subjects(statement, captures)
             .iter()
             .filter_map(|subject| self.state.ceiling(subject))
             .try_fold(stated, |scopes, ceiling| {
@@ -91,8 +93,8 @@ impl Validator<'_> {
             })
     }
 
-    /// Everyone whose not-before or ceiling reaches this statement.
-    fn subjects(&self, statement: &Statement) -> Vec<Subject> {
+    /// Everyone whose not-before or ceiling reaches this statement. One for all workspaces is used in the captured one.
+    fn subjects(&self, statement: &Statement, captures: Captures<'_>) -> Vec<Subject> {
         if !self.state.has_subjects() {
             return Vec::new();
         }
@@ -104,10 +106,12 @@ impl Validator<'_> {
         if let Some(user) = statement.user {
             subjects.push(Subject::Member(statement.org, user));
         }
-        if let Some(workspace) = statement.workspace {
+        let in_path = || captures.workspace.and_then(|text| text.parse().ok());
+        let workspace = statement.workspace.or_else(in_path);
+        if let Some(workspace) = workspace {
             subjects.push(Subject::Workspace(workspace));
         }
-        if let (Some(user), Some(workspace)) = (statement.user, statement.workspace) {
+        if let (Some(user), Some(workspace)) = (statement.user, workspace) {
             subjects.push(Subject::WorkspaceMember(statement.org, user, workspace));
         }
         if let Kind::AccessToken { client, session, .. } = &statement.kind {

@@ -7,12 +7,14 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use shared::policy::CompiledRoute;
-use shared::policy::mcp::{McpOperation, is_method, is_named};
+use shared::policy::mcp::{McpOperation, is_method, is_name, is_named};
 use shared::scope::ScopeSet;
 use shared::verdict::Reason;
 
 use super::RequestFacts;
 
+/// The first revision in which servers compare headers and body.
+const REVISION: &str = "2026-07-28";
 /// A longer name is no tool's. Names of resources are URLs.
 const MAX_NAME: usize = 2048;
 
@@ -25,6 +27,10 @@ pub(super) fn needed(route: &CompiledRoute, facts: &RequestFacts<'_>) -> Result<
     if matches!(facts.method, "GET" | "HEAD" | "DELETE") {
         return Ok(ScopeSet::EMPTY);
     }
+    // A server that speaks older revisions, too, compares only where the message is of this one.
+    if !is_compared(facts.mcp_version) {
+        return policy.needed_by_legacy().ok_or(Reason::McpHeadersMissing);
+    }
     match (facts.mcp_method, facts.mcp_name) {
         (None, None) => policy.needed_by_legacy().ok_or(Reason::McpHeadersMissing),
         (Some(method), name) => {
@@ -34,10 +40,24 @@ pub(super) fn needed(route: &CompiledRoute, facts: &RequestFacts<'_>) -> Result<
                 return Err(Reason::McpHeadersMalformed);
             }
             let name = name.as_deref();
+            if name.is_some_and(|name| !is_name(method, name)) {
+                return Err(Reason::McpHeadersMalformed);
+            }
             Ok(policy.needed(&McpOperation { method, name }))
         }
         (None, Some(_)) => Err(Reason::McpHeadersMalformed),
     }
+}
+
+/// Whether a version is a date, and of this revision or later.
+fn is_compared(version: Option<&str>) -> bool {
+    let form = |(at, byte): (usize, u8)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    };
+    version.is_some_and(|text| {
+        text.len() == REVISION.len() && text.bytes().enumerate().all(form) && text >= REVISION
+    })
 }
 
 /// The name in a header's value: as it stands, or within `=?base64?…?=`. What only looks like the latter is refused, and so is

@@ -26,6 +26,7 @@ mod judge;
 mod mcp;
 mod proof;
 mod replay;
+mod shares;
 mod statement;
 pub mod vectors;
 
@@ -44,6 +45,7 @@ use shared::verdict::Reason;
 pub use cache::StatementCache;
 pub use credential::{Credential, Scheme};
 pub use replay::Replays;
+pub use shares::Shares;
 pub use statement::{Kind, Statement};
 
 /// DESIGN §9: how far another clock may be ahead of ours. Never extends an expiry.
@@ -79,6 +81,8 @@ pub struct RequestFacts<'a> {
     pub mcp_method: Option<&'a str>,
     /// The Mcp-Name header, several joined by commas.
     pub mcp_name: Option<&'a str>,
+    /// The MCP-Protocol-Version header, several joined by commas.
+    pub mcp_version: Option<&'a str>,
 }
 
 /// How old the state is, and what the adapter has already tried.

@@ -24,6 +24,7 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         proof: None,
         mcp_method: None,
         mcp_name: None,
+        mcp_version: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -172,6 +173,39 @@ fn a_ceiling_of_nothing_shuts_out() {
     assert_eq!(check(&fixture, &path, &key), "scope_insufficient");
     fixture.say(ceiling(3, 1));
     assert_eq!(check(&fixture, &path, &key), "allowed");
+}
+
+/// A credential for all workspaces is used in one of them: what holds there, holds for it.
+#[test]
+fn a_captured_workspace_has_its_ceilings_and_its_not_before() {
+    let (org, user) = (
+        OrgId::from_u64(11).expect("small"),
+        UserId::from_u64(22).expect("small"),
+    );
+    let workspace = |number| shared::id::WorkspaceId::from_u64(number).expect("small");
+    let subjects = [
+        Subject::Workspace(workspace(33)),
+        Subject::WorkspaceMember(org, user, workspace(33)),
+    ];
+    for subject in subjects {
+        let ceiling = Entry::Ceiling {
+            subject: subject.clone(),
+            version: 1,
+            scopes: ScopeSet::EMPTY,
+        };
+        let not_before = Entry::NotBefore(subject, UnixSeconds(NOW - 100));
+        for (entry, reason) in [(ceiling, "scope_insufficient"), (not_before, "superseded")] {
+            let mut fixture = Fixture::new();
+            let key = fixture.key_with(|stated| stated.workspace = None);
+            let key = format!("Bearer {}", key.expose());
+            let path = |number| format!("/tenants/{org}/{}/x", workspace(number));
+            assert_eq!(check(&fixture, &path(33), &key), "allowed");
+            fixture.say(entry);
+            assert_eq!(check(&fixture, &path(33), &key), reason);
+            assert_eq!(check(&fixture, &path(34), &key), "allowed", "another workspace");
+            assert_eq!(check(&fixture, "/v1/memory/x", &key), "allowed", "no workspace");
+        }
+    }
 }
 
 #[test]

@@ -60,6 +60,9 @@ pub struct Case {
     /// The Mcp-Name header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_name: Option<String>,
+    /// The MCP-Protocol-Version header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_version: Option<String>,
     /// The time, in seconds.
     pub now: u64,
     /// How old the state is, in milliseconds.
@@ -130,6 +133,7 @@ fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mu
         public_origin,
         mcp_method: case.mcp_method.as_deref(),
         mcp_name: case.mcp_name.as_deref(),
+        mcp_version: case.mcp_version.as_deref(),
     };
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,

@@ -34,6 +34,8 @@ pub(super) struct Pass {
     pub(super) forward_credential: bool,
     pub(super) own_cors: bool,
     pub(super) strict: bool,
+    /// The route has rules per operation.
+    pub(super) mcp: bool,
     /// How long the connection may stay open.
     pub(super) lifetime_ms: u64,
     /// `X-Portcullis-*`, empty on a public route.
@@ -178,6 +180,7 @@ fn judge(
                 forward_credential: route.route.forward_credential,
                 own_cors: cors::is_ours(route),
                 strict: route.route.strict,
+                mcp: route.mcp.is_some(),
                 lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
                 cors: cors::answer_headers(Some(route), facts.origin),
                 identity,

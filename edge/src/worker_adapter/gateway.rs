@@ -68,6 +68,7 @@ fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> RequestFacts<'a>
         public_origin: config.public_origin(incoming.authority()),
         mcp_method: incoming.mcp_method.as_deref(),
         mcp_name: incoming.mcp_name.as_deref(),
+        mcp_version: incoming.mcp_version.as_deref(),
     }
 }
 
@@ -117,10 +118,12 @@ async fn forward(
         },
         websocket: incoming.is_websocket(),
         own_cors: pass.own_cors,
+        bodiless_delete: pass.mcp,
         lifetime_ms: pass.lifetime_ms,
     };
     // A strict route promises that what is revoked is out at once. A socket that is open already would still be in.
-    if pass.strict && rules.websocket {
+    // And what passes on one says in no header what it asks for, so rules per operation could not hold.
+    if (pass.strict || pass.mcp) && rules.websocket {
         return response::refuse(UPGRADE_REFUSED, &incoming.request_id, pass.cors);
     }
     match http::send(request, &url, rules, &outgoing, &answer).await {

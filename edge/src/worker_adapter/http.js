@@ -7,17 +7,22 @@ const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "p
 // Many origins read `_`, and some any sign, as `-` in header names.
 const OURS = /^(x[^a-z0-9]+)?portcullis([^a-z0-9]|$)/i;
 // Some frameworks let these replace the method or path that was judged.
-const OVERRIDES = ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
+const OVERRIDES = new Set(["x-http-method", "x-http-method-override", "x-method", "x-method-override", "x-original-method",
+  "x-original-uri", "x-original-url", "x-override-url", "x-rewrite-url", "x-forwarded-method", "x-forwarded-uri"]);
+// What was judged, and what origins and proxies go by. No other spelling of it passes.
+const TRUSTED = /^(mcp-(method|name|protocol-version)|authorization|content-type|dpop|forwarded|x-request-id|x-real-ip|(x-forwarded|cf)-.+)$/;
+// Whatever `Connection` says, these belong to the request and not to the hop.
+const END_TO_END = /^(content-length|cookie|host|mcp-.+|origin)$/;
 const CORS = /^access-control-/;
 const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-// The request in twelve lines; a header that is not there is a NUL.
+// The request in thirteen lines; a header that is not there is a NUL.
 export function facts(request) {
   const headers = request.headers;
   const header = (name) => headers.get(name) ?? "\0";
   return [request.method, request.url, header("authorization"), header("origin"), header("x-request-id"),
     header("upgrade"), header("access-control-request-method"), header("access-control-request-headers"),
-    header("dpop"), header("mcp-method"), header("mcp-name"), crypto.randomUUID()].join("\n");
+    header("dpop"), header("mcp-method"), header("mcp-name"), header("mcp-protocol-version"), crypto.randomUUID()].join("\n");
 }
 
 export function header(request, name) {
@@ -34,8 +39,18 @@ function strip(headers) {
   const named = headers.get("connection");
   for (const name of [...headers.keys()]) if (HOP_BY_HOP.has(name) || OURS.test(name)) headers.delete(name);
   for (const token of (named ?? "").split(",")) {
-    const name = token.trim();
-    if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) headers.delete(name);
+    const name = token.trim().toLowerCase();
+    // Or whoever sends a request could take away what it was judged by.
+    if (TRUSTED.test(name) || END_TO_END.test(name)) continue;
+    if (/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) headers.delete(name);
+  }
+}
+
+// Headers that an origin could read as another request than the one that was judged, in any spelling.
+function strip_disguised(headers) {
+  for (const name of [...headers.keys()]) {
+    const read = name.replace(/[^a-z0-9]+/g, "-");
+    if (OVERRIDES.has(read) || (read !== name && TRUSTED.test(read))) headers.delete(name);
   }
 }
 
@@ -93,15 +108,16 @@ function limited(answer, lifetime_ms) {
 }
 
 // Sends a request on and answers with what came back. flags: 1 = a guarded route, 2 = remove Authorization,
-// 4 = WebSocket upgrade, 8 = this route's CORS is ours. On guarded routes nothing stays open past lifetime_ms. Resolves to null for a GET or HEAD with a body, which fetch cannot
-// send; rejects when the origin cannot be reached.
+// 4 = WebSocket upgrade, 8 = this route's CORS is ours, 16 = a DELETE has no body (MCP: it was not judged as a message).
+// On guarded routes nothing stays open past lifetime_ms. Resolves to null for a body where none is allowed: fetch cannot send
+// one with GET or HEAD. Rejects when the origin cannot be reached.
 export async function forward(request, url, flags, request_headers, response_headers, lifetime_ms) {
   const guarded = (flags & 1) !== 0, upgrade = (flags & 4) !== 0;
-  const bodiless = request.method === "GET" || request.method === "HEAD";
+  const bodiless = ["GET", "HEAD", (flags & 16) !== 0 ? "DELETE" : "GET"].includes(request.method);
   if (bodiless && request.body && request.headers.get("content-length") !== "0") return null;
   const outgoing = new Headers(request.headers);
   strip(outgoing);
-  if (guarded) for (const name of OVERRIDES) outgoing.delete(name);
+  strip_disguised(outgoing);
   // A proof is part of the credential, and was spent with it.
   if (flags & 2) for (const name of ["authorization", "dpop"]) outgoing.delete(name);
   each(request_headers, (name, value) => outgoing.set(name, value));

@@ -88,6 +88,7 @@ pub(super) struct Incoming {
     pub(super) proof: Option<String>,
     pub(super) mcp_method: Option<String>,
     pub(super) mcp_name: Option<String>,
+    pub(super) mcp_version: Option<String>,
     /// The caller's `X-Request-Id` if it is harmless, else a new one.
     pub(super) request_id: String,
 }
@@ -103,7 +104,7 @@ impl Incoming {
         let (authorization, origin, sent_id, upgrade) = (next()?, next()?, next()?, next()?);
         let (preflight_method, preflight_headers) = (next()?, next()?);
         let proof = next()?;
-        let (mcp_method, mcp_name) = (next()?, next()?);
+        let (mcp_method, mcp_name, mcp_version) = (next()?, next()?, next()?);
         let fresh_id = next()??;
         let (base, path, query) = split_url(url);
         Some(Self {
@@ -119,6 +120,7 @@ impl Incoming {
             proof,
             mcp_method,
             mcp_name,
+            mcp_version,
             request_id: sent_id.filter(|id| is_harmless_id(id)).unwrap_or(fresh_id),
         })
     }
@@ -186,7 +188,7 @@ impl HeaderList {
 #[derive(Clone, Copy, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "four independent switches, which cross as one number"
+    reason = "five independent switches, which cross as one number"
 )]
 pub(super) struct ForwardRules {
     /// A route that is not public: caches are bypassed, the answer is private.
@@ -196,11 +198,13 @@ pub(super) struct ForwardRules {
     pub(super) websocket: bool,
     /// The policy answers CORS on this route; what the origin says about it is dropped.
     pub(super) own_cors: bool,
+    /// A DELETE has no body: on an MCP route it was not judged as a message.
+    pub(super) bodiless_delete: bool,
     /// How long the connection may stay open on a guarded route.
     pub(super) lifetime_ms: u64,
 }
 
-/// Sends the request on and streams the answer back. `None` for a GET or HEAD with a body, which cannot be sent on; an
+/// Sends the request on and streams the answer back. `None` for a body where none is allowed; an
 /// error means that the origin gave no answer.
 pub(super) async fn send(
     request: &web_sys::Request,
@@ -212,7 +216,8 @@ pub(super) async fn send(
     let flags = u32::from(rules.guarded)
         | u32::from(rules.remove_authorization) << 1
         | u32::from(rules.websocket) << 2
-        | u32::from(rules.own_cors) << 3;
+        | u32::from(rules.own_cors) << 3
+        | u32::from(rules.bodiless_delete) << 4;
     #[expect(clippy::cast_precision_loss, reason = "at most a day")]
     let lifetime_ms = rules.lifetime_ms as f64;
     let answer = forward(
@@ -309,7 +314,12 @@ pub(super) async fn ask_hub(env: &Env, path: &str, body: Option<&[u8]>) -> Resul
 
 /// Asks the hub whether a proof is new, and has it remembered. Gives the status; somebody's request waits for it.
 pub(super) async fn ask_hub_about_proof(env: &Env, proof: &Proof) -> Result<u16, JsValue> {
-    let question = [proof.id.as_slice(), &proof.ends.0.to_be_bytes()].concat();
+    let question = [
+        proof.id.as_slice(),
+        &proof.ends.0.to_be_bytes(),
+        proof.key.0.as_slice(),
+    ]
+    .concat();
     let answer = ask_hub_for(READ_TIMEOUT_MS, env, "/proof", Some(&question)).await?;
     Ok(answer.status)
 }

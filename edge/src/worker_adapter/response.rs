@@ -53,7 +53,7 @@ pub(super) const MCP_HEADERS: Problem = problem(
     400,
     "mcp_headers",
     "Bad Request",
-    "Send `Mcp-Method` once, and `Mcp-Name` once with tools/call, resources/read and prompts/get (MCP 2026-07-28).",
+    "Send `Mcp-Method` once, and `Mcp-Name` once with tools/call, resources/read (in normal form) and prompts/get (MCP 2026-07-28).",
 );
 /// 401 without a credential.
 pub(super) const UNAUTHENTICATED: Problem = problem(
@@ -102,7 +102,7 @@ pub(super) const UPGRADE_REFUSED: Problem = problem(
     403,
     "upgrade_refused",
     "Forbidden",
-    "Strict routes take no WebSockets: an open one would outlive a revocation. Use a route that is not strict.",
+    "Strict routes and MCP routes take no WebSockets: what passes on an open one is not judged again. Use another route.",
 );
 /// 503: the restriction list is too old to decide.
 pub(super) const STATE_STALE: Problem = problem(
@@ -142,7 +142,7 @@ pub(super) const BODY_NOT_ALLOWED: Problem = problem(
     400,
     "body_not_allowed",
     "Bad Request",
-    "A GET or HEAD request with a body cannot be forwarded.",
+    "A GET or HEAD request, or on an MCP route a DELETE, cannot be forwarded with a body.",
 );
 /// 413 on the feed endpoint.
 pub(super) const TOO_LARGE: Problem = problem(

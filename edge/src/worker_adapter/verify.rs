@@ -55,6 +55,7 @@ pub(super) async fn handle(
         public_origin: config.public_origin(host.as_deref().unwrap_or(incoming.authority())),
         mcp_method: incoming.mcp_method.as_deref(),
         mcp_name: incoming.mcp_name.as_deref(),
+        mcp_version: incoming.mcp_version.as_deref(),
     };
     match decide::decide(facts, env, context, config).await {
         Ok(pass) => {

@@ -46,7 +46,9 @@ fn policy(origin: Option<&str>) -> Value {
 
 /// A message as a client of this revision sends it.
 fn message(path: &str, method: &str, name: Option<&str>) -> Request {
-    let request = Request::new("POST", path).header("mcp-method", method);
+    let request = Request::new("POST", path)
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", method);
     let request = match name {
         Some(name) => request.header("mcp-name", name),
         None => request,
@@ -231,7 +233,11 @@ async fn headers_that_can_be_read_in_two_ways_are_refused() {
     let stack = Stack::with().policy(policy(None)).start().await;
     let server = format!("{}/mcp", stack.edge_url());
     let caller = stack.caller(&token(&stack, "memory:read,memory:write,memory:delete", &server).await);
-    let plain = || Request::new("POST", "/mcp").body("{}");
+    let plain = || {
+        Request::new("POST", "/mcp")
+            .header("mcp-protocol-version", "2026-07-28")
+            .body("{}")
+    };
     let twice = |first: &str, second: &str| call(first).header("mcp-name", second);
     for (what, request) in [
         ("two names", twice("read_memory", "delete_memory")),
@@ -309,6 +315,57 @@ async fn a_page_that_is_not_listed_is_refused_and_one_that_is_may_ask() {
     );
 }
 
+/// Only in this revision servers compare headers and body.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_without_their_revision_say_nothing() {
+    let stack = Stack::with().policy(policy(None)).start().await;
+    let server = format!("{}/mcp", stack.edge_url());
+    let caller = stack.caller(&token(&stack, "memory:read", &server).await);
+    let named = || {
+        Request::new("POST", "/mcp")
+            .header("mcp-method", "tools/call")
+            .header("mcp-name", "read_memory")
+            .body("{}")
+    };
+    let verify = Request::verify("POST", "/mcp")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "read_memory");
+    let older = named().header("mcp-protocol-version", "2025-11-25");
+    for request in [named(), older, verify] {
+        let answer = caller.send(request).await.expect(403);
+        assert_eq!(
+            challenged(&answer, "scope"),
+            "memory:read memory:write memory:delete"
+        );
+    }
+    assert!(stack.origin.take().is_empty());
+}
+
+/// Neither the messages of a WebSocket nor the body of a DELETE are judged, so neither passes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_passes_that_was_not_judged_as_a_message() {
+    let stack = Stack::with().policy(policy(None)).start().await;
+    let server = format!("{}/mcp", stack.edge_url());
+    let caller = stack.caller(&token(&stack, "memory:read", &server).await);
+    let body =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "delete_memory" } });
+    let answer = caller
+        .send(Request::new("DELETE", "/mcp").json(&body))
+        .await
+        .expect(400);
+    assert_eq!(answer.json()["code"], "body_not_allowed");
+    let upgrade = Request::get("/mcp")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let answer = caller.send(upgrade).await.expect(403);
+    assert_eq!(answer.json()["code"], "upgrade_refused");
+    assert!(stack.origin.take().is_empty());
+    caller.send(Request::new("DELETE", "/mcp")).await.expect(200);
+    assert_eq!(only_seen(&stack).method, "DELETE");
+}
+
 /// nginx and the like ask with the headers of the request that they hold.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_verify_endpoint_knows_tools_too() {
@@ -317,6 +374,7 @@ async fn the_verify_endpoint_knows_tools_too() {
     let caller = stack.caller(&token(&stack, "memory:read", &server).await);
     let ask = |tool: &str| {
         Request::verify("POST", "/mcp")
+            .header("mcp-protocol-version", "2026-07-28")
             .header("mcp-method", "tools/call")
             .header("mcp-name", tool)
     };

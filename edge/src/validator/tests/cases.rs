@@ -25,6 +25,7 @@ fn case(name: &str, path: &str, authorization: Option<String>, expected: &str) -
         proof: None,
         mcp_method: None,
         mcp_name: None,
+        mcp_version: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -224,13 +225,19 @@ fn operations(f: &Fixture) -> Vec<Case> {
         let token = f.token(|c| { c["scope"] = scope.into(); c["aud"] = aud; });
         let header = |value: &str| (value != "-").then(|| value.to_owned());
         let (mcp_method, mcp_name) = (header(headers.0), header(headers.1));
-        Case { method: "POST".into(), mcp_method, mcp_name, ..case(name, path, bearer(&token), expected) }
+        let mcp_version = mcp_method.as_ref().or(mcp_name.as_ref()).map(|_| "2026-07-28".to_owned());
+        Case { method: "POST".into(), mcp_method, mcp_name, mcp_version, ..case(name, path, bearer(&token), expected) }
     };
     let (read, write, both) = ("memory:read", "memory:read memory:write", "memory:read memory:write memory:delete");
     let call = |tool| ("tools/call", tool);
     let none = ("-", "-");
     let lacks = "scope_insufficient";
     let malformed = "mcp_headers_malformed";
+    let version = |version: &str, name: &str, expected: &str| Case {
+        mcp_version: (version != "-").then(|| version.to_owned()),
+        ..message(name, "/mcp", read, call("read_memory"), expected)
+    };
+    let read_uri = |uri: &str, name: &str, expected: &str| message(name, "/mcp", read, ("resources/read", uri), expected);
     vec![
         message("an operation without a rule", "/mcp", read, ("tools/list", "-"), "allowed"),
         message("a tool without a rule", "/mcp", read, call("read_memory"), "allowed"),
@@ -243,6 +250,17 @@ fn operations(f: &Fixture) -> Vec<Case> {
         message("a rule without names", "/mcp", both, ("completion/complete", "-"), lacks),
         message("names are for their method", "/mcp", read, ("prompts/get", "delete_memory"), "allowed"),
         message("case matters in a name", "/mcp", read, call("Delete_memory"), "allowed"),
+        version("2027-01-01", "a later revision", "allowed"),
+        version("2025-11-25", "an operation named, in an older revision", lacks),
+        version("-", "an operation named, in no revision", lacks),
+        version("2026-07-28, 2026-07-28", "two revisions", lacks),
+        version("latest", "a revision that is no date", lacks),
+        version("9999-9-9", "a revision that is almost a date", lacks),
+        read_uri("file:///notes/a", "a resource", "allowed"),
+        read_uri("FILE:///notes/a", "a resource with its scheme in upper case", malformed),
+        read_uri("file:///x/../notes/a", "a resource with a dot segment", malformed),
+        read_uri("=?base64?ZmlsZTovLy9ub3QJZXMvYQ==?=", "a resource with a tab", malformed),
+        message("a tool with a tab", "/mcp", both, call("=?base64?ZGVsZXRlCV9tZW1vcnk=?="), malformed),
         message("a name in base64", "/mcp", read, call("=?base64?ZGVsZXRlX21lbW9yeQ==?="), lacks),
         message("a name beyond ASCII", "/mcp", read, call("=?base64?4piD?="), lacks),
         message("two names", "/mcp", both, call("read_memory, delete_memory"), malformed),

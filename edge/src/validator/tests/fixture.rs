@@ -139,7 +139,7 @@ impl Fixture {
         self.key_with(|_| {})
     }
 
-    fn key_with(&self, change: impl FnOnce(&mut key::Statement)) -> PlainKey {
+    pub(super) fn key_with(&self, change: impl FnOnce(&mut key::Statement)) -> PlainKey {
         let mut statement = self.stated();
         change(&mut statement);
         build("pc", Environment::Live, &statement, KEY_SIGNER)
