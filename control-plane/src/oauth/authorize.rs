@@ -154,7 +154,12 @@ pub(super) async fn prepare(
         }
         return Ok(Err(to_login(app, query, request.login_hint.as_deref())));
     };
-    // 3. What they may give.
+    // 3. What they may give, of the organisation whose app it is.
+    if request.recipient.client.is_of_another(session.org) {
+        let code = ErrorCode::AccessDenied;
+        let description = "this app belongs to another organisation: switch to it on /account";
+        return Ok(Err(request.recipient.error(app, code, description)));
+    }
     let Some(rights) = rights(app, &session).await? else {
         let code = ErrorCode::AccessDenied;
         return Ok(Err(request.recipient.error(

@@ -1,7 +1,7 @@
 //! `/password/reset`: a new password for whoever has the link.
 //!
 //! Every session ends, with its tokens: whoever lost a password may have lost it to somebody. Other links of the same user end
-//! too, and a lock-out of guesses. What it does not: sign in, or anything on GET. A second factor stays.
+//! too, what they agreed to for apps, and a lock-out of guesses. What it does not: sign in, or anything on GET. A second factor stays.
 
 use std::sync::Arc;
 
@@ -106,6 +106,7 @@ async fn write(
     }
     tx.void_password_resets(change.user, now).await?;
     let ended = end::end_all(&mut tx, change.user, None, now).await?;
+    tx.forget_consents_of_user(change.user).await?;
     let event = Event {
         org: None,
         actor: &Actor {

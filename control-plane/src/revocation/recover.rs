@@ -284,6 +284,8 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
     let mut restored: u64 = 0;
     for (first, last) in state.revoked_ranges() {
         tx.revoke_indexes_between(first.get(), last.get(), now).await?;
+        // The row of an index is forgotten after its last token, and its grant would move on to another.
+        tx.end_grants_between(first.get(), last.get(), now).await?;
         for id in tx.live_keys_between(first.get(), last.get()).await? {
             let id = KeyId::from_u64(uint(id, "key id")?).ok_or(StoreError::Corrupt("key id"))?;
             revoke_key(tx, id, now).await?;
@@ -299,7 +301,11 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
             Subject::Workspace(workspace) => tx.raise_workspace_not_before(workspace.get(), time.0).await?,
             Subject::Member(org, user) => tx.raise_member_not_before(org.get(), user.get(), time.0).await?,
             Subject::Client(client) => match tx.client_by_identifier(client).await? {
-                Some(client) => tx.raise_client_not_before(client.id.get(), time.0).await?,
+                // Nothing but its end dates a client: it was disabled, and stays so.
+                Some(client) => {
+                    let id = client.id.get();
+                    tx.raise_client_not_before(id, time.0).await? + tx.disable_known_client(id, now).await?
+                }
                 None => 0,
             },
             // With all that came of it: a refresh after the restore would be dated past what the edge knows.

@@ -109,12 +109,14 @@ async fn write(
     }
     let ended = end::end_all(&mut tx, session.user, Some(session.sid), now).await?;
     tx.void_password_resets(session.user, now).await?;
-    // What apps got in this session may have been asked for with a stolen cookie.
-    end::end_grants(&mut tx, session.sid, now).await?;
+    // The session before what hangs on it, as whoever issues tokens under it locks them.
     let Some(secret) = begin::rotate(&mut tx, &app.random, session, now).await? else {
         // Ended since the request came in. Nothing of it is committed.
         return Ok(login_redirect(HERE));
     };
+    // What apps got in this session, or would be let in with unasked, may have been asked for with a stolen cookie.
+    end::end_grants(&mut tx, session.sid, now).await?;
+    tx.forget_consents_of_user(session.user).await?;
     let event = Event {
         org: Some(session.org),
         actor,

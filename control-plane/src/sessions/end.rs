@@ -54,8 +54,8 @@ pub(crate) async fn end_all(
     Ok(ended)
 }
 
-/// Ends what apps got in a session that goes on: their refresh tokens here, their access tokens at the edge. After the
-/// commit, wake the feed.
+/// Ends what apps got in a session that goes on, or have yet to fetch: codes and refresh tokens here, access tokens at the
+/// edge. After the commit, wake the feed.
 pub(super) async fn end_grants(tx: &mut Tx, sid: SessionId, now: UnixMillis) -> Result<(), StoreError> {
     let session = sid.to_string();
     tx.end_grants_of_session(&session, now).await?;

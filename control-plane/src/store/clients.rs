@@ -139,6 +139,13 @@ pub struct Client {
     pub disabled_at: Option<UnixMillis>,
 }
 
+impl Client {
+    /// Whether an organisation registered it that is not this one: nobody else's people are for it.
+    pub fn is_of_another(&self, org: OrgId) -> bool {
+        self.org.is_some_and(|own| own != org)
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct ClientRow {
     id: i64,

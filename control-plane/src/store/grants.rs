@@ -246,9 +246,21 @@ impl Tx {
         Ok(rows == 1)
     }
 
-    /// Ends the grants that were made in a session, and gives their number. Their access tokens name the session, whose own
-    /// end kills them at the edge.
+    /// Ends the grants that were made in a session, and gives their number; codes and devices that a person agreed to there
+    /// become none. Their access tokens name the session, whose own end kills them at the edge.
     pub async fn end_grants_of_session(&mut self, session: &str, now: UnixMillis) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE authorization_codes SET used_at = $2 WHERE session = $1 AND used_at IS NULL")
+                .bind(session)
+                .bind(int(now.0))
+        )?;
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE device_codes SET used_at = $2 WHERE session = $1 AND used_at IS NULL")
+                .bind(session)
+                .bind(int(now.0))
+        )?;
         rows_affected!(
             self,
             sqlx::query(
@@ -354,6 +366,14 @@ impl Tx {
             .bind(int(user.get())).bind(int(org.get())).bind(int(client.get())).fetch_optional(conn).await)?;
         row.map(|(scopes, bits)| Ok((ScopeSet(scopes.cast_unsigned()), identity(bits)?)))
             .transpose()
+    }
+
+    /// Forgets all that a person agreed to, for every client.
+    pub async fn forget_consents_of_user(&mut self, user: UserId) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM consents WHERE user_id = $1").bind(int(user.get()))
+        )
     }
 
     /// Remembers an agreement, added to earlier ones; false if it adds nothing.

@@ -33,6 +33,25 @@ impl Tx {
             .bind(int(first)).bind(int(last)).bind(int(now.0)))
     }
 
+    /// Ends the grants that own indexes of a range.
+    pub async fn end_grants_between(
+        &mut self,
+        first: u64,
+        last: u64,
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query(
+                "UPDATE grants SET revoked_at = $3, revoked_reason = 'restore', version = version + 1
+             WHERE revoked_at IS NULL AND id IN (SELECT grant_id FROM grant_indexes WHERE idx >= $1 AND idx <= $2)"
+            )
+            .bind(int(first))
+            .bind(int(last))
+            .bind(int(now.0))
+        )
+    }
+
     /// Brings the end of a key forward, never back.
     pub async fn shorten_key(&mut self, index: u64, seconds: u64) -> Result<u64, StoreError> {
         rows_affected!(
@@ -105,6 +124,16 @@ impl Tx {
             )
             .bind(int(client))
             .bind(int(seconds))
+        )
+    }
+
+    /// Disables a client that an edge knows to be disabled. Gives the number of rows.
+    pub async fn disable_known_client(&mut self, client: u64, now: UnixMillis) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE clients SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
+                .bind(int(client))
+                .bind(int(now.0))
         )
     }
 }

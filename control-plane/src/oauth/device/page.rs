@@ -32,6 +32,7 @@ use crate::store::device_codes::{DeviceCode, Person};
 use crate::store::grants::Terms;
 
 const UNKNOWN: &str = "No device waits with this code. Look at the device again: it may show a new one.";
+const ELSEWHERE: &str = "The app on this device belongs to another organisation: switch to that one on /account, and type the code again.";
 
 #[derive(Template)]
 #[template(path = "device.html")]
@@ -149,6 +150,9 @@ async fn step(
     let Some((device, client)) = find(app, &guess, &user_code).await? else {
         return Ok(ask_for_code(&session, &user_code.shown(), Some(UNKNOWN)));
     };
+    if client.is_of_another(session.org) {
+        return Ok(ask_for_code(&session, &user_code.shown(), Some(ELSEWHERE)));
+    }
     // 3. What this person may give of what it asks for.
     let rights = authorize::rights(app, &session).await?.unwrap_or_default();
     let asked = Asked {

@@ -2,8 +2,13 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, header};
+use shared::id::OrgId;
 
-use super::support::{Person, REDIRECT, SECOND, claims, client_with, decoded, location, public, published};
+use super::device;
+use super::support::{
+    Person, REDIRECT, SECOND, claims, client_with, decoded, hidden, location, public, published,
+};
+use crate::store::orgs::Role;
 use crate::testing::{Answer, TestApp};
 
 fn error(answer: &Answer) -> String {
@@ -430,4 +435,39 @@ async fn a_role_is_the_ceiling() {
         .get(&client.request(&[("scope", Some("admin")), ("prompt", Some("none"))]))
         .await;
     assert_eq!(location(&answer).1["error"], "invalid_scope");
+}
+
+#[tokio::test]
+async fn an_app_of_one_organisation_is_for_its_people() {
+    let test = TestApp::start().await;
+    let client = public(&test).await;
+    let begun = device::begin(&test, &client).await;
+    let mut person = Person::signed_in(&test).await;
+    let page = person.get(&client.request(&[])).await;
+    let form = Person::form(&page, "allow");
+    let other = OrgId::from_u64(500).expect("small");
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    tx.insert_org(other, "Elsewhere", now).await.expect("org");
+    tx.insert_membership(other, test.made.user, Role::Admin, now)
+        .await
+        .expect("membership");
+    tx.commit().await.expect("commit");
+    let switch = async |person: &mut Person<'_>, org: OrgId| {
+        let csrf = hidden(&person.get("/account").await, "csrf");
+        let fields = [("csrf", csrf), ("org", org.to_string())];
+        assert_eq!(person.post("/account/org", &fields).await.status, 303);
+    };
+    switch(&mut person, other).await;
+    assert_eq!(error(&person.get(&client.request(&[])).await), "access_denied");
+    let mut late = form.clone();
+    late[0].1 = hidden(&person.get("/account").await, "csrf");
+    assert_eq!(error(&person.post("/authorize", &late).await), "access_denied");
+    let page = device::type_code(&mut person, &begun.text("user_code")).await;
+    assert_eq!(page.status, 422);
+    assert!(page.raw.contains("another organisation"), "{}", page.raw);
+    switch(&mut person, test.made.org).await;
+    person.allow(&client, &[]).await;
+    let done = device::answer(&mut person, &begun, "allow").await;
+    assert_eq!(done.status, 200);
 }

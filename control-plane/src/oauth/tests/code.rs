@@ -1,6 +1,20 @@
 //! Authorization codes: line 3 of the checklist, and what ends them and their grants.
 
-use super::support::{ClientApp, DAY, Person, REDIRECT, SECOND, VERIFIER, public, published};
+use super::device;
+use super::support::{
+    ClientApp, DAY, Person, REDIRECT, SECOND, VERIFIER, hidden, public, published, published_with,
+};
+use crate::mail::tests::{last_to, with_mail};
+use crate::testing::TestApp;
+
+const NEW: &str = "correct horse battery";
+
+fn fields(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    pairs
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect()
+}
 
 #[tokio::test]
 async fn line_3_a_code_is_bound_short_lived_and_single_use() {
@@ -118,4 +132,67 @@ async fn the_end_of_a_session_reaches_codes_and_grants() {
         client.refresh(&test, &other.text("refresh_token")).await.status,
         200
     );
+}
+
+/// Whether somebody who signs in anew is asked before this client gets a code.
+async fn is_asked(test: &TestApp, client: &ClientApp, password: &str) -> bool {
+    let mut person = Person::new(test);
+    let page = person.get("/login").await;
+    let email = test.made.admin_email.clone();
+    let csrf = hidden(&page, "csrf");
+    let form = fields(&[("csrf", &csrf), ("email", &email), ("password", password)]);
+    assert_eq!(person.post("/login", &form).await.status, 303);
+    person.get(&client.request(&[])).await.status == 200
+}
+
+#[tokio::test]
+async fn a_new_password_ends_what_was_allowed_and_not_fetched_yet() {
+    let test = published().await;
+    let client = public(&test).await;
+    let old = test.made.admin_password.clone();
+    let mut person = Person::signed_in(&test).await;
+    // Whoever stole the cookie has a code and a device up their sleeve.
+    let code = person.allow(&client, &[]).await;
+    let begun = device::begin(&test, &client).await;
+    let done = device::answer(&mut person, &begun, "allow").await;
+    assert_eq!(done.status, 200);
+    assert!(!is_asked(&test, &client, &old).await, "remembered");
+    let page = person.get("/account/password").await;
+    let csrf = hidden(&page, "csrf");
+    let form = fields(&[("csrf", &csrf), ("current", &old), ("new", NEW), ("repeat", NEW)]);
+    assert_eq!(person.post("/account/password", &form).await.status, 303);
+
+    let refused = (400, "invalid_grant");
+    assert_eq!(super::outcome(&client.exchange(&test, &code).await), refused);
+    assert_eq!(
+        super::outcome(&device::poll(&test, &client, &begun).await),
+        refused
+    );
+    assert!(
+        is_asked(&test, &client, NEW).await,
+        "nothing was agreed to by whoever it was"
+    );
+    // The session goes on, and so does what is allowed in it from now on.
+    let code = person.allow(&client, &[]).await;
+    assert_eq!(client.exchange(&test, &code).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_reset_forgets_what_was_agreed_to() {
+    let test = published_with(with_mail).await;
+    let client = public(&test).await;
+    client.sign_in(&test).await;
+    assert!(!is_asked(&test, &client, &test.made.admin_password).await);
+    let email = test.made.admin_email.clone();
+    let mut person = Person::new(&test);
+    let csrf = hidden(&person.get("/password/forgot").await, "csrf");
+    person
+        .post("/password/forgot", &fields(&[("csrf", &csrf), ("email", &email)]))
+        .await;
+    let link = last_to(&test, &email).await.link(&test);
+    let page = person.get(&link).await;
+    let (csrf, token) = (hidden(&page, "csrf"), hidden(&page, "token"));
+    let form = fields(&[("csrf", &csrf), ("token", &token), ("new", NEW), ("repeat", NEW)]);
+    assert_eq!(person.post("/password/reset", &form).await.status, 200);
+    assert!(is_asked(&test, &client, NEW).await);
 }

@@ -16,7 +16,7 @@ pub(super) async fn begin(test: &TestApp, client: &ClientApp) -> Answer {
     answer
 }
 
-async fn poll(test: &TestApp, client: &ClientApp, begun: &Answer) -> Answer {
+pub(super) async fn poll(test: &TestApp, client: &ClientApp, begun: &Answer) -> Answer {
     let code = begun.text("device_code");
     client
         .post(test, "/token", &[("grant_type", GRANT), ("device_code", &code)])

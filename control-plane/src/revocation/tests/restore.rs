@@ -1,14 +1,18 @@
 //! Databases that lost something, and new epochs.
 
 use shared::feed::{Block, Entry, Subject};
-use shared::id::{KeyId, SessionId, StatusIndex};
+use shared::id::{GrantId, KeyId, SessionId, StatusIndex};
+use shared::scope::ScopeSet;
 
 use super::{Hub, backup, head, key, pair, publish, reopen, revoke};
 use crate::audit::Actor;
+use crate::oauth::clients::{self, NewClient};
 use crate::orgs::rights;
 use crate::revocation::link::Link;
 use crate::revocation::{Wait, await_receipt, enqueue, frame_pending, recover, take_over};
 use crate::signing::{self, Purpose};
+use crate::store::clients::ClientKind;
+use crate::store::grants::{Grant, Terms};
 use crate::store::members::MemberState;
 use crate::store::orgs::Role;
 use crate::store::sessions::SessionRow;
@@ -170,6 +174,75 @@ async fn a_session_that_ended_after_the_backup_stays_ended() {
     let mut tx = app.store.begin_read().await.expect("tx");
     let ended = tx.session_ended_at(sid).await.expect("asked");
     assert!(ended.is_some(), "nobody's cookie works again");
+}
+
+#[tokio::test]
+async fn a_grant_and_a_client_that_ended_after_the_backup_stay_ended() {
+    let (test, hub) = pair().await;
+    let mut link = Link::new(hub.edge("hub"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = folder.path().join("old.db");
+    let (app, now) = (&test.app, test.clock.now());
+    let end = now.seconds().saturating_add(600);
+    let mut tx = app.store.begin().await.expect("tx");
+    let new = NewClient::new(test.made.org, "batch", ScopeSet(1), ClientKind::Confidential);
+    let actor = Actor::system();
+    let made = clients::create(&mut tx, &app.random, "pc", new, &actor, now)
+        .await
+        .expect("a client");
+    let client = made.client.id;
+    let (signing_key, index) =
+        signing::draw_index(&mut tx, Purpose::AccessToken, Some(end), &app.random, now)
+            .await
+            .expect("drawn");
+    let grant = Grant {
+        id: GrantId::from_u64(5).expect("small"),
+        terms: Terms {
+            client,
+            user: test.made.user,
+            org: test.made.org,
+            scopes: ScopeSet(1),
+            identity: 0,
+            resource: "https://api.example".to_owned(),
+            session: None,
+            auth_time: now.seconds(),
+        },
+        issued_at: now.seconds(),
+        index,
+        signing_key,
+        bound_to: None,
+        idle_expires: end,
+        expires: end,
+        created_at: now,
+        revoked_at: None,
+    };
+    tx.insert_grant(&grant).await.expect("a grant");
+    tx.commit().await.expect("commit");
+    publish(app, &mut link).await;
+    backup(&test, &old).await;
+    let mut tx = app.store.begin().await.expect("tx");
+    enqueue(&mut tx, "test", &Entry::revoked(index), now)
+        .await
+        .expect("enqueued");
+    clients::disable(&mut tx, &app.random, client, &actor, now)
+        .await
+        .expect("disabled");
+    tx.commit().await.expect("commit");
+    publish(app, &mut link).await;
+    app.store.close().await;
+
+    let app = reopen(&test, &old).await;
+    let mut link = Link::new(hub.edge("hub"));
+    publish(&app, &mut link).await;
+    publish(&app, &mut link).await;
+    let mut tx = app.store.begin_read().await.expect("tx");
+    let found = tx.grant(grant.id).await.expect("asked").expect("there");
+    assert!(
+        found.revoked_at.is_some(),
+        "or it moves on to another index once this one is forgotten"
+    );
+    let found = tx.client(client).await.expect("asked").expect("there");
+    assert!(found.disabled_at.is_some(), "nobody else dates a client");
 }
 
 #[tokio::test]

@@ -233,6 +233,8 @@ pub(super) async fn restrictions_are_only_tightened(store: Store) {
     assert_eq!(tx.raise_member_not_before(1, 1, 90).await.expect("asked"), 0);
     assert_eq!(tx.raise_client_not_before(77, 90).await.expect("raised"), 1);
     assert_eq!(tx.raise_client_not_before(77, 80).await.expect("asked"), 0);
+    assert_eq!(tx.disable_known_client(77, NOW).await.expect("disabled"), 1);
+    assert_eq!(tx.disable_known_client(77, NOW).await.expect("asked"), 0);
     assert_eq!(tx.shorten_key(1, 90).await.expect("asked"), 0);
     assert_eq!(
         tx.live_keys_between(0, 1 << 40).await.expect("list"),

@@ -153,6 +153,7 @@ pub(super) async fn a_grant_is_held_moved_and_ended_once(store: Store) {
 pub(super) async fn the_end_of_a_session_ends_its_grants(store: Store) {
     prepare(&store).await;
     let mut tx = store.begin().await.expect("tx");
+    tx.insert_code(&code(1)).await.expect("code");
     assert_eq!(
         tx.end_grants_of_session("ses_000000008", NOW)
             .await
@@ -173,6 +174,10 @@ pub(super) async fn the_end_of_a_session_ends_its_grants(store: Store) {
     );
     let ended = tx.grant(grant_id(5)).await.expect("asked").expect("there");
     assert_eq!(ended.revoked_at, Some(NOW));
+    assert!(
+        !tx.take_code(&[1; 32], NOW).await.expect("asked"),
+        "and a code is none any more"
+    );
     let revoke = async |tx: &mut crate::store::Tx, session: &str| {
         tx.revoke_indexes_of_session(session, NOW).await.expect("revoked")
     };
@@ -181,6 +186,17 @@ pub(super) async fn the_end_of_a_session_ends_its_grants(store: Store) {
     assert_eq!(revoke(&mut tx, "ses_000000009").await, [], "once");
     assert_eq!(tx.index_is_live(index(17)).await.expect("asked"), Some(false));
     assert_eq!(tx.index_is_live(index(18)).await.expect("asked"), Some(true));
+}
+
+pub(super) async fn a_revoked_index_ends_its_grant(store: Store) {
+    prepare(&store).await;
+    let mut tx = store.begin().await.expect("tx");
+    for (first, last, ended) in [(18, 19, 0), (16, 17, 1), (16, 17, 0)] {
+        let rows = tx.end_grants_between(first, last, NOW).await.expect("asked");
+        assert_eq!(rows, ended, "{first} to {last}");
+    }
+    let grant = tx.grant(grant_id(5)).await.expect("asked").expect("there");
+    assert_eq!(grant.revoked_at, Some(NOW));
 }
 
 pub(super) async fn an_index_lives_as_long_as_its_tokens(store: Store) {
@@ -316,6 +332,9 @@ pub(super) async fn consents_add_up(store: Store) {
         Some(("ada@example.com".to_owned(), "Ada".to_owned()))
     );
     assert_eq!(tx.profile(user(9)).await.expect("asked"), None);
+    assert_eq!(tx.forget_consents_of_user(user(1)).await.expect("asked"), 0);
+    assert_eq!(tx.forget_consents_of_user(user(2)).await.expect("forgotten"), 1);
+    assert_eq!(ask(&mut tx).await, None);
 }
 
 pub(super) async fn a_proof_is_spent_once(store: Store) {

@@ -163,6 +163,7 @@ suite! {
         a_code_is_taken_once_and_in_time,
         a_family_has_one_head,
         consents_add_up,
+        a_revoked_index_ends_its_grant,
         a_proof_is_spent_once,
     },
     members::{
