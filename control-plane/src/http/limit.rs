@@ -7,6 +7,8 @@
 //! Failures are counted per client *and* address, and per address: a secret of ours has 256 random bits, so guesses from many
 //! addresses are hopeless, while a count per client alone would let anybody lock a client out.
 //!
+//! [`Limiter`] is one such count; `oauth` has more for registrations and for what it fetches.
+//!
 //! What it does not: share its counts with other instances (each admits as much), or count passwords (`sessions` does, in the
 //! database).
 
@@ -128,7 +130,7 @@ impl FromRequestParts<Arc<App>> for Limited {
 }
 
 /// One kind of count: so many at once, replenished evenly over a time (GCRA).
-struct Limiter {
+pub(crate) struct Limiter {
     name: &'static str,
     ticks: Ticks,
     inner: RateLimiter<Asked, Counts, Ticks, NoOpMiddleware<Nanos>>,
@@ -144,7 +146,8 @@ impl std::fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    fn new(name: &'static str, most: u64, window: Duration, clock: &Clock) -> Self {
+    /// So many in a window, for each key.
+    pub(crate) fn new(name: &'static str, most: u64, window: Duration, clock: &Clock) -> Self {
         let most = u32::try_from(most)
             .ok()
             .and_then(NonZeroU32::new)
@@ -160,10 +163,12 @@ impl Limiter {
         }
     }
 
-    fn take(&self, key: &str) -> Result<(), TooMany> {
+    /// Counts one for whoever `key` names, or says when there is room.
+    pub(crate) fn take(&self, key: &str) -> Result<(), TooMany> {
         self.ask(key, true)
     }
 
+    /// Like [`Limiter::take`], without counting.
     fn look(&self, key: &str) -> Result<(), TooMany> {
         self.ask(key, false)
     }
@@ -183,7 +188,8 @@ impl Limiter {
         })
     }
 
-    fn prune(&self) {
+    /// Forgets whoever has all of their share again.
+    pub(crate) fn prune(&self) {
         self.inner.retain_recent();
         self.inner.shrink_to_fit();
     }

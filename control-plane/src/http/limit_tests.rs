@@ -152,3 +152,24 @@ fn a_look_does_not_count() {
     assert!(limiter.look("a").is_err());
     assert_eq!(limiter.take("b"), Ok(()));
 }
+
+#[test]
+fn a_share_per_key_and_hour() {
+    let clock = Clock::manual(START);
+    let limiter = Limiter::new("test", 2, Duration::from_hours(1), &clock);
+    let wait = |seconds| {
+        Err(TooMany {
+            retry_after_seconds: seconds,
+        })
+    };
+    let (one, other) = ("192.0.2.1", "192.0.2.2");
+    assert_eq!((limiter.take(one), limiter.take(one)), (Ok(()), Ok(())));
+    assert_eq!(limiter.take(one), wait(1800));
+    assert_eq!(limiter.take(other), Ok(()), "each for itself");
+    clock.advance_ms(1_800_000);
+    assert_eq!(limiter.take(one), Ok(()), "half an hour, half a share");
+    assert_eq!(limiter.take(one), wait(1800));
+    clock.advance_ms(10_800_000);
+    limiter.prune();
+    assert_eq!(limiter.inner.len(), 0);
+}

@@ -9,5 +9,4 @@ pub mod frame;
 pub mod health;
 pub mod json;
 pub mod limit;
-pub mod rate;
 pub mod time;

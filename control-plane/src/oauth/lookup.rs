@@ -5,7 +5,9 @@
 //! show another face than the one that was agreed to, people are asked again.
 //! What it does not: decide whether a request really comes from the client (`client_auth` does).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::id::{ClientId, LIMIT};
@@ -25,11 +27,13 @@ use crate::config::Config;
 use crate::http::address::ClientAddress;
 use crate::http::fetch::cache::Cache;
 use crate::http::fetch::{FetchError, Fetcher};
-use crate::http::rate::Rate;
+use crate::http::limit::Limiter;
 use crate::signing::Keyring;
 use crate::store::clients::{Client, Origin};
 use crate::store::{StoreError, Tx};
 
+/// In which registrations and look-ups are counted.
+const HOUR: Duration = Duration::from_hours(1);
 /// The largest JWK Set that is read from a `jwks_uri`.
 const MAX_KEY_SET: usize = 32 * 1024;
 /// No `client_id` is longer.
@@ -39,8 +43,8 @@ const MAX_IDENTIFIER: usize = 2048;
 #[derive(Debug)]
 pub struct OpenClients {
     pub(super) seals: Seals,
-    pub(super) registrations: Rate,
-    look_ups: Rate,
+    pub(super) registrations: Limiter,
+    look_ups: Limiter,
     documents: Cache<Metadata>,
     keys: Cache<Value>,
     cap: ScopeSet,
@@ -76,11 +80,12 @@ impl OpenClients {
                 .get("read")
                 .map_or(Ok(ScopeSet::EMPTY), |names| set(names))?,
         };
+        let per_hour = |name, most: NonZeroU32| Limiter::new(name, most.get().into(), HOUR, clock);
         let fetcher = Fetcher::new(config.fetches_loopback())?;
         Ok(Self {
             seals: Seals::new(keyring, &config.issuer, &config.brand)?,
-            registrations: Rate::per_hour(config.registrations_per_hour(), clock.clone()),
-            look_ups: Rate::per_hour(config.look_ups_per_hour(), clock.clone()),
+            registrations: per_hour("registrations_per_address", config.registrations_per_hour()),
+            look_ups: per_hour("client_look_ups", config.look_ups_per_hour()),
             documents: Cache::new(fetcher.clone(), documents::MAX_BYTES),
             keys: Cache::new(fetcher, MAX_KEY_SET),
             cap,
@@ -95,8 +100,8 @@ impl OpenClients {
 
     /// Forgets addresses that have their whole share again. A job.
     pub fn tidy(&self) {
-        self.registrations.tidy();
-        self.look_ups.tidy();
+        self.registrations.prune();
+        self.look_ups.prune();
     }
 }
 
@@ -117,8 +122,8 @@ impl Asker {
         };
         app.open_clients
             .look_ups
-            .check(&share)
-            .map_err(FetchError::Limited)
+            .take(&share)
+            .map_err(|many| FetchError::Limited(many.retry_after_seconds))
     }
 }
 
@@ -268,8 +273,8 @@ pub(super) async fn keys(app: &App, client: &Client) -> Result<Arc<Value>, Fetch
         let share = format!("keys {uri}");
         app.open_clients
             .look_ups
-            .check(&share)
-            .map_err(FetchError::Limited)
+            .take(&share)
+            .map_err(|many| FetchError::Limited(many.retry_after_seconds))
     };
     app.open_clients.keys.get(uri, app.clock.now(), leave, read).await
 }

@@ -120,9 +120,9 @@ fn make(
             "clients cannot register themselves here: use a client metadata document, or ask an administrator",
         ));
     }
-    let limited = app.open_clients.registrations.check(&address.counted());
-    limited.map_err(|seconds| RegistrationError {
-        retry_after: Some(seconds),
+    let limited = app.open_clients.registrations.take(&address.counted());
+    limited.map_err(|many| RegistrationError {
+        retry_after: Some(many.retry_after_seconds),
         ..RegistrationError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "temporarily_unavailable",
