@@ -247,6 +247,19 @@ async fn an_address_registers_so_often_in_an_hour() {
 }
 
 #[tokio::test]
+async fn an_address_manages_so_often_in_a_minute() {
+    let test = TestApp::start_with(|config| config.rate_limits.requests_per_address = Some(3)).await;
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let answer = call(&test, method, "/register/dyn_x", Some("reg_x"), &json!({})).await;
+        assert_eq!(outcome(&answer), (401, "invalid_token"));
+    }
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let answer = call(&test, method, "/register/dyn_x", Some("reg_x"), &json!({})).await;
+        assert_eq!(answer.status, 429, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn metadata_that_makes_no_sense_is_refused() {
     let test = TestApp::start_with(|config| {
         config.dev = true;
