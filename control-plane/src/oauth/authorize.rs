@@ -79,6 +79,7 @@ async fn authorize(
     headers: &HeaderMap,
     visitor: Visitor<'_>,
 ) -> Result<Response, PageError> {
+    charge(app, query, visitor.address)?;
     let kept = jar::keep(app, query, visitor.address).await?;
     let query = kept.as_deref().unwrap_or(query);
     let prepared = match prepare(app, query, headers, visitor).await? {
@@ -114,6 +115,16 @@ async fn authorize(
         return Ok(request.recipient.error(app, code, "the person must agree first"));
     }
     consent::page(app, &prepared, query).await
+}
+
+/// A request that is kept here costs a row, or a look for one, before anybody has signed in: each address has a share.
+fn charge(app: &App, query: &str, address: ClientAddress) -> Result<(), PageError> {
+    let (form, _) = request::parse(query)?;
+    if form.value("request").is_some() || form.value("request_uri").is_some_and(pushed::is_ours) {
+        let limited = app.limits.request("/authorize request", address);
+        limited.map_err(|too_many| PageError::too_many(too_many.retry_after_seconds))?;
+    }
+    Ok(())
 }
 
 /// Checks a request and whoever sent it; `Err` is the answer where it ends here.

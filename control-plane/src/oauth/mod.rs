@@ -44,7 +44,7 @@ pub mod opaque;
 mod pair;
 pub mod par;
 mod pkce;
-mod pushed;
+pub mod pushed;
 pub mod redirect;
 mod refresh;
 pub mod registration;
