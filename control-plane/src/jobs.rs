@@ -16,6 +16,7 @@ const METRICS: Duration = Duration::from_secs(5);
 const MAIL: Duration = Duration::from_secs(1);
 const LIMITS: Duration = Duration::from_mins(1);
 const PROOFS: Duration = Duration::from_mins(1);
+const PUSHED: Duration = Duration::from_mins(1);
 const SEALED: Duration = Duration::from_secs(10);
 /// How long a create can be replayed.
 const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
@@ -27,6 +28,7 @@ pub fn start(app: &Arc<App>) {
     every("forget ended status indexes", HOUR, app, prune_indexes);
     every("forget ended sessions", HOUR, app, sessions::forget);
     every("forget ended grants", HOUR, app, forget_grants);
+    every("forget ended requests", PUSHED, app, forget_pushed);
     every("forget used proofs", PROOFS, app, forget_proofs);
     every("drop sealed successors", SEALED, app, drop_sealed);
     every("send mail", MAIL, app, mail::send_due);
@@ -78,6 +80,13 @@ async fn prune_indexes(app: Arc<App>) -> anyhow::Result<()> {
 async fn forget_grants(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     oauth::grants::prune(&mut tx, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn forget_pushed(app: Arc<App>) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    oauth::pushed::forget(&mut tx, app.clock.now()).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -193,6 +193,9 @@ pub struct SignIn {
     /// Failures from one address (IPv6: one /64) in a window; without it 50, in `dev` 100,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures_per_address: Option<u64>,
+    /// Right passwords for one account in a window; without it 60, in `dev` 100,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successes_per_account: Option<u64>,
     /// The header in which a trusted proxy in front names the client; its last entry counts. Without it, the peer's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_header: Option<String>,
@@ -298,6 +301,7 @@ impl Default for SignIn {
             window_seconds: 900,
             failures_per_account: None,
             failures_per_address: None,
+            successes_per_account: None,
             address_header: None,
         }
     }
@@ -335,6 +339,13 @@ impl Config {
         self.sign_in
             .failures_per_address
             .unwrap_or(if self.dev { 100_000 } else { 50 })
+    }
+
+    /// Right passwords for one account in a window.
+    pub fn sign_in_successes_per_account(&self) -> u64 {
+        self.sign_in
+            .successes_per_account
+            .unwrap_or(if self.dev { 100_000 } else { 60 })
     }
 
     /// How often one line of keys may rotate itself in an hour.

@@ -48,6 +48,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("sign_in.window_seconds", Kind::Integer),
     ("sign_in.failures_per_account", Kind::Integer),
     ("sign_in.failures_per_address", Kind::Integer),
+    ("sign_in.successes_per_account", Kind::Integer),
     ("sign_in.address_header", Kind::Text),
     ("device.code_seconds", Kind::Integer),
     ("device.interval_seconds", Kind::Integer),

@@ -236,6 +236,7 @@ fn the_list_of_names_is_complete() {
         sign_in: SignIn {
             failures_per_account: Some(1),
             failures_per_address: Some(1),
+            successes_per_account: Some(1),
             address_header: Some("x-forwarded-for".into()),
             ..SignIn::default()
         },

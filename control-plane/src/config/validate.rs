@@ -93,6 +93,11 @@ fn sign_in(config: &Config) -> Result<(), ConfigError> {
         config.sign_in_failures_per_address(),
         most,
     )?;
+    positive(
+        "sign_in.successes_per_account",
+        config.sign_in_successes_per_account(),
+        most,
+    )?;
     let header = config.sign_in.address_header.as_deref();
     if header.is_some_and(|name| name.parse::<axum::http::HeaderName>().is_err()) {
         return Err(ConfigError::Invalid {

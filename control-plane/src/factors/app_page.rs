@@ -28,7 +28,7 @@ use crate::pages::{self, Moment, PageError};
 use crate::sessions::attempts::Attempt;
 use crate::sessions::cookie::Secret;
 use crate::sessions::csrf::{self, FormToken};
-use crate::sessions::{Instead, Session, again, begin, is_recent, login_redirect, recent, see_other};
+use crate::sessions::{Instead, Session, again, begin, end, is_recent, login_redirect, recent, see_other};
 use crate::sessions::{sent_form, signed_in};
 use crate::store::Tx;
 use crate::store::factors::Totp;
@@ -89,7 +89,7 @@ pub async fn post(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, form) = sent_form(&app, &headers, &body, HERE).await?;
-    recent(&app, &session, HERE)?;
+    recent(&app, &session, HERE).await?;
     // 1. The secret of the page that was sent, and a code that only its app can know.
     let value = |name: &str| form.value(name).unwrap_or_default();
     let opened = challenge::open::<Draft>(&app, &context(&session), value("draft"));
@@ -117,11 +117,20 @@ pub async fn post(
         created_at: now,
     };
     let mut tx = app.store.begin().await?;
+    // A sign-in with the password alone is over now or has not begun: it would not know of the app.
+    if let Some((_, Some(hash))) = tx.user_secret(session.user).await?
+        && !tx.hold_password(session.user, &hash).await?
+    {
+        return Ok(login_redirect(HERE));
+    }
     if !opened.spend(&mut tx).await? || !tx.insert_totp(&row).await? {
         return Err(
             PageError::bad_request("An authenticator app was added before. Nothing was changed.").into(),
         );
     }
+    // 3. No other session goes on that began without a code; this one has shown one.
+    end::end_all(&mut tx, session.user, Some(session.sid), now).await?;
+    let session = session.with_code();
     let codes = new_codes(&app, &mut tx, &session).await?;
     let done = Done {
         action: "totp.add",
@@ -130,6 +139,7 @@ pub async fn post(
     let Some(rotated) = finish(&app, tx, &session, done).await? else {
         return Ok(login_redirect(HERE));
     };
+    end::confirmed(&app, &end::subject_of_all(session.user, now)).await?;
     Ok(show_codes(&app, &rotated, &codes, true))
 }
 
@@ -141,7 +151,7 @@ pub async fn renew_codes(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, _) = sent_form(&app, &headers, &body, HERE).await?;
-    recent(&app, &session, HERE)?;
+    recent(&app, &session, HERE).await?;
     let mut tx = app.store.begin().await?;
     if tx.totp(session.user).await?.is_none() {
         return Ok(see_other(HERE));
@@ -166,7 +176,7 @@ pub async fn remove(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, form) = sent_form(&app, &headers, &body, HERE).await?;
-    recent(&app, &session, HERE)?;
+    recent(&app, &session, HERE).await?;
     let stored = app.store.begin_read().await?.user_secret(session.user).await?;
     let Some((email, Some(hash))) = stored else {
         return Err(PageError::not_found("This account signs in without a password.").into());
@@ -179,7 +189,7 @@ pub async fn remove(
         return show(&app, &session, Some("The password is wrong.")).await;
     }
     let mut tx = app.store.begin().await?;
-    attempt.forgive(&mut tx).await?;
+    attempt.forgive(&mut tx, &app).await?;
     if !tx.hold_password(session.user, &hash).await? {
         return Err(PageError::bad_request(
             "The password was changed a moment ago. Nothing was changed now.",
@@ -245,7 +255,7 @@ async fn show(app: &App, session: &Session, failure: Option<&'static str>) -> Re
     let stored = tx.totp(session.user).await?;
     let left = tx.recovery_codes_left(session.user).await?;
     drop(tx);
-    let recent = is_recent(app, session);
+    let recent = is_recent(app, session).await?;
     let shown = match stored {
         Some(stored) => Shown::Added {
             since: stored.created_at.into(),

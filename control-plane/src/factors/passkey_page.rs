@@ -76,7 +76,7 @@ pub async fn add(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, form) = sent_form(&app, &headers, &body, HERE).await?;
-    recent(&app, &session, HERE)?;
+    recent(&app, &session, HERE).await?;
     // 1. A name, and an answer to the challenge of that page. The library checks it, user verification included.
     let value = |name: &str| form.value(name).unwrap_or_default();
     let Some(name) = text::name(value("name")) else {
@@ -168,7 +168,7 @@ pub async fn remove(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, _) = sent_form(&app, &headers, &body, HERE).await?;
-    recent(&app, &session, HERE)?;
+    recent(&app, &session, HERE).await?;
     let digest = digest(&id)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
@@ -213,7 +213,8 @@ async fn show(
     let stored = tx.passkeys_of(session.user).await?;
     let profile = tx.profile(session.user).await?;
     drop(tx);
-    let add = offer(app, session, headers, &stored, profile)?;
+    let recent = is_recent(app, session).await?;
+    let add = offer(app, session, recent, headers, &stored, profile)?;
     let lines = stored.into_iter().map(|passkey| Line {
         id: base64url(&passkey.digest),
         name: passkey.name,
@@ -226,7 +227,7 @@ async fn show(
         failure,
         passkeys: lines.collect(),
         again: again(HERE),
-        recent: is_recent(app, session),
+        recent,
         issuer: &app.config.issuer,
         add,
     };
@@ -244,6 +245,7 @@ async fn show(
 fn offer(
     app: &App,
     session: &Session,
+    recent: bool,
     headers: &HeaderMap,
     stored: &[StoredPasskey],
     profile: Option<(String, String)>,
@@ -251,7 +253,7 @@ fn offer(
     let Some(party) = relying_party::of(&app.config) else {
         return Ok(Add::Impossible);
     };
-    if !is_recent(app, session) {
+    if !recent {
         return Ok(Add::SignInFirst);
     }
     if stored.len() >= MOST {

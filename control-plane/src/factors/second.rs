@@ -154,8 +154,8 @@ async fn shown(app: &App, form: &Form, pending: &PendingSignIn) -> Result<Option
     Ok(secret.step_of(code, now).map(Shown::Step))
 }
 
-/// One transaction: the wait and the code are used up, and the session begins. `None` if either was before, or if the
-/// password is another one by now.
+/// One transaction: the wait and the code are used up, and the session begins. `None` if either was before, if the
+/// password is another one by now, or if they were shut out.
 async fn enter(
     app: &App,
     attempt: &Attempt,
@@ -165,7 +165,7 @@ async fn enter(
 ) -> Result<Option<Secret>, PageError> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    attempt.forgive(&mut tx).await?;
+    attempt.forgive(&mut tx, app).await?;
     let Some((_, Some(hash))) = tx.user_secret(pending.user).await? else {
         return Ok(None);
     };
@@ -201,7 +201,9 @@ async fn enter(
             audit::record(&mut tx, &app.random, &event, now).await?;
         }
     }
-    let secret = begin::open(&mut tx, app, proven, now).await?;
+    let Some(secret) = begin::open(&mut tx, app, proven, now).await? else {
+        return Ok(None);
+    };
     tx.commit().await?;
     app.feed.wake();
     Ok(Some(secret))

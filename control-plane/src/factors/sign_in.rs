@@ -189,7 +189,8 @@ struct Visit {
     request_id: Option<String>,
 }
 
-/// One transaction: the challenge and the counter are used up, and the session begins. `None` if somebody was faster.
+/// One transaction: the challenge and the counter are used up, and the session begins. `None` if somebody was faster, or
+/// they were shut out.
 async fn enter(
     app: &App,
     attempt: &Attempt,
@@ -199,7 +200,7 @@ async fn enter(
 ) -> Result<Option<Secret>, PageError> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    attempt.forgive(&mut tx).await?;
+    attempt.forgive(&mut tx, app).await?;
     let used = tx.note_passkey_use(&verified.digest, &verified.credential, verified.counter, now);
     if !used.await? || !opened.spend(&mut tx).await? {
         return Ok(None);
@@ -212,7 +213,9 @@ async fn enter(
         before: visit.before,
         request_id: visit.request_id,
     };
-    let secret = begin::open(&mut tx, app, proven, now).await?;
+    let Some(secret) = begin::open(&mut tx, app, proven, now).await? else {
+        return Ok(None);
+    };
     tx.commit().await?;
     app.feed.wake();
     Ok(Some(secret))

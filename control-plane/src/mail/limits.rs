@@ -1,4 +1,5 @@
-//! How much mail anybody may cause: per address that it goes to, per client address that asks, per organisation that invites.
+//! How much mail anybody may cause: per address that it goes to, per client address that asks, per organisation
+//! that invites and per address that is invited.
 //!
 //! Unlike attempts at a password these are never taken back: each costs a mail. An address is counted whether or not it has
 //! an account: the answers are the same.
@@ -42,6 +43,19 @@ pub async fn charge_org(tx: &mut Tx, app: &App, org: OrgId, now: UnixMillis) -> 
     };
     let detail = format!("this organisation has sent {limit} invitations in a short time; wait, then go on");
     Err(ApiError::new(Code::RateLimited, detail).retry_after(millis.div_ceil(1000).max(1)))
+}
+
+/// Counts an invitation to an address, whoever invites it, or refuses it: anybody may have many organisations. Apart from what
+/// its owner asks for, so that nobody who invites keeps a new password from them.
+pub async fn charge_invited(tx: &mut Tx, app: &App, email: &str, now: UnixMillis) -> Result<(), ApiError> {
+    let limit = app.config.mails_per_account();
+    let Some(millis) = count(tx, app, &format!("invitation to {email}"), limit, now).await? else {
+        return Ok(());
+    };
+    let detail = "this address has got many invitations in a short time; wait, then invite it again";
+    Err(ApiError::new(Code::RateLimited, detail)
+        .field("email")
+        .retry_after(millis.div_ceil(1000).max(1)))
 }
 
 /// Counts, and says for how many milliseconds to wait if that was too many.

@@ -55,7 +55,7 @@ pub async fn get(
     let mut mails = Vec::new();
     for row in rows {
         let sealed = open(&app, &row).map_err(PageError::internal)?;
-        let link = sealed.text.lines().find(|line| line.contains("?token="));
+        let link = link_of(&sealed.text, &app.config.issuer);
         mails.push(Shown {
             to: sealed.to.unwrap_or_default(),
             subject: sealed.subject,
@@ -69,6 +69,16 @@ pub async fn get(
     Ok(response)
 }
 
+/// The line that is a link of ours and nothing else: what a member typed may stand anywhere else in a letter.
+fn link_of<'a>(text: &'a str, issuer: &str) -> Option<&'a str> {
+    text.lines().find(|line| {
+        let path = line.strip_prefix(issuer.trim_end_matches('/'));
+        path.is_some_and(|path| path.starts_with('/'))
+            && line.contains("?token=")
+            && !line.contains(char::is_whitespace)
+    })
+}
+
 fn is_loopback_host(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let url = host.and_then(|host| Url::parse(&format!("http://{host}/")).ok());
@@ -77,5 +87,33 @@ fn is_loopback_host(headers: &HeaderMap) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_no_link() {
+        let ours = "https://auth.example/invitation?token=link_1";
+        for name in [
+            "https://evil.example/?token=1",
+            "https://auth.example.evil.example/?token=1",
+            "https://auth.example@evil.example/?token=1",
+            "https://auth.example/?token=1",
+            "?token=1",
+        ] {
+            let text = format!("Hello,\n\n{name} (a@b) invites you. To accept, open\n\n{ours}\n\nBye.\n");
+            assert_eq!(link_of(&text, "https://auth.example"), Some(ours), "{name}");
+        }
+        assert_eq!(
+            link_of("https://evil.example/?token=1", "https://auth.example"),
+            None
+        );
+        assert_eq!(
+            link_of("https://auth.example.evil/?token=1", "https://auth.example"),
+            None
+        );
     }
 }

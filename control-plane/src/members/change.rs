@@ -150,6 +150,7 @@ async fn end_everything(
     let entry = Entry::NotBefore(Subject::Member(org, user), at.ok_or_else(not_found)?);
     let mut outbox = revocation::enqueue(tx, &user.to_string(), &entry, now).await?;
     let sessions = tx.end_sessions_of_member(org, user, now).await?;
+    tx.end_pending_sign_ins_of_member(org, user).await?;
     // Again: one may have been made while we waited.
     let mut indexes = tx.hold_keys_of_member(org, user).await?;
     let (grants, of_grants) = tx.end_grants_of_member(org, user, now).await?;

@@ -29,7 +29,7 @@ use crate::orgs;
 use crate::pages::PageError;
 use crate::sessions::{self, Session};
 use crate::store::StoreError;
-use crate::store::clients::ClientKind;
+use crate::store::clients::{Client, ClientKind, Origin};
 use crate::store::codes::AuthorizationCode;
 use crate::store::grants::Terms;
 
@@ -79,6 +79,7 @@ async fn authorize(
     headers: &HeaderMap,
     visitor: Visitor<'_>,
 ) -> Result<Response, PageError> {
+    charge(app, query, visitor.address)?;
     let kept = jar::keep(app, query, visitor.address).await?;
     let query = kept.as_deref().unwrap_or(query);
     let prepared = match prepare(app, query, headers, visitor).await? {
@@ -116,6 +117,16 @@ async fn authorize(
     consent::page(app, &prepared, query).await
 }
 
+/// A request that is kept here costs a row, or a look for one, before anybody has signed in: each address has a share.
+fn charge(app: &App, query: &str, address: ClientAddress) -> Result<(), PageError> {
+    let (form, _) = request::parse(query)?;
+    if form.value("request").is_some() || form.value("request_uri").is_some_and(pushed::is_ours) {
+        let limited = app.limits.request("/authorize request", address);
+        limited.map_err(|too_many| PageError::too_many(too_many.retry_after_seconds))?;
+    }
+    Ok(())
+}
+
 /// Checks a request and whoever sent it; `Err` is the answer where it ends here.
 pub(super) async fn prepare(
     app: &App,
@@ -138,13 +149,16 @@ pub(super) async fn prepare(
             if session.is_none() && !silent {
                 return Ok(Err(to_login(app, query, None)));
             }
+            sent_on_by_strangers(&recipient.client, session.as_ref())?;
             return Ok(Err(recipient.error(app, code, description)));
         }
     };
     // 2. The person.
     let now = app.clock.now().seconds();
+    let before = session.clone();
     let Some(session) = session.filter(|session| !request.needs_login(session.auth_time, now)) else {
         if request.prompt.none {
+            sent_on_by_strangers(&request.recipient.client, before.as_ref())?;
             let code = ErrorCode::LoginRequired;
             return Ok(Err(request.recipient.error(
                 app,
@@ -197,6 +211,17 @@ pub(super) async fn rights(app: &App, session: &Session) -> Result<Option<ScopeS
             app.catalogue()
                 .expand(orgs::rights(membership.role, &app.policy.policy))
         }))
+}
+
+/// RFC 9700 §4.11.2: silence is answered to apps that somebody registered here. Anybody can be an app that nobody did, and then
+/// a link to us would lead anywhere without a word.
+fn sent_on_by_strangers(client: &Client, session: Option<&Session>) -> Result<(), PageError> {
+    if session.is_some() || client.origin == Origin::Registered {
+        return Ok(());
+    }
+    Err(PageError::bad_request(
+        "An app that nobody registered here wants an answer, but you are not signed in. Nothing was sent to it.",
+    ))
 }
 
 /// To the sign-in page and back to the same request, which then knows when it was sent there.

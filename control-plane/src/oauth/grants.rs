@@ -161,13 +161,14 @@ pub(super) async fn index(
     Ok(Some((key, index)))
 }
 
-/// Forgets codes and requests of yesterday and grants that ended a month ago, and drops what was sealed for too long. A job.
+/// Forgets codes of yesterday, devices that ended an hour ago and grants that ended a month ago. A job.
 pub async fn prune(tx: &mut Tx, now: UnixMillis) -> Result<(), StoreError> {
     const DAY_MS: u64 = 86_400_000;
+    const HOUR_MS: u64 = 3_600_000;
     let yesterday = UnixMillis(now.0.saturating_sub(DAY_MS));
     tx.forget_codes(yesterday).await?;
-    tx.forget_device_codes(yesterday).await?;
-    tx.forget_pushed_requests(yesterday).await?;
+    tx.forget_device_codes(UnixMillis(now.0.saturating_sub(HOUR_MS)))
+        .await?;
     tx.forget_exchanges(yesterday.seconds()).await?;
     tx.forget_grants(now.seconds().saturating_sub(30 * 86_400))
         .await?;

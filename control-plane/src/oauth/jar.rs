@@ -52,10 +52,9 @@ pub(super) async fn keep(
         return Err(refused());
     }
     let parameters = open(app, &client, object).await.map_err(|_| refused())?;
+    let uri = pushed::uri_of(object);
     let mut tx = app.store.begin().await?;
-    let uri = pushed::keep(&mut tx, app, &client.identifier, parameters)
-        .await
-        .map_err(PageError::internal)?;
+    pushed::keep(&mut tx, app, &client.identifier, &uri, parameters).await?;
     tx.commit().await?;
     Ok(Some(pushed::query(&client.identifier, &uri)))
 }

@@ -22,7 +22,7 @@ use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
 use crate::sessions::{self, Session, csrf};
-use crate::store::clients::Client;
+use crate::store::clients::{Client, Origin};
 
 /// What a request may say. `logout_hint` and `ui_locales` are read and make no difference: there is one session, one language.
 const PARAMETERS: [&str; 6] = [
@@ -67,6 +67,12 @@ impl Wish {
             .as_ref()
             .is_some_and(|sid| *sid == session.sid.to_string())
     }
+
+    /// Anybody can be an app that nobody registered, and have an id_token of their own.
+    fn is_of_a_registered_app(&self) -> bool {
+        let client = self.client.as_ref();
+        client.is_some_and(|client| client.origin == Origin::Registered)
+    }
 }
 
 /// `GET /logout`.
@@ -85,7 +91,7 @@ pub async fn get(
             Ok(leave(&app, &wish))
         }
         Some(session) => confirm(&app, &session, &wish, &query).await,
-        None if wish.sid.is_some() => Ok(leave(&app, &wish)),
+        None if wish.sid.is_some() && wish.is_of_a_registered_app() => Ok(leave(&app, &wish)),
         // Nobody asked for it but the link: where it leads is said before anybody goes there (RFC 9700 §4.11.2).
         None => Ok(signed_out(&app, wish.onward)),
     }

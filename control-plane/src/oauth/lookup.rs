@@ -140,7 +140,8 @@ pub(super) enum LookupError {
 
 /// The client with this `client_id`; `None` if there is none. It may be disabled.
 pub(super) async fn find(app: &App, client_id: &str, asker: Asker) -> Result<Option<Client>, LookupError> {
-    if client_id.len() > MAX_IDENTIFIER {
+    // No text with a NUL can be asked for in PostgreSQL.
+    if client_id.len() > MAX_IDENTIFIER || client_id.contains('\0') {
         return Ok(None);
     }
     let mut tx = app.store.begin_read().await?;
@@ -198,8 +199,12 @@ async fn document(
         });
     };
     let client = metadata.client(client_id, Origin::MetadataDocument, row.id);
+    let stored = has_same_face(&row, &client);
+    if stored && !proves_itself_alike(&row, &client) {
+        renew(app, &row, &client, now).await?;
+    }
     Ok(Client {
-        stored: has_same_face(&row, &client),
+        stored,
         created_at: row.created_at,
         disabled_at: row.disabled_at,
         ..client
@@ -209,6 +214,33 @@ async fn document(
 /// Whether what people agreed to is what the client shows now.
 fn has_same_face(row: &Client, now: &Client) -> bool {
     row.name == now.name && row.redirect_uris == now.redirect_uris && row.kind == now.kind
+}
+
+fn proves_itself_alike(row: &Client, now: &Client) -> bool {
+    row.token_endpoint_auth_method == now.token_endpoint_auth_method
+        && row.jwks == now.jwks
+        && row.jwks_uri == now.jwks_uri
+}
+
+/// Keeps how a client proves itself now, so that a key which it has withdrawn does not count again when its document cannot be
+/// read. What people agreed to stays.
+async fn renew(app: &App, row: &Client, client: &Client, now: UnixMillis) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    if tx.update_client(row.id, client).await? {
+        let event = Event {
+            org: None,
+            actor: &Actor {
+                who: client.identifier.clone(),
+                credential: None,
+                request_id: None,
+            },
+            action: "client.renew_keys",
+            target: row.id.to_string(),
+            detail: json!({ "client_id": client.identifier }),
+        };
+        audit::record(&mut tx, &app.random, &event, now).await?;
+    }
+    tx.commit().await
 }
 
 fn number(app: &App) -> Result<ClientId, StoreError> {
@@ -270,7 +302,8 @@ pub(super) async fn keys(app: &App, client: &Client) -> Result<Arc<Value>, Fetch
         strict_json::from_slice(body).map_err(|_| FetchError::Content("it is not a JSON object".to_owned()))
     };
     let leave = || {
-        let share = format!("keys {uri}");
+        // Of the host: a query makes a new address, and is the same server's burden.
+        let share = format!("keys host {}", documents::host(uri).unwrap_or_default());
         app.open_clients
             .look_ups
             .take(&share)

@@ -48,7 +48,7 @@ mod pair;
 pub mod par;
 mod pkce;
 pub mod providers;
-mod pushed;
+pub mod pushed;
 pub mod redirect;
 mod refresh;
 pub mod registration;

@@ -77,7 +77,8 @@ async fn push(
         _ => {}
     }
     let mut tx = app.store.begin().await?;
-    let uri = pushed::keep(&mut tx, app, &client.identifier, parameters).await?;
+    let uri = pushed::new_uri(app)?;
+    pushed::keep(&mut tx, app, &client.identifier, &uri, parameters).await?;
     dpop::spend(&mut tx, proof.as_ref()).await?;
     tx.commit().await?;
     Ok(json!({ "request_uri": uri, "expires_in": PUSHED_SECONDS }))

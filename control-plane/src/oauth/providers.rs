@@ -4,6 +4,7 @@
 //! sign (`id_jag` does).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use shared::strict_json;
@@ -13,17 +14,20 @@ use crate::clock::Clock;
 use crate::config::{Config, IdentityProvider};
 use crate::http::fetch::cache::Cache;
 use crate::http::fetch::{FetchError, Fetcher};
-use crate::http::rate::Rate;
+use crate::http::limit::Limiter;
 
 /// The largest discovery document, and the largest JWK Set: some providers put certificates beside their keys.
 const MAX_BYTES: usize = 64 * 1024;
+/// In which look-ups are counted.
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What was fetched of them, and how often that may happen.
 #[derive(Debug)]
 pub struct IdentityProviders {
     discovered: Cache<String>,
     keys: Cache<Value>,
-    look_ups: Rate,
+    /// Bounded by what is configured: only its issuers are keys here.
+    look_ups: Limiter,
 }
 
 impl IdentityProviders {
@@ -33,7 +37,12 @@ impl IdentityProviders {
         Ok(Self {
             discovered: Cache::new(fetcher.clone(), MAX_BYTES),
             keys: Cache::new(fetcher, MAX_BYTES),
-            look_ups: Rate::per_hour(config.look_ups_per_hour(), clock.clone()),
+            look_ups: Limiter::new(
+                "provider_look_ups",
+                config.look_ups_per_hour().get().into(),
+                HOUR,
+                clock,
+            ),
         })
     }
 }
@@ -49,8 +58,8 @@ pub(super) async fn keys(app: &App, provider: &IdentityProvider) -> Result<Arc<V
     let providers = &app.identity_providers;
     let now = app.clock.now();
     let leave = || {
-        let share = providers.look_ups.check(&provider.issuer);
-        share.map_err(FetchError::Limited)
+        let share = providers.look_ups.take(&provider.issuer);
+        share.map_err(|many| FetchError::Limited(many.retry_after_seconds))
     };
     let uri = if let Some(uri) = &provider.jwks_uri {
         Arc::new(uri.clone())

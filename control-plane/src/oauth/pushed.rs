@@ -5,8 +5,10 @@
 //! What it does not: check what a request asks for (`request` does, before it is kept and when it is opened).
 
 use shared::crypto::{base64url, sha256};
+use shared::time::UnixMillis;
 use url::form_urlencoded::Serializer;
 
+use super::error::OAuthError;
 use crate::app::App;
 use crate::pages::PageError;
 use crate::signing::SigningError;
@@ -17,6 +19,8 @@ use crate::store::{StoreError, Tx};
 pub(super) const PUSHED_SECONDS: u64 = 90;
 /// How long the person in front of it has.
 const OPENED_MS: u64 = 600_000;
+/// No request that is kept is longer.
+const MAX_PARAMETERS: usize = 8 * 1024;
 /// RFC 9126 §2.2.
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 
@@ -29,24 +33,79 @@ fn digest(uri: &str) -> [u8; 32] {
     sha256(uri.as_bytes())
 }
 
-/// Keeps a request's parameters, form-encoded, and gives the `request_uri`.
+/// A name that nobody can guess.
+pub(super) fn new_uri(app: &App) -> Result<String, SigningError> {
+    Ok(format!("{PREFIX}{}", base64url(&app.random.bytes::<32>()?)))
+}
+
+/// The name of a request object: each has one, so that bringing it again costs nothing and does not revive it. Of what is
+/// signed, not of the signature, which anybody can change into another that counts (ECDSA).
+pub(super) fn uri_of(object: &str) -> String {
+    let signed = object.rsplit_once('.').map_or(object, |(signed, _)| signed);
+    format!("{PREFIX}{}", base64url(&sha256(signed.as_bytes())))
+}
+
+/// Why a request is not kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeepError {
+    /// Too many bytes.
+    #[error("the request is larger than 8 KiB")]
+    TooLarge,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<KeepError> for OAuthError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::TooLarge => Self::invalid_request("the request is larger than 8 KiB"),
+            KeepError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeepError> for PageError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::TooLarge => Self::bad_request(
+                "The app that sent you here asks for it at too great a length. Nothing was done. Go back to the app.",
+            ),
+            KeepError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Keeps a request's parameters, form-encoded, under this name, unless some are there.
 pub(super) async fn keep(
     tx: &mut Tx,
     app: &App,
     client: &str,
+    uri: &str,
     parameters: String,
-) -> Result<String, SigningError> {
-    let uri = format!("{PREFIX}{}", base64url(&app.random.bytes::<32>()?));
+) -> Result<(), KeepError> {
+    if parameters.len() > MAX_PARAMETERS {
+        return Err(KeepError::TooLarge);
+    }
     let now = app.clock.now();
     tx.insert_pushed_request(&PushedRequest {
-        digest: digest(&uri),
+        digest: digest(uri),
         client: client.to_owned(),
         parameters,
         created_at: now,
         expires_at: now.saturating_add(PUSHED_SECONDS * 1000),
     })
     .await?;
-    Ok(uri)
+    Ok(())
+}
+
+/// Forgets requests that ended. A minute late: an object counts for so much longer than its request (`jar`), and must find
+/// that it was used. A job.
+pub async fn forget(tx: &mut Tx, now: UnixMillis) -> Result<(), StoreError> {
+    const MINUTE_MS: u64 = 60_000;
+    let before = UnixMillis(now.0.saturating_sub(MINUTE_MS));
+    tx.forget_pushed_requests(before).await?;
+    Ok(())
 }
 
 /// The query with which a browser asks for a request that is kept: nothing else in it would count.
@@ -78,6 +137,12 @@ pub(super) async fn open(
     let digest = digest(uri);
     let now = app.clock.now();
     let until = now.saturating_add(OPENED_MS);
+    // Names that nobody gave out wait for no writer, and keep none waiting.
+    let mut tx = app.store.begin_read().await?;
+    if !tx.has_pushed_request(&digest, client, browser, now).await? {
+        return Err(gone());
+    }
+    drop(tx);
     let mut tx = app.store.begin().await?;
     let parameters = tx
         .open_pushed_request(&digest, client, browser, until, now)

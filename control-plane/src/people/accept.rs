@@ -190,8 +190,7 @@ async fn register(
     let name = match (fields::name(typed), problem) {
         (Some(name), None) => name,
         (None, _) => {
-            let failure = "Your name needs 1 to 100 characters, all of which can be seen.";
-            return Ok(opened.show(visitor.csrf(), typed, Some(failure)));
+            return Ok(opened.show(visitor.csrf(), typed, Some(fields::YOUR_NAME)));
         }
         (_, Some(failure)) => return Ok(opened.show(visitor.csrf(), typed, Some(failure))),
     };

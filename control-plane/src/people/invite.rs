@@ -79,6 +79,7 @@ pub async fn invite(app: &App, inviter: &Inviter, email: &str, role: Role) -> Re
         let detail = "this address already belongs to a member of the organisation";
         return Err(ApiError::invalid_field("email", detail));
     }
+    limits::charge_invited(&mut tx, app, &invitation.email, now).await?;
     tx.revoke_invitations_to(inviter.org, &invitation.email, now)
         .await?;
     tx.insert_invitation(&invitation, &secret.digest()).await?;

@@ -105,7 +105,9 @@ fn inviter(session: &Session, request_id: &RequestId) -> Inviter {
 fn sentence(error: &ApiError) -> Option<&'static str> {
     match error.code() {
         Code::ExceedsCaller => Some("You can not invite somebody with this role."),
-        Code::RateLimited => Some("Your organisation has sent many invitations. Wait a while, then go on."),
+        Code::RateLimited => Some(
+            "Many invitations were sent, by your organisation or to this address. Wait a while, then go on.",
+        ),
         Code::NoMail => {
             Some("This installation cannot send mail, so nobody can be invited. Ask its administrator.")
         }

@@ -140,10 +140,8 @@ impl Wanted {
     fn read(form: &Form) -> Result<Self, &'static str> {
         let value = |name: &str| form.value(name).unwrap_or_default();
         let email = fields::email(value("email")).ok_or("This is not an e-mail address.")?;
-        let name = fields::name(value("name"))
-            .ok_or("Your name needs 1 to 100 characters, all of which can be seen.")?;
-        let org = fields::name(value("org"))
-            .ok_or("The organisation's name needs 1 to 100 characters, all of which can be seen.")?;
+        let name = fields::name(value("name")).ok_or(fields::YOUR_NAME)?;
+        let org = fields::name(value("org")).ok_or(fields::ORG_NAME)?;
         let password = value("password");
         if let Some(problem) = problem_with_new(password, password) {
             return Err(problem);

@@ -2,7 +2,7 @@
 //!
 //! An attempt is counted before it is looked at, so that guesses at the same time count too, and taken back when it was
 //! right. With passwords an account is counted by the address that was typed, whether or not it exists: the answers are the
-//! same. Second factors are counted apart, so that a right password takes nothing back of them. What it does not: tell the
+//! same. What was right is counted too, apart and far more generously: each costs an argon2id run. Second factors are counted apart, so that a right password takes nothing back of them. What it does not: tell the
 //! user which of the two limits it was.
 
 use serde_json::json;
@@ -63,7 +63,10 @@ impl Attempt {
         let mut tx = app.store.begin().await?;
         let waits = match self.charge_address(&mut tx, app, actor, now).await? {
             Some(waits) => Some(waits),
-            None => self.charge_account(&mut tx, app, actor, now).await?,
+            None => match self.successes_used_up(&mut tx, app, now).await? {
+                Some(waits) => Some(waits),
+                None => self.charge_account(&mut tx, app, actor, now).await?,
+            },
         };
         tx.commit().await?;
         match waits {
@@ -75,18 +78,47 @@ impl Attempt {
         }
     }
 
-    /// It was right: this account starts anew, and the address gets its attempt back.
-    pub(crate) async fn forgive(&self, tx: &mut Tx) -> Result<(), StoreError> {
+    /// It was right: this account starts anew, and the address gets its attempt back. A right password counts as such.
+    pub(crate) async fn forgive(&self, tx: &mut Tx, app: &App) -> Result<(), StoreError> {
         tx.uncount_attempt(&self.address_subject()).await?;
-        self.forget_account(tx).await
+        if let Some(subject) = self.account_subject() {
+            tx.forget_attempts(&subject).await?;
+        }
+        if let Some(subject) = self.success_subject() {
+            let now = app.clock.now();
+            let expired = UnixMillis(now.0.saturating_sub(self.window(app)));
+            tx.count_attempt(&subject, expired, now).await?;
+        }
+        Ok(())
     }
 
     /// Their owner has a new password: this account starts anew.
     pub(crate) async fn forget_account(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        match self.account_subject() {
-            Some(subject) => tx.forget_attempts(&subject).await,
-            None => Ok(()),
+        for subject in [self.account_subject(), self.success_subject()]
+            .into_iter()
+            .flatten()
+        {
+            tx.forget_attempts(&subject).await?;
         }
+        Ok(())
+    }
+
+    /// For how many milliseconds to wait if the right password was given too often, before it is looked at again.
+    async fn successes_used_up(
+        &self,
+        tx: &mut Tx,
+        app: &App,
+        now: UnixMillis,
+    ) -> Result<Option<u64>, StoreError> {
+        let Some(subject) = self.success_subject() else {
+            return Ok(None);
+        };
+        let window = self.window(app);
+        let expired = UnixMillis(now.0.saturating_sub(window));
+        let successes = tx.counted_attempts(&subject, expired).await?;
+        let most = app.config.sign_in_successes_per_account();
+        let used_up = successes.filter(|successes| successes.count >= most);
+        Ok(used_up.map(|successes| successes.window_started_at.saturating_add(window).since(now)))
     }
 
     async fn charge_address(
@@ -166,6 +198,13 @@ impl Attempt {
             Tried::Passkey => return None,
         };
         Some(sha256(subject.as_bytes()))
+    }
+
+    fn success_subject(&self) -> Option<[u8; 32]> {
+        match &self.of {
+            Tried::Password(email) => Some(sha256(format!("right password {email}").as_bytes())),
+            Tried::Code(..) | Tried::Passkey => None,
+        }
     }
 
     fn address_subject(&self) -> [u8; 32] {

@@ -101,7 +101,7 @@ pub(crate) enum Begun {
 }
 
 /// Begins a session for somebody whose password was right, or the wait for their second factor. `None` if the password was
-/// changed since it was checked.
+/// changed since it was checked, or the user was shut out.
 pub(super) async fn begin(
     app: &App,
     account: &Account,
@@ -112,7 +112,7 @@ pub(super) async fn begin(
 ) -> Result<Option<Begun>, StoreError> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    attempt.forgive(&mut tx).await?;
+    attempt.forgive(&mut tx, app).await?;
     if !tx.hold_password(account.user, &account.password_hash).await? {
         return Ok(None);
     }
@@ -137,13 +137,16 @@ pub(super) async fn begin(
         before,
         request_id,
     };
-    let secret = open(&mut tx, app, proven, now).await?;
+    let Some(secret) = open(&mut tx, app, proven, now).await? else {
+        return Ok(None);
+    };
     tx.commit().await?;
     app.feed.wake();
     Ok(Some(Begun::Session(secret)))
 }
 
-/// Begins a session, and gives what its cookie will hold. After the commit, wake the feed.
+/// Begins a session, and gives what its cookie will hold. After the commit, wake the feed. `None`, and nothing to commit, if the
+/// user was shut out since they were looked up.
 ///
 /// The same user in the same browser goes on with the same session under a new secret; anybody else's session there ends.
 pub(crate) async fn open(
@@ -151,8 +154,10 @@ pub(crate) async fn open(
     app: &App,
     proven: Proven,
     now: UnixMillis,
-) -> Result<Secret, StoreError> {
-    tx.use_membership(proven.org, proven.user, now).await?;
+) -> Result<Option<Secret>, StoreError> {
+    if !tx.use_membership(proven.org, proven.user, now).await? {
+        return Ok(None);
+    }
     let secret = Secret::draw(&app.random)?;
     let mut row = SessionRow {
         digest: secret.digest(),
@@ -184,7 +189,7 @@ pub(crate) async fn open(
         detail: json!({"address": row.address, "method": proven.method.in_words(), "rotated": rotated}),
     };
     audit::record(tx, &app.random, &event, now).await?;
-    Ok(secret)
+    Ok(Some(secret))
 }
 
 /// Puts the new secret on the session that this browser has, if it is this user's; ends it if it is not.

@@ -43,7 +43,7 @@ struct PasswordPage<'a> {
 /// `GET /account/password`.
 pub async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Instead> {
     let session = signed_in(&app, &headers, HERE).await?;
-    recent(&app, &session, HERE)?;
+    recent(&app, &session, HERE).await?;
     let (email, _) = stored(&app, &session).await?;
     Ok(show(&session, &email, None))
 }
@@ -57,7 +57,7 @@ pub async fn post(
     body: Bytes,
 ) -> Result<Response, Instead> {
     let (session, form) = sent_form(&app, &headers, &body, HERE).await?;
-    recent(&app, &session, HERE)?;
+    recent(&app, &session, HERE).await?;
     let (email, hash) = stored(&app, &session).await?;
     let value = |name: &str| form.value(name).unwrap_or_default();
     let (current, new) = (value("current"), value("new"));
@@ -100,7 +100,7 @@ async fn write(
 ) -> Result<Response, Instead> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    attempt.forgive(&mut tx).await?;
+    attempt.forgive(&mut tx, app).await?;
     if !tx.replace_password(session.user, change.old, change.new).await? {
         return Err(PageError::bad_request(
             "The password was changed a moment ago. Nothing was changed now.",

@@ -80,6 +80,19 @@ impl Session {
             request_id: request.map(|id| id.0.clone()),
         }
     }
+
+    /// Whether a second factor was shown in it.
+    fn has_second_factor(&self) -> bool {
+        self.row.methods.split(' ').any(|method| method == "mfa")
+    }
+
+    /// The same after a code of an authenticator app: RFC 8176 §2 has values for it.
+    pub(crate) fn with_code(mut self) -> Self {
+        if !self.has_second_factor() {
+            self.row.methods.push_str(" otp mfa");
+        }
+        self
+    }
 }
 
 /// The session of a request, if it has one that is alive. Using it keeps it from going idle.
@@ -203,15 +216,19 @@ pub(crate) async fn signed_in(app: &App, headers: &HeaderMap, here: &str) -> Res
     session.ok_or_else(|| login_redirect(here).into())
 }
 
-/// Whether the user proved who they are so lately that they may change how they do that.
-pub(crate) fn is_recent(app: &App, session: &Session) -> bool {
+/// Whether the user proved who they are so lately that they may change how they do that: with a second factor, if they have an
+/// authenticator app by now.
+pub(crate) async fn is_recent(app: &App, session: &Session) -> Result<bool, StoreError> {
     let age = app.clock.now().seconds().0.saturating_sub(session.auth_time.0);
-    age <= app.config.factors.recent_seconds
+    if age > app.config.factors.recent_seconds {
+        return Ok(false);
+    }
+    Ok(session.has_second_factor() || app.store.begin_read().await?.totp(session.user).await?.is_none())
 }
 
 /// Lets nobody on whose sign-in is not recent: they sign in once more, and come back to `here`.
-pub(crate) fn recent(app: &App, session: &Session, here: &str) -> Result<(), Instead> {
-    if is_recent(app, session) {
+pub(crate) async fn recent(app: &App, session: &Session, here: &str) -> Result<(), Instead> {
+    if is_recent(app, session).await? {
         return Ok(());
     }
     Err(see_other(&again(here)).into())

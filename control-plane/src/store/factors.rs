@@ -210,6 +210,28 @@ impl Tx {
         Ok(rows == 1)
     }
 
+    /// Ends a user's sign-ins that wait.
+    pub async fn end_pending_sign_ins(&mut self, user: UserId) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM pending_sign_ins WHERE user_id = $1").bind(int(user.get()))
+        )
+    }
+
+    /// Ends those of them that lead to one organisation.
+    pub async fn end_pending_sign_ins_of_member(
+        &mut self,
+        org: OrgId,
+        user: UserId,
+    ) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM pending_sign_ins WHERE org_id = $1 AND user_id = $2")
+                .bind(int(org.get()))
+                .bind(int(user.get()))
+        )
+    }
+
     /// Forgets sign-ins that waited too long and challenges that nobody could answer any more.
     pub async fn forget_ceremonies(&mut self, now: UnixMillis) -> Result<u64, StoreError> {
         let waited = rows_affected!(

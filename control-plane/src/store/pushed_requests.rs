@@ -20,13 +20,14 @@ pub struct PushedRequest {
 }
 
 impl Tx {
-    /// Keeps a request.
+    /// Keeps a request, unless one of this name is there.
     pub async fn insert_pushed_request(&mut self, request: &PushedRequest) -> Result<(), StoreError> {
         rows_affected!(
             self,
             sqlx::query(
                 "INSERT INTO pushed_requests (digest, client, parameters, created_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5)"
+                 VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (digest) DO NOTHING"
             )
             .bind(request.digest.as_slice())
             .bind(&request.client)
@@ -35,6 +36,22 @@ impl Tx {
             .bind(int(request.expires_at.0))
         )?;
         Ok(())
+    }
+
+    /// Whether [`open_pushed_request`](Self::open_pushed_request) would find one.
+    pub async fn has_pushed_request(
+        &mut self,
+        digest: &[u8; 32],
+        client: &str,
+        browser: &[u8; 32],
+        now: UnixMillis,
+    ) -> Result<bool, StoreError> {
+        let found: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT expires_at FROM pushed_requests
+             WHERE digest = $1 AND client = $2 AND (browser IS NULL OR browser = $3) AND used_at IS NULL AND expires_at > $4")
+            .bind(digest.as_slice()).bind(client).bind(browser.as_slice()).bind(int(now.0))
+            .fetch_optional(conn).await)?;
+        Ok(found.is_some())
     }
 
     /// Opens a request in a browser, in time and not used, and gives its parameters. The first browser that does so is the

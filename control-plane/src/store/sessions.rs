@@ -344,6 +344,24 @@ impl Tx {
         })
     }
 
+    /// How often a subject was counted in its window, unless that began at or before `expired`. Counts nothing.
+    pub async fn counted_attempts(
+        &mut self,
+        subject: &[u8; 32],
+        expired: UnixMillis,
+    ) -> Result<Option<Attempts>, StoreError> {
+        let row: Option<(i64, i64)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT failures, window_started_at FROM sign_in_failures WHERE subject = $1 AND window_started_at > $2")
+            .bind(subject.as_slice()).bind(int(expired.0)).fetch_optional(conn).await)?;
+        row.map(|(count, started)| {
+            Ok(Attempts {
+                count: uint(count, "count")?,
+                window_started_at: UnixMillis(uint(started, "time")?),
+            })
+        })
+        .transpose()
+    }
+
     /// Takes back one attempt: it was not a failure.
     pub async fn uncount_attempt(&mut self, subject: &[u8; 32]) -> Result<(), StoreError> {
         rows_affected!(

@@ -181,3 +181,31 @@ async fn new_recovery_codes_void_the_old() {
     let trail = audited(&test, &test.made.user.to_string()).await;
     assert!(trail.contains(&"recovery_codes.renew".to_owned()), "{trail:?}");
 }
+
+/// Whoever has a session from before, perhaps with a stolen password, does not keep it.
+#[tokio::test]
+async fn an_app_ends_the_other_sessions() {
+    let test = TestApp::start().await;
+    let mut stranger = Browser::at(&test, "192.0.2.9:1");
+    stranger.sign_in().await;
+    let mut browser = Browser::new(&test);
+    browser.sign_in().await;
+    let bystander = add_member(&test, 7, "bob@example.com").await;
+    let mut bob = Browser::at(&test, "192.0.2.7:1");
+    bob.try_sign_in("bob@example.com", PASSWORD).await;
+
+    add_app(&mut browser).await;
+    assert!(!stranger.is_signed_in().await);
+    assert_eq!(
+        dead_sessions(&test).await.len(),
+        1,
+        "the edge is told, of that one only"
+    );
+    assert!(bob.is_signed_in().await, "{bystander} is somebody else");
+    assert!(browser.is_signed_in().await);
+    let page = browser.get("/account/totp").await.raw;
+    assert!(
+        !page.contains("Sign in again to change this"),
+        "it has shown a code: {page}"
+    );
+}

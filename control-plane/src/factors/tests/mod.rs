@@ -9,7 +9,7 @@ mod step_up;
 use shared::id::UserId;
 
 use super::totp::{self, Secret};
-use crate::sessions::tests::{Browser, PASSWORD, add_member, audited, location};
+use crate::sessions::tests::{Browser, PASSWORD, add_member, audited, dead_sessions, location};
 use crate::store::factors::Totp;
 use crate::testing::{Answer, TestApp};
 
@@ -70,6 +70,11 @@ fn code(test: &TestApp, secret: &Secret) -> String {
 async fn member_with_app(test: &TestApp, number: u64, email: &str) -> (UserId, Secret) {
     let user = add_member(test, number, email).await;
     let secret = Secret::new([u8::try_from(number).expect("small"); 20]);
+    insert_app(test, user, &secret).await;
+    (user, secret)
+}
+
+async fn insert_app(test: &TestApp, user: UserId, secret: &Secret) {
     let sealed = test.app.keyring.seal(&totp::row_context(user), secret.bytes());
     let row = Totp {
         user,
@@ -80,7 +85,6 @@ async fn member_with_app(test: &TestApp, number: u64, email: &str) -> (UserId, S
     let mut tx = test.app.store.begin().await.expect("tx");
     assert!(tx.insert_totp(&row).await.expect("a row"));
     tx.commit().await.expect("commit");
-    (user, secret)
 }
 
 /// A browser after the right password of somebody with an authenticator app.

@@ -298,3 +298,24 @@ async fn the_form_must_be_the_browser_s_own() {
     assert_eq!(browser.post("/login/code", &led).await.status, 400);
     assert_eq!(show_code(&mut browser, &code).await.status, 303);
 }
+
+/// The sign-in that was begun before is over, and no session comes of a code.
+#[tokio::test]
+async fn somebody_who_was_shut_out_meanwhile_is_not_signed_in() {
+    let test = TestApp::start().await;
+    let (user, secret) = member_with_app(&test, 7, "bob@example.com").await;
+    let mut browser = half_way(&test, "192.0.2.9:1", "bob@example.com", PASSWORD).await;
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let crate::store::Tx::Sqlite(sqlite) = &mut tx else {
+        panic!("SQLite")
+    };
+    sqlx::query("UPDATE memberships SET suspended_at = 1 WHERE user_id = 7")
+        .execute(&mut **sqlite)
+        .await
+        .expect("suspended");
+    tx.commit().await.expect("commit");
+    let code = code(&test, &secret);
+    assert_eq!(show_code(&mut browser, &code).await.status, 422);
+    let mut tx = test.app.store.begin_read().await.expect("tx");
+    assert!(tx.sessions_not_ended(user).await.expect("list").is_empty());
+}

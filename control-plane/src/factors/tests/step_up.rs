@@ -63,3 +63,27 @@ async fn a_change_does_not_count_as_a_sign_in() {
     let page = browser.get("/account/totp").await;
     assert!(page.raw.contains("Sign in again to change this"), "{}", page.raw);
 }
+
+/// A session of before, however new, is not enough for somebody who has an authenticator app by now.
+#[tokio::test]
+async fn a_password_alone_is_no_recent_sign_in_of_somebody_with_an_app() {
+    let test = TestApp::start().await;
+    let user = add_member(&test, 7, "bob@example.com").await;
+    let mut browser = Browser::new(&test);
+    browser.try_sign_in("bob@example.com", PASSWORD).await;
+    assert_eq!(browser.get("/account/password").await.status, 200);
+
+    let secret = Secret::new([7; 20]);
+    insert_app(&test, user, &secret).await;
+    assert!(browser.is_signed_in().await);
+    let answer = browser.get("/account/password").await;
+    assert!(location(&answer).ends_with("&why=recent"), "{}", answer.raw);
+    let answer = browser.post("/account/passkeys", &[("name", "x")]).await;
+    assert!(location(&answer).ends_with("&why=recent"), "{}", answer.raw);
+
+    browser.try_sign_in("bob@example.com", PASSWORD).await;
+    browser.get("/login/code").await;
+    let code = code(&test, &secret);
+    assert_eq!(show_code(&mut browser, &code).await.status, 303);
+    assert_eq!(browser.get("/account/password").await.status, 200);
+}

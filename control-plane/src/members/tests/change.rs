@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::orgs::rights;
+use crate::store::factors::PendingSignIn;
 
 fn ceiling_of(test: &TestApp, role: Role) -> ScopeSet {
     rights(role, &test.app.policy.policy)
@@ -107,11 +108,26 @@ async fn a_deactivation_ends_everything_for_good() {
     let body = json!({"name": "second", "scope": "read", "user": bob});
     let (second, _) = test.create_key(body).await;
     let (mine, _) = test.create_key(json!({"name": "mine", "scope": "read"})).await;
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let pending = PendingSignIn {
+        digest: [7; 32],
+        user: bob,
+        org: test.made.org,
+        password_digest: [8; 32],
+        expires_at: now.saturating_add(300_000),
+    };
+    tx.insert_pending_sign_in(&pending).await.expect("added");
+    tx.commit().await.expect("commit");
     let answer = post(&test, &owner, bob, "deactivate").await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body["state"]),
         (200, &json!("deactivated"))
     );
+    let mut tx = test.app.store.begin_read().await.expect("tx");
+    let waiting = tx.pending_sign_in(&[7; 32], now).await.expect("asked");
+    assert_eq!(waiting, None, "no code is awaited any more");
+    drop(tx);
     assert_eq!(post(&test, &owner, bob, "deactivate").await.body, answer.body);
     assert_eq!(
         post(&test, &owner, bob, "suspend").await.body,

@@ -18,6 +18,7 @@ use super::{RegistrationError, answered, describe, read};
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::http::frame::RequestId;
+use crate::http::limit::Limited;
 use crate::oauth::lookup::{self, Asker, LookupError};
 use crate::oauth::{client_auth, clients};
 use crate::revocation::{self, Wait};
@@ -26,6 +27,7 @@ use crate::store::clients::{Client, Origin};
 /// `GET /register/{client_id}`.
 pub async fn show(
     State(app): State<Arc<App>>,
+    _: Limited,
     Path(client_id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
@@ -38,6 +40,7 @@ pub async fn show(
 /// `PUT /register/{client_id}`.
 pub async fn update(
     State(app): State<Arc<App>>,
+    _: Limited,
     Extension(request): Extension<RequestId>,
     Path(client_id): Path<String>,
     headers: HeaderMap,
@@ -52,6 +55,7 @@ pub async fn update(
 /// `DELETE /register/{client_id}`.
 pub async fn remove(
     State(app): State<Arc<App>>,
+    _: Limited,
     Extension(request): Extension<RequestId>,
     Path(client_id): Path<String>,
     headers: HeaderMap,

@@ -247,6 +247,19 @@ async fn an_address_registers_so_often_in_an_hour() {
 }
 
 #[tokio::test]
+async fn an_address_manages_so_often_in_a_minute() {
+    let test = TestApp::start_with(|config| config.rate_limits.requests_per_address = Some(3)).await;
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let answer = call(&test, method, "/register/dyn_x", Some("reg_x"), &json!({})).await;
+        assert_eq!(outcome(&answer), (401, "invalid_token"));
+    }
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let answer = call(&test, method, "/register/dyn_x", Some("reg_x"), &json!({})).await;
+        assert_eq!(answer.status, 429, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn metadata_that_makes_no_sense_is_refused() {
     let test = TestApp::start_with(|config| {
         config.dev = true;
@@ -493,6 +506,60 @@ async fn a_client_with_a_document_and_a_key() {
     ];
     let granted = exchange(&test, &url, REDIRECT, &code, &fields).await;
     assert_eq!(granted.status, 200, "{granted:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_was_withdrawn_does_not_count_when_the_document_is_gone() {
+    let test = open().await;
+    let (url, served) = document().await;
+    let (old, new) = (Signer::new(), Signer::new());
+    let publish = |signer: &Signer| {
+        let mut kept = served.lock().expect("the document");
+        let document = kept.as_mut().expect("there");
+        document["token_endpoint_auth_method"] = json!("private_key_jwt");
+        document["jwks"] = signer.jwks();
+    };
+    publish(&old);
+    let mut person = Person::signed_in(&test).await;
+    let asked = request(&url, REDIRECT, None);
+    let code = allow(&mut person, &asked).await;
+    let show = async |signer: &Signer, jti: &str| {
+        let now = test.clock.now().seconds().0;
+        let assertion = signer.assertion_at(now, &test.app.config.issuer, &url, jti);
+        let fields = [
+            ("client_assertion_type", super::super::assertion::TYPE),
+            ("client_assertion", &*assertion),
+        ];
+        exchange(&test, &url, REDIRECT, &code, &fields).await
+    };
+    publish(&new);
+    test.clock.advance_ms(600_000);
+    assert_eq!(
+        person.get(&asked).await.status,
+        303,
+        "the document was read again"
+    );
+    *served.lock().expect("the document") = None;
+    test.clock.advance_ms(600_000);
+    assert_eq!(outcome(&show(&old, "a").await), (401, "invalid_client"));
+    assert_eq!(
+        outcome(&show(&new, "b").await),
+        (400, "invalid_grant"),
+        "known; the code is old"
+    );
+}
+
+/// RFC 9700 §4.11.2: or a link to us would lead to any address in silence.
+#[tokio::test]
+async fn a_silent_link_of_a_strangers_app_leads_nowhere() {
+    let test = open().await;
+    let (url, _served) = document().await;
+    let asked = format!("{}&prompt=none", request(&url, REDIRECT, None));
+    let answer = Person::new(&test).get(&asked).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(!answer.headers.contains_key("location"));
+    let answer = Person::signed_in(&test).await.get(&asked).await;
+    assert_eq!(answer.status, 303, "consent_required, to whom they came from");
 }
 
 /// No row, no redirect, and a reason, whatever the URL is.

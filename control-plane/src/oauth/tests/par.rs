@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
 use shared::crypto::base64url;
+use shared::time::UnixMillis;
 
 use super::outcome;
 use super::support::{
@@ -418,4 +419,142 @@ async fn line_11_a_request_object_is_the_clients_own_for_us_and_fresh() {
         by_value(&client, &good)
     );
     assert_eq!(person.get(&both).await.status, 400);
+}
+
+/// How many requests are kept. They are gone then.
+async fn kept(test: &TestApp) -> u64 {
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let rows = tx.forget_pushed_requests(UnixMillis(i64::MAX.cast_unsigned()));
+    let rows = rows.await.expect("asked");
+    tx.commit().await.expect("commit");
+    rows
+}
+
+#[tokio::test]
+async fn an_object_is_one_request() {
+    let test = published().await;
+    let key = Key::p256();
+    let client = signing_client(&test, &[&key]).await;
+    let header = json!({"alg": "ES256", "typ": "oauth-authz-req+jwt"});
+    let asked = claims(&test, &client, &json!({}));
+    let mut person = Person::signed_in(&test).await;
+    // One signature is as good as another, and says the same.
+    for _ in 0..3 {
+        let link = by_value(&client, &key.sign(&header, &asked));
+        assert_eq!(person.get(&link).await.status, 200);
+    }
+    let link = by_value(&client, &key.sign(&header, &asked));
+    let mut other = Person::signed_in(&test).await;
+    assert_eq!(other.get(&link).await.status, 400, "it is the first browser's");
+    let page = person.get(&link).await;
+    let answer = person.post("/authorize", &Person::form(&page, "allow")).await;
+    assert!(location(&answer).1.contains_key("code"), "{answer:?}");
+    assert_eq!(person.get(&link).await.status, 400, "and used");
+    assert_eq!(kept(&test).await, 1);
+}
+
+#[tokio::test]
+async fn an_object_stays_used_as_long_as_it_counts() {
+    let test = published().await;
+    let key = Key::ed25519();
+    let client = signing_client(&test, &[&key]).await;
+    let header = json!({"alg": "EdDSA", "typ": "oauth-authz-req+jwt"});
+    let exp = test.clock.now().seconds().0 + 660;
+    let link = by_value(
+        &client,
+        &key.sign(&header, &claims(&test, &client, &json!({ "exp": exp }))),
+    );
+    let mut person = Person::signed_in(&test).await;
+    let page = person.get(&link).await;
+    let answer = person.post("/authorize", &Person::form(&page, "allow")).await;
+    assert!(location(&answer).1.contains_key("code"), "{answer:?}");
+    let forget = async || {
+        let mut tx = test.app.store.begin().await.expect("tx");
+        let now = test.app.clock.now();
+        super::super::pushed::forget(&mut tx, now)
+            .await
+            .expect("forgotten");
+        tx.commit().await.expect("commit");
+    };
+    test.clock.advance_ms(659 * SECOND);
+    forget().await;
+    assert_eq!(person.get(&link).await.status, 400);
+    test.clock.advance_ms(2 * SECOND);
+    forget().await;
+    assert_eq!(kept(&test).await, 0, "not kept for longer");
+}
+
+#[tokio::test]
+async fn an_address_brings_so_many_requests_to_keep_in_a_minute() {
+    let test = TestApp::start_with(|config| config.rate_limits.requests_per_address = Some(5)).await;
+    let key = Key::ed25519();
+    let client = signing_client(&test, &[&key]).await;
+    let header = json!({"alg": "EdDSA", "typ": "oauth-authz-req+jwt"});
+    let mut person = Person::new(&test);
+    let mut bring = async |number: u64| {
+        let object = key.sign(&header, &claims(&test, &client, &json!({ "nonce": number })));
+        person.get(&by_value(&client, &object)).await
+    };
+    for number in 0..5 {
+        assert_eq!(bring(number).await.status, 303);
+    }
+    let more = bring(5).await;
+    assert_eq!(more.status, 429, "{more:?}");
+    assert_eq!(more.headers[header::RETRY_AFTER], "12");
+    let unknown = format!(
+        "/authorize?client_id={}&request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3Ax",
+        client.id
+    );
+    assert_eq!(Person::new(&test).get(&unknown).await.status, 429);
+    let plain = Person::new(&test).get(&client.request(&[])).await;
+    assert_eq!(plain.status, 303, "what is not kept is not counted");
+    assert_eq!(kept(&test).await, 5);
+    let elsewhere = "198.51.100.7:4000".parse().expect("an address");
+    assert_eq!(
+        Person::new(&test).moved_to(elsewhere).get(&unknown).await.status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_name_waits_for_no_writer() {
+    let test = published().await;
+    let client = public(&test).await;
+    let writer = test.app.store.begin().await.expect("tx");
+    let unknown = format!(
+        "/authorize?client_id={}&request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3Ax",
+        client.id
+    );
+    assert_eq!(Person::new(&test).get(&unknown).await.status, 400);
+    drop(writer);
+}
+
+#[tokio::test]
+async fn a_request_of_more_than_8_kib_is_not_kept() {
+    let test = published().await;
+    let client = public(&test).await;
+    let long = "x".repeat(8 * 1024);
+    let pushed = push(&test, &client, &[("login_hint", Some(&long))]).await;
+    assert_eq!(outcome(&pushed), (400, "invalid_request"));
+    let shorter = "x".repeat(7 * 1024);
+    let pushed = push(&test, &client, &[("login_hint", Some(&shorter))]).await;
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+}
+
+#[tokio::test]
+async fn what_ended_is_forgotten() {
+    let test = published().await;
+    let client = public(&test).await;
+    assert_eq!(push(&test, &client, &[]).await.status, 201);
+    super::device::begin(&test, &client).await;
+    test.clock.advance_ms((600 + 3600 + 1) * SECOND);
+    let now = test.app.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    super::super::grants::prune(&mut tx, now).await.expect("pruned");
+    super::super::pushed::forget(&mut tx, now)
+        .await
+        .expect("forgotten");
+    let ever = UnixMillis(i64::MAX.cast_unsigned());
+    assert_eq!(tx.forget_device_codes(ever).await.expect("asked"), 0);
+    assert_eq!(tx.forget_pushed_requests(ever).await.expect("asked"), 0);
 }

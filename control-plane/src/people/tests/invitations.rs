@@ -297,6 +297,45 @@ async fn an_organisation_sends_fifty_invitations_in_an_hour() {
     assert_eq!(invite(&test, EMAIL, "viewer").await.status, 201);
 }
 
+/// Anybody may have many organisations.
+#[tokio::test]
+async fn an_address_gets_five_invitations_in_an_hour_whoever_sends_them() {
+    let test = TestApp::start_with(with_mail).await;
+    let mut inviters = Vec::new();
+    for number in 500..506 {
+        let org = add_org(&test, number, "Elsewhere", test.made.user).await;
+        let mut tx = test.app.store.begin().await.expect("tx");
+        let membership = tx.membership(org, test.made.user).await.expect("asked");
+        let version = membership.expect("one").version;
+        let set = tx.set_role(org, test.made.user, Role::Owner, version).await;
+        assert!(set.expect("set"));
+        tx.commit().await.expect("commit");
+        inviters.push(crate::people::Inviter {
+            org,
+            user: test.made.user,
+            actor: crate::audit::Actor::system(),
+        });
+    }
+    for inviter in &inviters[..5] {
+        let made = crate::people::invite(&test.app, inviter, EMAIL, Role::Viewer).await;
+        assert!(made.is_ok(), "{made:?}");
+    }
+    let last = &inviters[5];
+    let refused = crate::people::invite(&test.app, last, &EMAIL.to_uppercase(), Role::Viewer).await;
+    assert_eq!(
+        refused.expect_err("too many").code(),
+        crate::error::Code::RateLimited
+    );
+    assert_eq!(
+        invite(&test, EMAIL, "viewer").await.outcome(),
+        (429, "rate_limited")
+    );
+    let other = crate::people::invite(&test.app, last, "dan@example.com", Role::Viewer).await;
+    assert!(other.is_ok(), "{other:?}");
+    test.clock.advance_ms(HOUR);
+    assert_eq!(invite(&test, EMAIL, "viewer").await.status, 201);
+}
+
 #[tokio::test]
 async fn owners_invite_on_the_members_page_and_members_only_look() {
     let test = TestApp::start_with(with_mail).await;

@@ -233,6 +233,8 @@ async fn what_was_typed_is_checked_and_forged_forms_are_refused() {
         ),
         ("name", " ", "Your name needs"),
         ("name", "see https://evil.example", "Your name needs"),
+        ("name", "go to evil.example", "no dot directly between"),
+        ("org", "evil.example", "no dot directly between"),
         ("org", "a\u{202e}b", "organisation&#39;s name needs"),
         ("password", "too short", "at least 12 characters"),
     ] {

@@ -215,3 +215,28 @@ async fn only_the_digest_is_stored() {
         .expect("rows");
     assert_eq!(rows[0].digest, shared::crypto::sha256(&secret));
 }
+
+/// The password was right a moment ago; meanwhile the member was suspended.
+#[tokio::test]
+async fn somebody_who_was_shut_out_meanwhile_begins_nothing() {
+    let test = TestApp::start().await;
+    let address = ClientAddress(None);
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let account = tx.account_by_email(&test.made.admin_email).await;
+    let account = account.expect("asked").expect("an account");
+    let crate::store::Tx::Sqlite(sqlite) = &mut tx else {
+        panic!("SQLite")
+    };
+    sqlx::query("UPDATE memberships SET suspended_at = 1")
+        .execute(&mut **sqlite)
+        .await
+        .expect("suspended");
+    tx.commit().await.expect("commit");
+    let attempt = Attempt::new(&test.made.admin_email, address);
+    let browser = begin::Browser::of(&axum::http::HeaderMap::new(), address);
+    let begun = begin::begin(&test.app, &account, &attempt, browser, None, None).await;
+    assert!(begun.expect("asked").is_none());
+    let mut tx = test.app.store.begin_read().await.expect("tx");
+    let left = tx.sessions_not_ended(account.user).await.expect("list");
+    assert!(left.is_empty());
+}

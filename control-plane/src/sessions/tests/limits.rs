@@ -113,9 +113,32 @@ async fn a_right_password_is_not_a_failure() {
         assert_eq!(browser.try_sign_in(&known, &password).await.status, 303);
         test.clock.advance_ms(WINDOW / 2);
     }
-    for _ in 0..60 {
+    for _ in 0..55 {
         assert_eq!(browser.try_sign_in(&known, &password).await.status, 303);
     }
+}
+
+/// Each costs an argon2id run, whoever knows the password.
+#[tokio::test]
+async fn a_right_password_counts_sixty_times() {
+    let test = TestApp::start().await;
+    let (known, password) = (test.made.admin_email.clone(), test.made.admin_password.clone());
+    add_member(&test, 7, "bob@example.com").await;
+    let mut browser = Browser::new(&test);
+    for attempt in 1..=60 {
+        let answer = browser.try_sign_in(&known, &password).await;
+        assert_eq!(answer.status, 303, "{attempt}");
+    }
+    let before = verified(&test);
+    let answer = browser.try_sign_in(&known.to_uppercase(), &password).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["retry-after"]),
+        (429, &"900".parse().expect("a value"))
+    );
+    assert_eq!(verified(&test), before, "no work for those who are locked out");
+    assert_eq!(browser.try_sign_in("bob@example.com", PASSWORD).await.status, 303);
+    test.clock.advance_ms(WINDOW);
+    assert_eq!(browser.try_sign_in(&known, &password).await.status, 303);
 }
 
 #[tokio::test]
@@ -150,6 +173,7 @@ async fn guesses_at_the_same_time_all_count() {
 async fn development_is_generous() {
     let test = TestApp::start_with(|config| config.dev = true).await;
     assert_eq!(test.app.config.sign_in_failures_per_account(), 100_000);
+    assert_eq!(test.app.config.sign_in_successes_per_account(), 100_000);
     let set = TestApp::start_with(|config| config.sign_in.failures_per_account = Some(2)).await;
     let mut browser = Browser::new(&set);
     for expected in [422, 422, 429] {

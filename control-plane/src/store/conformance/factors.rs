@@ -103,6 +103,15 @@ pub(super) async fn a_wait_is_taken_once_and_in_time(store: Store) {
     assert!(!tx.take_pending_sign_in(&[7; 32], last).await.expect("asked"));
 
     tx.insert_pending_sign_in(&pending).await.expect("added");
+    assert_eq!(tx.end_pending_sign_ins(user(3)).await.expect("asked"), 0);
+    assert_eq!(tx.end_pending_sign_ins(user(2)).await.expect("ended"), 1);
+    tx.insert_pending_sign_in(&pending).await.expect("added");
+    for (org, user, expected) in [(org(2), user(2), 0), (org(1), user(3), 0), (org(1), user(2), 1)] {
+        let ended = tx.end_pending_sign_ins_of_member(org, user).await;
+        assert_eq!(ended.expect("asked"), expected);
+    }
+
+    tx.insert_pending_sign_in(&pending).await.expect("added");
     assert!(
         tx.spend_challenge(&[1; 32], pending.expires_at)
             .await

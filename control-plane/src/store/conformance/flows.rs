@@ -23,11 +23,23 @@ pub(super) async fn a_pushed_request_is_one_browsers_and_used_once(store: Store)
         expires_at: later(90),
     };
     tx.insert_pushed_request(&request).await.expect("kept");
+    let again = PushedRequest {
+        parameters: "c=d".to_owned(),
+        expires_at: later(9000),
+        ..request
+    };
+    tx.insert_pushed_request(&again).await.expect("asked");
     let mut open = async |client: &str, browser: u8, now: u64| {
-        tx.open_pushed_request(&[1; 32], client, &[browser; 32], later(600), later(now))
+        let there = tx
+            .has_pushed_request(&[1; 32], client, &[browser; 32], later(now))
             .await
-            .expect("asked")
-            .is_some()
+            .expect("asked");
+        let opened = tx
+            .open_pushed_request(&[1; 32], client, &[browser; 32], later(600), later(now))
+            .await
+            .expect("asked");
+        assert_eq!(there.then_some("a=b"), opened.as_deref());
+        there
     };
     assert!(!open("cli_00000000z", 7, 0).await, "another client's");
     assert!(!open("cli_000000009", 7, 90).await, "too late");
@@ -40,6 +52,10 @@ pub(super) async fn a_pushed_request_is_one_browsers_and_used_once(store: Store)
     assert!(!tx.take_pushed_request(&[1; 32], later(599)).await.expect("asked"));
     let used = tx.open_pushed_request(&[1; 32], "cli_000000009", &[7; 32], later(600), later(99));
     assert_eq!(used.await.expect("asked"), None);
+    let there = tx
+        .has_pushed_request(&[1; 32], "cli_000000009", &[7; 32], later(99))
+        .await;
+    assert!(!there.expect("asked"));
     assert_eq!(tx.forget_pushed_requests(later(600)).await.expect("asked"), 0);
     assert_eq!(tx.forget_pushed_requests(later(601)).await.expect("forgotten"), 1);
 }

@@ -180,6 +180,14 @@ pub(super) async fn attempts_are_counted_by_window(store: Store) {
         let attempts = attempts.expect("counted");
         assert_eq!((attempts.count, attempts.window_started_at), (expected, NOW));
     }
+    let seen = tx.counted_attempts(&one, UnixMillis(NOW.0 - 1)).await;
+    assert_eq!(seen.expect("asked").map(|attempts| attempts.count), Some(3));
+    assert_eq!(
+        tx.counted_attempts(&one, NOW).await.expect("asked"),
+        None,
+        "it is over"
+    );
+    assert_eq!(tx.counted_attempts(&two, EVER).await.expect("asked"), None);
     tx.uncount_attempt(&one).await.expect("taken back");
     let later = NOW.saturating_add(HOUR);
     let same = tx.count_attempt(&one, UnixMillis(NOW.0 - 1), later).await;
