@@ -67,7 +67,7 @@ async fn post(test: &TestApp, key: &str, user: UserId, action: &str) -> Answer {
         .await
 }
 
-/// What was written for the edge about a member, in order: ceilings by version, and not-befores.
+/// What was written for the edge about a member: ceilings by version, in order, and how many not-before entries.
 async fn told(test: &TestApp, user: UserId) -> (Vec<(u64, ScopeSet)>, usize) {
     let mut tx = test.app.store.begin_read().await.expect("tx");
     let crate::store::Tx::Sqlite(sqlite) = &mut tx else {
