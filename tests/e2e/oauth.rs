@@ -32,6 +32,11 @@ impl<'a> App<'a> {
 
     /// A client that asks for these scopes; nobody is signed in.
     pub(crate) fn create(stack: &'a Stack, scope: &str) -> Self {
+        Self::create_with(stack, scope, &[])
+    }
+
+    /// The same with further options.
+    pub(crate) fn create_with(stack: &'a Stack, scope: &str, options: &[&str]) -> Self {
         let args = [
             "--format",
             "json",
@@ -45,6 +50,7 @@ impl<'a> App<'a> {
             "--scopes",
             "memory:read,memory:write,admin",
         ];
+        let args = [&args[..], options].concat();
         let created: Value =
             serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
         assert_eq!(created.get("client_secret"), None, "a public client has none");

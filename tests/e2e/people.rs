@@ -35,7 +35,7 @@ async fn start() -> (MailServer, Stack) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_a_sign_up_to_a_token_that_the_edge_takes() {
     let (mail, stack) = start().await;
-    let mut app = App::create(&stack, "memory:read");
+    let mut app = App::create_with(&stack, "memory:read", &["--any-org"]);
     let page = app.browse(Request::get("/signup")).await.expect(200);
     let form = [
         ("csrf", &*hidden(&page, "csrf")),

@@ -59,6 +59,9 @@ pub(super) enum ClientsCommand {
         /// It must push its authorization requests (PAR)
         #[arg(long)]
         require_par: bool,
+        /// It is for the people of every organisation, not just of the first one; then it has no tokens of its own
+        #[arg(long, requires = "redirect_uri")]
+        any_org: bool,
     },
     /// List clients, oldest first
     List,
@@ -136,13 +139,16 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
             native,
             dpop,
             require_par,
+            any_org,
         } => {
             let kind = if public {
                 ClientKind::Public
             } else {
                 ClientKind::Confidential
             };
+            let org = first_org(&app).await?;
             let new = NewClient {
+                org: (!any_org).then_some(org),
                 redirect_uris: redirect_uri,
                 refresh_grace_seconds: refresh_grace,
                 application_type: if native {
@@ -155,7 +161,7 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                 post_logout_redirect_uris: post_logout_redirect_uri,
                 dpop_bound_access_tokens: dpop,
                 require_pushed_authorization_requests: require_par,
-                ..NewClient::new(first_org(&app).await?, &name, ScopeSet::EMPTY, kind)
+                ..NewClient::new(org, &name, ScopeSet::EMPTY, kind)
             };
             let created = create_client(&app, new, scope.as_deref(), &scopes).await?;
             output::object(&created, format);

@@ -53,8 +53,9 @@ impl std::fmt::Debug for ClientSecret {
 /// What a new client should be.
 #[derive(Clone, Debug)]
 pub struct NewClient {
-    /// Whose.
-    pub org: OrgId,
+    /// Whose it is: its people may use it, and its own tokens belong there. Without one it is for everybody's people, and has no
+    /// tokens of its own.
+    pub org: Option<OrgId>,
     /// What people call it.
     pub name: String,
     /// The most it may ask for, and what it gets without asking.
@@ -83,7 +84,7 @@ impl NewClient {
     /// A client without anything that is not asked for.
     pub fn new(org: OrgId, name: &str, scopes: ScopeSet, kind: ClientKind) -> Self {
         Self {
-            org,
+            org: Some(org),
             name: name.to_owned(),
             scopes,
             kind,
@@ -176,7 +177,7 @@ pub async fn create(
         identifier: id.to_string(),
         origin: Origin::Registered,
         stored: true,
-        org: Some(new.org),
+        org: new.org,
         name,
         secret_digest: secret.as_ref().map(|secret| sha256(secret.expose().as_bytes())),
         kind: new.kind,

@@ -458,8 +458,10 @@ async fn an_app_of_one_organisation_is_for_its_people() {
         let fields = [("csrf", csrf), ("org", org.to_string())];
         assert_eq!(person.post("/account/org", &fields).await.status, 303);
     };
+    let everybodys = client_with(&test, |new| new.org = None).await;
     switch(&mut person, other).await;
     assert_eq!(error(&person.get(&client.request(&[])).await), "access_denied");
+    person.allow(&everybodys, &[]).await;
     let mut late = form.clone();
     late[0].1 = hidden(&person.get("/account").await, "csrf");
     assert_eq!(error(&person.post("/authorize", &late).await), "access_denied");

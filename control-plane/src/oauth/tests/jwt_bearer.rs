@@ -210,7 +210,7 @@ async fn an_assertion_becomes_a_token_of_the_person() {
     ];
     let service = client_with(&world.test, |new| {
         new.kind = ClientKind::Confidential;
-        new.org = org(77);
+        new.org = Some(org(77));
     })
     .await;
     let exchanged = service.post(&world.test, "/token", &exchange).await;
