@@ -72,8 +72,17 @@ async fn forget_idempotency(app: Arc<App>) -> anyhow::Result<()> {
 
 async fn prune_indexes(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
-    signing::prune_indexes(&mut tx, app.clock.now()).await?;
+    let now = app.clock.now();
+    signing::prune_indexes(&mut tx, now).await?;
+    let retired = signing::retire_blocks(&mut tx, now).await?;
     tx.commit().await?;
+    if retired > 0 {
+        app.feed.wake();
+        tracing::info!(
+            lists = retired,
+            "status lists without a living credential are retired"
+        );
+    }
     Ok(())
 }
 

@@ -276,6 +276,7 @@ fn one_of_each() -> Vec<(&'static str, Entry)> {
                 json: b"{}".to_vec(),
             },
         ),
+        ("retired", Entry::Retired(vec![(3, 3), (5, 7)])),
         (
             "unknown, not critical",
             Entry::Unknown {

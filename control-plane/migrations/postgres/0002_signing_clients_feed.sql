@@ -43,14 +43,16 @@ CREATE TABLE signing_keys (
 );
 CREATE UNIQUE INDEX signing_keys_one_active ON signing_keys (purpose) WHERE state = 'active';
 
--- Whole status lists of 2^20 indexes, each owned by one signing key, handed out in order and never twice.
+-- Whole status lists of 2^20 indexes, each owned by one signing key, handed out in order and never twice. Once closed, a
+-- list is retired when nothing in it lives: then the edge forgets all of it but that.
 CREATE TABLE index_blocks (
     start        BIGINT NOT NULL PRIMARY KEY,
     length       BIGINT NOT NULL,
     signing_key  BIGINT NOT NULL,
     announced_by BIGINT,
     created_at   BIGINT NOT NULL,
-    closed_at    BIGINT
+    closed_at    BIGINT,
+    retired_at   BIGINT
 );
 
 -- Every index that was ever drawn. `expires_seconds` only for tokens; such rows go when they and their block have ended.

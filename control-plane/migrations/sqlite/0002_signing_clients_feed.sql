@@ -43,14 +43,16 @@ CREATE TABLE signing_keys (
 ) STRICT;
 CREATE UNIQUE INDEX signing_keys_one_active ON signing_keys (purpose) WHERE state = 'active';
 
--- Whole status lists of 2^20 indexes, each owned by one signing key, handed out in order and never twice.
+-- Whole status lists of 2^20 indexes, each owned by one signing key, handed out in order and never twice. Once closed, a
+-- list is retired when nothing in it lives: then the edge forgets all of it but that.
 CREATE TABLE index_blocks (
     start        INTEGER NOT NULL PRIMARY KEY,
     length       INTEGER NOT NULL,
     signing_key  INTEGER NOT NULL,
     announced_by INTEGER,
     created_at   INTEGER NOT NULL,
-    closed_at    INTEGER
+    closed_at    INTEGER,
+    retired_at   INTEGER
 ) STRICT;
 
 -- Every index that was ever drawn. `expires_seconds` only for tokens; such rows go when they and their block have ended.

@@ -282,7 +282,8 @@ async fn withdraw_what_conflicts(tx: &mut Tx, state: &State, now: UnixMillis) ->
 /// Writes every restriction of the state into the database; gives how many keys it revoked.
 async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedError> {
     let mut restored: u64 = 0;
-    for (first, last) in state.revoked_ranges() {
+    let retired = retire(tx, state, now).await?;
+    for (first, last) in state.revoked_ranges().into_iter().chain(retired) {
         tx.revoke_indexes_between(first.get(), last.get(), now).await?;
         // The row of an index is forgotten after its last token, and its grant would move on to another.
         tx.end_grants_between(first.get(), last.get(), now).await?;
@@ -321,6 +322,30 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
         };
     }
     Ok(restored)
+}
+
+/// Retires the blocks that the edge knows as retired; gives their indexes, all of which are dead.
+async fn retire(
+    tx: &mut Tx,
+    state: &State,
+    now: UnixMillis,
+) -> Result<Vec<(StatusIndex, StatusIndex)>, StoreError> {
+    for block in tx.index_blocks().await? {
+        let start = StatusIndex::from_u64(uint(block.start, "index block")?);
+        if start.is_some_and(|start| state.is_retired(start)) {
+            tx.close_index_block(block.start, now).await?;
+            tx.retire_index_block(block.start, now).await?;
+        }
+    }
+    let index = |list: u64| StatusIndex::from_u64(list.saturating_mul(StatusIndex::LIST_LENGTH));
+    let last_of = |list: u64| {
+        let next = list.saturating_add(1).saturating_mul(StatusIndex::LIST_LENGTH);
+        StatusIndex::from_u64(next.saturating_sub(1))
+    };
+    let lists = state.retired_lists().into_iter();
+    Ok(lists
+        .filter_map(|(first, last)| index(first).zip(last_of(last)))
+        .collect())
 }
 
 /// Takes over the ceilings of members: nobody gets a token for what the edge refuses, and the next change has a higher

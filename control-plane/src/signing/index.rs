@@ -1,7 +1,8 @@
 //! Status indexes: blocks of 2^20 handed out in order, and numbers drawn from them at random.
 //!
 //! A number is drawn only from a block that the feed has announced and, once any edge has ever acknowledged anything,
-//! every edge has acknowledged: so a credential works at once, with no look-up. What it does not: revoke (`revocation`).
+//! every edge has acknowledged: so a credential works at once, with no look-up. A block that nothing is drawn from any more is
+//! retired when all that came from it has ended. What it does not: revoke (`revocation`).
 
 use shared::feed::{Block, Entry};
 use shared::id::{SigningKeyId, StatusIndex};
@@ -110,4 +111,24 @@ pub(crate) async fn ensure_blocks(tx: &mut Tx, now: UnixMillis) -> Result<(), Si
 pub async fn prune_indexes(tx: &mut Tx, now: UnixMillis) -> Result<u64, StoreError> {
     tx.forget_expired_indexes(now.seconds().saturating_sub(REMEMBER_SECONDS))
         .await
+}
+
+/// Retires every closed block in which nothing has lived for a day: the edge then forgets its revocations one by one, and
+/// refuses the whole list. A job; gives how many. After the commit, wake the feed.
+pub async fn retire_blocks(tx: &mut Tx, now: UnixMillis) -> Result<u64, StoreError> {
+    let ended_before = now.seconds().saturating_sub(REMEMBER_SECONDS);
+    let mut retired = 0;
+    for start in tx
+        .lifeless_index_blocks(ended_before.millis(), ended_before)
+        .await?
+    {
+        let first = StatusIndex::from_u64(uint(start, "index block")?);
+        let list = first.ok_or(StoreError::Corrupt("index block"))?.list();
+        if tx.retire_index_block(start, now).await? {
+            let entry = Entry::Retired(vec![(list, list)]);
+            revocation::enqueue(tx, &format!("block:{list}"), &entry, now).await?;
+            retired += 1;
+        }
+    }
+    Ok(retired)
 }

@@ -31,7 +31,7 @@ use crate::random::RandomError;
 use crate::store::StoreError;
 
 pub(crate) use index::ensure_blocks;
-pub use index::{draw_index, prune_indexes};
+pub use index::{draw_index, prune_indexes, retire_blocks};
 pub use master::{MasterKey, MasterKeyError};
 pub use private::{PrivateKey, PrivateKeyError};
 pub use ring::{Keyring, SigningKey};

@@ -227,6 +227,43 @@ impl Tx {
         Ok(())
     }
 
+    /// The blocks that can be retired: nothing has been drawn from them since `closed_before`, and nothing in them lived on
+    /// after `ended_before`.
+    pub async fn lifeless_index_blocks(
+        &mut self,
+        closed_before: UnixMillis,
+        ended_before: UnixSeconds,
+    ) -> Result<Vec<i64>, StoreError> {
+        on_db!(self, conn => sqlx::query_scalar(
+            "SELECT b.start FROM index_blocks b
+             WHERE b.retired_at IS NULL AND b.closed_at < $1
+               AND NOT EXISTS (SELECT 1 FROM status_indexes s
+                 WHERE s.idx >= b.start AND s.idx < b.start + b.length AND s.expires_seconds >= $2)
+               AND NOT EXISTS (SELECT 1 FROM api_keys k
+                 WHERE k.id >= b.start AND k.id < b.start + b.length AND k.revoked_at IS NULL
+                   AND COALESCE(k.not_after_seconds, k.expires_at_seconds, $2) >= $2)
+               AND NOT EXISTS (SELECT 1 FROM grant_indexes i JOIN grants g ON g.id = i.grant_id
+                 WHERE i.idx >= b.start AND i.idx < b.start + b.length AND g.revoked_at IS NULL
+                   AND g.expires_seconds >= $2)
+             ORDER BY b.start")
+            .bind(int(closed_before.0)).bind(int(ended_before.0)).fetch_all(conn).await)
+    }
+
+    /// Retires a block and forgets which of its indexes were drawn; false if another instance was faster.
+    pub async fn retire_index_block(&mut self, start: i64, now: UnixMillis) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query("UPDATE index_blocks SET retired_at = $2 WHERE start = $1 AND retired_at IS NULL")
+                .bind(start)
+                .bind(int(now.0))
+        )?;
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM status_indexes WHERE block = $1").bind(start)
+        )?;
+        Ok(rows == 1)
+    }
+
     /// Ends drawing from every block of a key, or of all keys.
     pub async fn close_index_blocks(
         &mut self,

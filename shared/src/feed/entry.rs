@@ -10,11 +10,14 @@
 //! | 6 | key_removed | key reference | set |
 //! | 7 | block | varint start, varint length, varint signing key | set |
 //! | 8 | policy | varint version, bytes(JSON) | highest version |
+//! | 9 | retired | ranges of list numbers, written as in `revoked` | union |
 //!
 //! A gap is counted from the end of the previous range (from 0 for the first). Subject: `1 org | 2 workspace | 3 org,user |
 //! 4 client text | 5 session text | 6 issuer text | 7 index | 8 org,user,workspace`. Key reference: `0, varint number` for
-//! ours, `1, text issuer, text kid` for another issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's.
+//! ours, `1, text issuer, text kid` for another issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's. A list
+//! is 2^20 indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it.
 
+use super::ranges;
 use crate::crypto::{Ed25519Signature, VerifyingKey};
 use crate::feed::FeedId;
 use crate::id::{LIMIT, OrgId, SigningKeyId, StatusIndex, UserId, WorkspaceId};
@@ -40,8 +43,10 @@ pub mod kinds {
     pub const BLOCK: u8 = 7;
     /// The route policy.
     pub const POLICY: u8 = 8;
+    /// Retired lists.
+    pub const RETIRED: u8 = 9;
     /// All of them, ascending.
-    pub const SUPPORTED: [u8; 8] = [
+    pub const SUPPORTED: [u8; 9] = [
         REVOKED,
         NOT_BEFORE,
         NOT_AFTER,
@@ -50,6 +55,7 @@ pub mod kinds {
         KEY_REMOVED,
         BLOCK,
         POLICY,
+        RETIRED,
     ];
 }
 
@@ -204,6 +210,9 @@ pub enum Entry {
         /// The document.
         json: Vec<u8>,
     },
+    /// Every index of these lists is dead, whether it was ever drawn or not: inclusive ranges of list numbers, ascending,
+    /// neither touching nor overlapping.
+    Retired(Vec<(u64, u64)>),
     /// A kind that this release does not know, kept as it is so that digests agree.
     Unknown {
         /// Its number.
@@ -232,6 +241,7 @@ impl Entry {
             Self::KeyRemoved(_) => kinds::KEY_REMOVED,
             Self::Block(_) => kinds::BLOCK,
             Self::Policy { .. } => kinds::POLICY,
+            Self::Retired(_) => kinds::RETIRED,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -276,7 +286,8 @@ impl Entry {
     fn payload(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
-            Self::Revoked(ranges) => write_ranges(&mut w, ranges),
+            Self::Revoked(indexes) => ranges::write(&mut w, numbers(indexes)),
+            Self::Retired(lists) => ranges::write(&mut w, lists.iter().copied()),
             Self::NotBefore(subject, time) => {
                 subject.write(&mut w);
                 w.varint(time.0);
@@ -322,7 +333,12 @@ impl Entry {
 
     fn read_payload(kind: u8, r: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
-            kinds::REVOKED => Self::Revoked(read_ranges(r)?),
+            kinds::REVOKED => Self::Revoked(read_indexes(r)?),
+            kinds::RETIRED => Self::Retired(ranges::read(
+                r,
+                LIMIT / StatusIndex::LIST_LENGTH,
+                super::MAX_RETIRED,
+            )?),
             kinds::NOT_BEFORE => Self::NotBefore(Subject::read(r)?, UnixSeconds(r.varint()?)),
             kinds::NOT_AFTER => Self::NotAfter(Expiry {
                 index: read_index(r)?,
@@ -388,50 +404,21 @@ fn read_key(r: &mut Reader<'_>) -> Result<IssuingKey, Malformed> {
     })
 }
 
-fn write_ranges(w: &mut Writer, ranges: &[(StatusIndex, StatusIndex)]) {
-    w.varint(ranges.len() as u64);
-    let mut end = 0u64;
-    for (first, last) in ranges {
-        w.varint(first.get().saturating_sub(end))
-            .varint(last.get().saturating_sub(first.get()));
-        end = last.get().saturating_add(1);
-    }
-}
-
 /// How many indexes ranges hold together.
-pub(super) fn covered(ranges: &[(StatusIndex, StatusIndex)]) -> u64 {
-    let length =
-        |(first, last): &(StatusIndex, StatusIndex)| last.get().saturating_sub(first.get()).saturating_add(1);
-    ranges.iter().map(length).fold(0, u64::saturating_add)
+pub(super) fn covered(indexes: &[(StatusIndex, StatusIndex)]) -> u64 {
+    ranges::covered(numbers(indexes))
 }
 
-fn read_ranges(r: &mut Reader<'_>) -> Result<Vec<(StatusIndex, StatusIndex)>, Malformed> {
-    let count = r.varint()?;
-    let mut ranges = Vec::new();
-    let mut end = 0u64;
-    for number in 0..count {
-        let gap = r.varint()?;
-        // Ranges that touch would have been one.
-        if gap == 0 && number > 0 {
-            return Err(Malformed);
-        }
-        let first = end
-            .checked_add(gap)
-            .and_then(StatusIndex::from_u64)
-            .ok_or(Malformed)?;
-        let last = first
-            .get()
-            .checked_add(r.varint()?)
-            .and_then(StatusIndex::from_u64)
-            .ok_or(Malformed)?;
-        end = last.get().saturating_add(1);
-        ranges.push((first, last));
-    }
-    if ranges.is_empty() || covered(&ranges) > super::MAX_REVOKED {
-        Err(Malformed)
-    } else {
-        Ok(ranges)
-    }
+fn numbers(indexes: &[(StatusIndex, StatusIndex)]) -> impl ExactSizeIterator<Item = (u64, u64)> {
+    indexes.iter().map(|(first, last)| (first.get(), last.get()))
+}
+
+fn read_indexes(r: &mut Reader<'_>) -> Result<Vec<(StatusIndex, StatusIndex)>, Malformed> {
+    let index = |number| StatusIndex::from_u64(number).ok_or(Malformed);
+    ranges::read(r, LIMIT, super::MAX_REVOKED)?
+        .into_iter()
+        .map(|(first, last)| Ok((index(first)?, index(last)?)))
+        .collect()
 }
 
 impl KeyRef {

@@ -31,6 +31,7 @@
 mod entry;
 mod envelope;
 mod frame;
+mod ranges;
 mod replica;
 mod snapshot;
 mod state;
@@ -56,6 +57,9 @@ pub const MAX_STATE: usize = 64 << 20;
 /// The most indexes that can be revoked at a time, 2^27: full, they take 16 MiB of an isolate's memory. Retired lists make
 /// room again.
 pub const MAX_REVOKED: u64 = 1 << 27;
+
+/// The most lists that can be retired, 2^20: as many as hold 2^40 indexes.
+pub const MAX_RETIRED: u64 = 1 << 20;
 
 /// The random id of a feed: 16 bytes, written in lower-case hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

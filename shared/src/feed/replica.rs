@@ -2,8 +2,8 @@
 
 use super::entry::{Entry, IssuingKey, KeyOwner, KeyRef, covered};
 use super::{
-    Certificate, Envelope, EnvelopeType, FetchRequest, Frame, Head, Heartbeat, MAX_REVOKED, Snapshot, State,
-    Trust,
+    Certificate, Envelope, EnvelopeType, FetchRequest, Frame, Head, Heartbeat, MAX_RETIRED, MAX_REVOKED,
+    Snapshot, State, Trust, ranges,
 };
 use crate::crypto::Digest;
 use crate::wire::Malformed;
@@ -189,6 +189,7 @@ impl Replica {
         // All or nothing: what an entry meets may come from an entry before it in the same frame.
         let mut trial = State::default();
         let mut revoked = self.state.revoked_count();
+        let mut retired = self.state.retired_count();
         for entry in &frame.entries {
             self.check_entry(entry)?;
             if !self.state.admits(entry) || !trial.admits(entry) {
@@ -197,10 +198,13 @@ impl Replica {
             match entry {
                 Entry::Key(_) | Entry::Block(_) => trial.join(entry.clone()),
                 Entry::Revoked(ranges) => revoked = revoked.saturating_add(covered(ranges)),
+                Entry::Retired(lists) => {
+                    retired = retired.saturating_add(ranges::covered(lists.iter().copied()));
+                }
                 _ => {}
             }
         }
-        if revoked > MAX_REVOKED {
+        if revoked > MAX_REVOKED || retired > MAX_RETIRED {
             return Err(Refusal::Undoes);
         }
         for entry in frame.entries {

@@ -1,15 +1,20 @@
 //! The joined state: what all entries so far add up to.
 //!
 //! Canonical order of a state's entries: one `revoked` with all ranges, then not_before, not_after, ceilings, keys,
-//! removed keys, blocks, policy, unknown entries, each group ascending. The digest of a state is SHA-256 of that form.
+//! removed keys, blocks, policy, one `retired` with all ranges, unknown entries, each group ascending. The digest of a state
+//! is SHA-256 of that form.
+//!
+//! Of a retired list a state keeps nothing but its number: whatever an entry says about an index in it, before or after, is
+//! dropped. So states that were told the same agree, in whatever order they were.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringTreemap;
 
-use super::MAX_REVOKED;
 use super::entry::{Block, Entry, Expiry, IssuingKey, KeyRef, Subject, covered};
 use super::frame::read_entries;
+use super::ranges;
+use super::{MAX_RETIRED, MAX_REVOKED};
 use crate::crypto::{Digest, sha256};
 use crate::id::{SigningKeyId, StatusIndex};
 use crate::scope::ScopeSet;
@@ -27,6 +32,7 @@ pub struct State {
     removed_keys: BTreeSet<KeyRef>,
     blocks: BTreeMap<StatusIndex, Block>,
     policy: Option<(u64, Vec<u8>)>,
+    retired: RoaringTreemap,
     unknown: BTreeSet<Vec<u8>>,
 }
 
@@ -36,6 +42,10 @@ impl State {
     pub fn admits(&self, entry: &Entry) -> bool {
         match entry {
             Entry::Revoked(ranges) => self.revoked.len().saturating_add(covered(ranges)) <= MAX_REVOKED,
+            Entry::Retired(lists) => {
+                let more = ranges::covered(lists.iter().copied());
+                self.retired.len().saturating_add(more) <= MAX_RETIRED
+            }
             Entry::Key(key) => self
                 .keys
                 .get(&key.reference)
@@ -61,8 +71,21 @@ impl State {
             Entry::Revoked(ranges) => {
                 for (first, last) in ranges {
                     self.revoked.insert_range(first.get()..=last.get());
+                    self.forget_retired(first.list(), last.list());
                 }
             }
+            Entry::Retired(lists) => {
+                for (first, last) in lists {
+                    self.retired.insert_range(first..=last);
+                    self.forget_retired(first, last);
+                }
+            }
+            Entry::NotBefore(Subject::Index(index), _)
+            | Entry::NotAfter(Expiry { index, .. })
+            | Entry::Ceiling {
+                subject: Subject::Index(index),
+                ..
+            } if self.is_retired(index) => {}
             Entry::NotBefore(subject, time) => {
                 let known = self.not_before.entry(subject).or_insert(time);
                 *known = (*known).max(time);
@@ -94,7 +117,9 @@ impl State {
                 self.removed_keys.insert(reference);
             }
             Entry::Block(block) => {
-                self.blocks.insert(block.start, block);
+                if !covers(&self.retired, &block) {
+                    self.blocks.insert(block.start, block);
+                }
             }
             Entry::Policy { version, json } => {
                 let newer = self
@@ -111,33 +136,55 @@ impl State {
         }
     }
 
-    /// Whether the status bit of a credential is set.
-    pub fn is_revoked(&self, index: StatusIndex) -> bool {
-        self.revoked.contains(index.get())
+    /// Drops what is known about the indexes of retired lists among these.
+    fn forget_retired(&mut self, first: u64, last: u64) {
+        if self.retired.is_empty() {
+            return;
+        }
+        let mut lists = self.retired.iter();
+        lists.advance_to(first);
+        for list in lists.take_while(|list| *list <= last) {
+            let start = list.saturating_mul(StatusIndex::LIST_LENGTH);
+            let end = start.saturating_add(StatusIndex::LIST_LENGTH);
+            self.revoked.remove_range(start..end);
+            let within = |index: StatusIndex| (start..end).contains(&index.get());
+            let about = |subject: &Subject| matches!(subject, Subject::Index(index) if within(*index));
+            self.not_before.retain(|subject, _| !about(subject));
+            self.ceilings.retain(|subject, _| !about(subject));
+            self.not_after.retain(|index, _| !within(*index));
+        }
+        self.blocks.retain(|_, block| !covers(&self.retired, block));
     }
 
-    /// How many credentials are revoked.
+    /// Whether an index lies in a retired list.
+    pub fn is_retired(&self, index: StatusIndex) -> bool {
+        self.retired.contains(index.list())
+    }
+
+    /// The retired lists as inclusive ranges, ascending.
+    pub fn retired_lists(&self) -> Vec<(u64, u64)> {
+        runs(&self.retired)
+    }
+
+    /// Whether the status bit of a credential is set, or its whole list is gone.
+    pub fn is_revoked(&self, index: StatusIndex) -> bool {
+        self.revoked.contains(index.get()) || (!self.retired.is_empty() && self.is_retired(index))
+    }
+
+    /// How many lists are retired.
+    pub fn retired_count(&self) -> u64 {
+        self.retired.len()
+    }
+
+    /// How many credentials are revoked, those of retired lists aside.
     pub fn revoked_count(&self) -> u64 {
         self.revoked.len()
     }
 
     /// The revoked indexes as inclusive ranges, ascending.
     pub fn revoked_ranges(&self) -> Vec<(StatusIndex, StatusIndex)> {
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        // Runs at a time: a revoked block is one range, not a million indexes.
-        for (high, bitmap) in self.revoked.bitmaps() {
-            let base = u64::from(high) << 32;
-            let mut runs = bitmap.iter();
-            while let Some(run) = runs.next_range() {
-                let (first, end) = (base | u64::from(*run.start()), base | u64::from(*run.end()));
-                match ranges.last_mut() {
-                    Some((_, last)) if last.checked_add(1) == Some(first) => *last = end,
-                    _ => ranges.push((first, end)),
-                }
-            }
-        }
         let index = StatusIndex::from_u64;
-        ranges
+        runs(&self.revoked)
             .into_iter()
             .filter_map(|(first, last)| index(first).zip(index(last)))
             .collect()
@@ -194,6 +241,9 @@ impl State {
     /// The key that owns the block which an index lies in.
     pub fn owner(&self, index: StatusIndex) -> Option<SigningKeyId> {
         let (start, block) = self.blocks.range(..=index).next_back()?;
+        if self.is_retired(index) {
+            return None;
+        }
         (index.get().checked_sub(start.get())? < block.length).then_some(block.signing_key)
     }
 
@@ -212,19 +262,23 @@ impl State {
     /// Whether every restriction of `other` still holds here: what a consumer asks before it lets a snapshot replace its
     /// state (I3). Ceilings and policy may have been loosened since, by a higher version only.
     pub fn keeps_restrictions_of(&self, other: &Self) -> bool {
-        other.revoked.is_subset(&self.revoked)
+        let gone = |subject: &Subject| matches!(subject, Subject::Index(index) if self.is_retired(*index));
+        self.keeps_revoked_of(other)
+            && other.retired.is_subset(&self.retired)
             && other
                 .not_before
                 .iter()
-                .all(|(s, t)| self.not_before.get(s).is_some_and(|mine| mine >= t))
+                .all(|(s, t)| gone(s) || self.not_before.get(s).is_some_and(|mine| mine >= t))
             && other
                 .not_after
                 .iter()
-                .all(|(i, t)| self.not_after.get(i).is_some_and(|mine| mine <= t))
+                .all(|(i, t)| self.is_retired(*i) || self.not_after.get(i).is_some_and(|mine| mine <= t))
             && other.ceilings.iter().all(|(s, (v, c))| {
-                self.ceilings
-                    .get(s)
-                    .is_some_and(|(mine, scopes)| mine > v || (mine == v && c.contains(*scopes)))
+                gone(s)
+                    || self
+                        .ceilings
+                        .get(s)
+                        .is_some_and(|(mine, scopes)| mine > v || (mine == v && c.contains(*scopes)))
             })
             && other.removed_keys.is_subset(&self.removed_keys)
             && other
@@ -232,6 +286,17 @@ impl State {
                 .as_ref()
                 .is_none_or(|(v, _)| self.policy.as_ref().is_some_and(|(mine, _)| mine >= v))
             && other.unknown.is_subset(&self.unknown)
+    }
+
+    fn keeps_revoked_of(&self, other: &Self) -> bool {
+        if self.retired.is_empty() {
+            return other.revoked.is_subset(&self.revoked);
+        }
+        let missing = &other.revoked - &self.revoked;
+        missing
+            .iter()
+            .filter_map(StatusIndex::from_u64)
+            .all(|index| self.is_retired(index))
     }
 
     /// The state as entries in canonical order.
@@ -263,6 +328,10 @@ impl State {
             version: *version,
             json: json.clone(),
         }));
+        let retired = self.retired_lists();
+        if !retired.is_empty() {
+            entries.push(Entry::Retired(retired));
+        }
         entries.extend(
             self.unknown
                 .iter()
@@ -304,4 +373,30 @@ impl State {
     pub fn digest(&self) -> Digest {
         sha256(&self.encode())
     }
+}
+
+/// Whether all lists that a block touches are retired.
+fn covers(retired: &RoaringTreemap, block: &Block) -> bool {
+    let last = block.start.get().saturating_add(block.length.saturating_sub(1)) / StatusIndex::LIST_LENGTH;
+    let first = block.start.list();
+    let below = first.checked_sub(1).map_or(0, |list| retired.rank(list));
+    retired.rank(last).saturating_sub(below) == last.saturating_sub(first).saturating_add(1)
+}
+
+/// The numbers of a bitmap as inclusive ranges, ascending. Runs at a time: a revoked block is one range, not a million
+/// indexes.
+fn runs(bitmap: &RoaringTreemap) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for (high, bitmap) in bitmap.bitmaps() {
+        let base = u64::from(high) << 32;
+        let mut runs = bitmap.iter();
+        while let Some(run) = runs.next_range() {
+            let (first, end) = (base | u64::from(*run.start()), base | u64::from(*run.end()));
+            match ranges.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(first) => *last = end,
+                _ => ranges.push((first, end)),
+            }
+        }
+    }
+    ranges
 }

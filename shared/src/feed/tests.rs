@@ -159,6 +159,13 @@ fn restriction() -> impl Strategy<Value = Entry> {
         }),
         (0u64..4, proptest::collection::vec(any::<u8>(), 0..4))
             .prop_map(|(version, json)| Entry::Policy { version, json }),
+        (1u64..3, 0u64..2).prop_map(|(first, more)| Entry::Retired(vec![(first, first + more)])),
+        // In the second and third list, which may be retired.
+        (1u64..3, 0u64..9).prop_map(|(list, n)| Entry::revoked(index(list * StatusIndex::LIST_LENGTH + n))),
+        (1u64..3, 0u64..100).prop_map(|(list, t)| Entry::NotAfter(Expiry {
+            index: index(list * StatusIndex::LIST_LENGTH),
+            time: UnixSeconds(t)
+        })),
         (0u64..9).prop_map(|n| Entry::KeyRemoved(KeyRef::Ours(number(n + 10)))),
         (100u8..200, proptest::collection::vec(any::<u8>(), 0..4)).prop_map(|(kind, payload)| {
             Entry::Unknown {
@@ -447,6 +454,50 @@ fn a_heartbeat_is_about_the_head() {
         Err(Refusal::Fork)
     );
     assert_eq!(replica.accept(&beat(Head { seq: 9, ..head })), Err(Refusal::Gap));
+}
+
+#[test]
+fn a_retired_list_is_dead_and_forgotten() {
+    let list = StatusIndex::LIST_LENGTH;
+    let mut chain = Chain::new();
+    let mut replica = replica();
+    let about = |at: u64| {
+        vec![
+            Entry::revoked(index(at + 1)),
+            Entry::NotAfter(Expiry {
+                index: index(at + 2),
+                time: UnixSeconds(9),
+            }),
+            Entry::NotBefore(Subject::Index(index(at + 3)), UnixSeconds(9)),
+            Entry::Ceiling {
+                subject: Subject::Index(index(at + 4)),
+                version: 1,
+                scopes: ScopeSet(1),
+            },
+        ]
+    };
+    let blocks = vec![block(list, list, 3), block(2 * list, list, 3)];
+    for entries in [blocks, about(list), about(2 * list)] {
+        replica.accept(&chain.frame(entries)).expect("accepted");
+    }
+    let before = replica.state().clone();
+    replica
+        .accept(&chain.frame(vec![Entry::Retired(vec![(1, 1)])]))
+        .expect("accepted");
+    let state = replica.state();
+    assert!(state.is_revoked(index(list)) && state.is_revoked(index(2 * list - 1)));
+    assert!(!state.is_revoked(index(2 * list)) && !state.is_revoked(index(list - 1)));
+    assert_eq!(state.owner(index(list)), None, "nobody's signature counts there");
+    assert_eq!(state.revoked_count(), 1, "one of the other list");
+    assert_eq!(state.all_not_after().count(), 1);
+    assert!(state.keeps_restrictions_of(&before), "nothing was undone");
+    assert!(!before.keeps_restrictions_of(state), "and this would undo it");
+    // What comes late changes nothing.
+    let digest = state.digest();
+    for entries in [about(list), vec![block(list, list, 3)]] {
+        replica.accept(&chain.frame(entries)).expect("accepted");
+    }
+    assert_eq!(replica.state().digest(), digest);
 }
 
 #[test]

@@ -112,6 +112,7 @@ suite! {
         an_index_waits_for_its_block,
         a_full_block_is_closed,
         old_indexes_are_forgotten,
+        a_list_without_life_is_retired,
     },
     rotation::{
         a_key_is_replaced_when_every_edge_has_it,

@@ -10,8 +10,9 @@ use super::NOW;
 use super::installation::{Installation, LATER, index};
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::feed::Position;
+use crate::store::keys::ApiKey;
 use crate::store::signing::BlockRow;
-use crate::store::{Store, int};
+use crate::store::{Store, Tx, int};
 
 pub(super) async fn an_index_is_drawn_once(store: Store) {
     let installation = Installation::new(store).await;
@@ -139,4 +140,53 @@ pub(super) async fn old_indexes_are_forgotten(store: Store) {
     );
     assert_eq!(signing::prune_indexes(&mut tx, after).await.expect("pruned"), 1);
     assert_eq!(tx.last_expiry(key).await.expect("asked"), None);
+}
+
+/// A list goes when its last credential has, and not before: whether that is a token or a key, ended or revoked.
+pub(super) async fn a_list_without_life_is_retired(store: Store) {
+    let installation = Installation::new(store.clone()).await;
+    let end = NOW.seconds().saturating_add(3600);
+    let (signer, token) = installation.draw(Some(end)).await.expect("drawn");
+    let list = token.list();
+    super::people(&store).await.commit().await.expect("commit");
+    let first = list * StatusIndex::LIST_LENGTH;
+    let (forever, expiring) = (super::sample(first + 7), super::sample(first + 8));
+    let expiring = ApiKey {
+        expires_at: Some(end),
+        ..expiring
+    };
+    let mut tx = installation.tx().await;
+    tx.insert_key(&forever).await.expect("inserted");
+    tx.insert_key(&expiring).await.expect("inserted");
+    let after = end.saturating_add(48 * 3600).millis();
+    let retire = async |tx: &mut Tx, now| signing::retire_blocks(tx, now).await.expect("looked");
+    assert_eq!(retire(&mut tx, after).await, 0, "still drawn from");
+    tx.close_index_blocks(Some(signer), NOW).await.expect("closed");
+    let spares = tx.index_blocks().await.expect("blocks");
+    let spares = spares.iter().filter(|block| block.closed_at.is_some()).count() as u64 - 1;
+    assert_eq!(
+        retire(&mut tx, NOW).await,
+        0,
+        "all that was ever sent could still be on its way"
+    );
+    assert_eq!(
+        retire(&mut tx, after).await,
+        spares,
+        "those that were never used, but not the one with a key that has no end"
+    );
+    tx.revoke_key(forever.id, &super::revoked(0))
+        .await
+        .expect("revoked");
+    assert_eq!(
+        retire(&mut tx, end.saturating_add(3600).millis()).await,
+        0,
+        "within a day"
+    );
+    assert_eq!(retire(&mut tx, after).await, 1);
+    assert_eq!(retire(&mut tx, after).await, 0, "once");
+    assert_eq!(tx.taken_indexes(int(first)).await.expect("list"), [] as [i64; 0]);
+    tx.commit().await.expect("commit");
+    installation.publish().await;
+    let replica = installation.replica().await;
+    assert!(replica.state().is_retired(token) && replica.state().owner(token).is_none());
 }
