@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test says what it expects")]
 
+#[path = "vectors/chain.rs"]
+mod chain;
 #[path = "vectors/dpop.rs"]
 mod dpop;
 

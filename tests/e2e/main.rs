@@ -10,7 +10,7 @@
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
-//! | the same verdicts natively and in workerd | `parity` |
+//! | the same verdicts natively and in workerd; a second reader of the feed | `parity` |
 //! | another role, suspension, deactivation reach every key and token | `inherit` |
 //! | the end of a session reaches its access tokens | `sessions` |
 //! | five processes refresh one token at once, answers get lost | `race` |

@@ -1,4 +1,7 @@
-//! Line 7: the same vectors give the same verdict natively and in workerd, byte for byte (I9).
+//! Line 7: the same vectors give the same verdict natively and in workerd, byte for byte (I9). And a reader of the feed that
+//! shares no code with ours comes to the same states.
+
+use std::process::Command;
 
 use e2e::{Request, Stack, files};
 use serde_json::Value;
@@ -39,6 +42,36 @@ async fn the_proofs_give_the_same_bytes_natively_and_in_workerd() {
     for (case, outcome) in cases.iter().zip(native.as_array().unwrap()) {
         assert_eq!(case["expected"], outcome["result"], "{}", case["name"]);
     }
+}
+
+/// `tests/reader/feed.ts` was written from the description of the format alone.
+#[test]
+fn an_independent_reader_of_the_feed_comes_to_the_same_states() {
+    let read = |file: &std::path::Path| {
+        Command::new(files::root().join("node_modules/.bin/node"))
+            .arg("--no-warnings")
+            .args([&files::root().join("tests/reader/check.ts"), file])
+            .output()
+            .unwrap()
+    };
+    let vectors = files::root().join("shared/vectors/feed_chain.json");
+    let output = read(&vectors);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.ends_with(" 0 disagreements\n"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // And it would say so if it did not.
+    let mut told: Value = serde_json::from_slice(&std::fs::read(&vectors).unwrap()).unwrap();
+    told["steps"][5]["state_digest"] = told["steps"][4]["state_digest"].clone();
+    told["steps"][6]["outcome"] = "gap".into();
+    let folder = tempfile::tempdir().unwrap();
+    let changed = folder.path().join("chain.json");
+    std::fs::write(&changed, told.to_string()).unwrap();
+    let output = read(&changed);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(", 2 disagreements"));
 }
 
 /// What is built for deployment has no test routes.

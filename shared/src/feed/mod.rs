@@ -25,6 +25,10 @@
 //! **Join.** Applying an entry is a join, so the order among restrictions never matters, and a snapshot followed by frames
 //! gives the same state as the frames alone. States are compared by the digest of their canonical form.
 //!
+//! **Vectors.** `vectors/feed.json` has one of everything, `vectors/feed_chain.json` a whole feed, step by step, with what
+//! became of each envelope and the digest of the state after it. `tests/reader/feed.ts` is a second reader, written from this
+//! page, the tables of `entry` and `state`, and these files.
+//!
 //! **Trust.** A consumer pins the feed's id and the root's public key. Feed keys are certified per epoch by the root; our
 //! own issuing keys enter the state only with the root's signature on themselves.
 
