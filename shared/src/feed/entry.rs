@@ -283,6 +283,23 @@ impl Entry {
         }
     }
 
+    /// The ranges of a `revoked` at the front of a reader, one by one: in a state there may be millions. `None`, and nothing is
+    /// read, if another entry is there.
+    pub(super) fn read_revoked(
+        reader: &mut Reader<'_>,
+        take: impl FnMut(u64, u64),
+    ) -> Result<Option<u64>, Malformed> {
+        if reader.rest().first() != Some(&kinds::REVOKED) {
+            return Ok(None);
+        }
+        reader.u8()?;
+        reader.expect_u8(CRITICAL)?;
+        let mut fields = Reader::new(reader.bytes(super::MAX_STATE)?);
+        let numbers = ranges::read_each(&mut fields, LIMIT, super::MAX_REVOKED, take)?;
+        fields.end()?;
+        Ok(Some(numbers))
+    }
+
     fn payload(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {

@@ -78,7 +78,7 @@ impl Frame {
 }
 
 /// A counted list of entries.
-pub(super) fn read_entries(r: &mut Reader<'_>) -> Result<Vec<Entry>, Malformed> {
+fn read_entries(r: &mut Reader<'_>) -> Result<Vec<Entry>, Malformed> {
     let count = r.varint()?;
     let mut entries = Vec::new();
     for _ in 0..count {

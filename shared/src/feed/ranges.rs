@@ -16,9 +16,20 @@ pub(super) fn write(w: &mut Writer, ranges: impl ExactSizeIterator<Item = (u64, 
 
 /// Reads at least one range. Numbers stay below `limit`, and there are at most `most` of them in all ranges together.
 pub(super) fn read(r: &mut Reader<'_>, limit: u64, most: u64) -> Result<Vec<(u64, u64)>, Malformed> {
-    let count = r.varint()?;
     let mut ranges = Vec::new();
-    let mut end = 0u64;
+    read_each(r, limit, most, |first, last| ranges.push((first, last)))?;
+    Ok(ranges)
+}
+
+/// The same without holding them: there may be millions. Gives how many numbers there are in all of them.
+pub(super) fn read_each(
+    r: &mut Reader<'_>,
+    limit: u64,
+    most: u64,
+    mut take: impl FnMut(u64, u64),
+) -> Result<u64, Malformed> {
+    let count = r.varint()?;
+    let (mut end, mut numbers) = (0u64, 0u64);
     for number in 0..count {
         let gap = r.varint()?;
         if gap == 0 && number > 0 {
@@ -26,17 +37,14 @@ pub(super) fn read(r: &mut Reader<'_>, limit: u64, most: u64) -> Result<Vec<(u64
         }
         let first = end.checked_add(gap).ok_or(Malformed)?;
         let last = first.checked_add(r.varint()?).ok_or(Malformed)?;
-        if last >= limit {
+        numbers = numbers.saturating_add(covered([(first, last)].into_iter()));
+        if last >= limit || numbers > most {
             return Err(Malformed);
         }
         end = last.saturating_add(1);
-        ranges.push((first, last));
+        take(first, last);
     }
-    if ranges.is_empty() || covered(ranges.iter().copied()) > most {
-        Err(Malformed)
-    } else {
-        Ok(ranges)
-    }
+    if count == 0 { Err(Malformed) } else { Ok(numbers) }
 }
 
 /// How many numbers ranges hold together.

@@ -238,7 +238,7 @@ impl Replica {
                 return Err(Refusal::Undoes);
             }
         }
-        for entry in snapshot.state.entries() {
+        for entry in snapshot.state.other_entries() {
             self.check_entry(&entry)?;
         }
         self.state = snapshot.state;

@@ -1,5 +1,7 @@
 //! A snapshot: the whole state at one point of the chain, compressed.
 
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
+
 use super::{FeedId, Head, MAX_MESSAGE, MAX_STATE, State, VERSION};
 use crate::crypto::{Digest, sha256};
 use crate::wire::{Malformed, Reader, Writer};
@@ -57,9 +59,10 @@ impl Snapshot {
         if length > MAX_STATE {
             return Err(Malformed);
         }
-        let raw =
-            miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(packed, length).map_err(|_| Malformed)?;
-        if raw.len() != length || sha256(&raw) != state_digest {
+        // Of the length that it will have: a buffer that grows is half empty in the end, and holds its contents twice before.
+        let mut raw = vec![0; length];
+        let inflated = decompress_slice_iter_to_slice(&mut raw, std::iter::once(packed), true, false);
+        if inflated != Ok(length) || sha256(&raw) != state_digest {
             return Err(Malformed);
         }
         Ok(Self {

@@ -1,8 +1,9 @@
 //! The joined state: what all entries so far add up to.
 //!
 //! Canonical order of a state's entries: one `revoked` with all ranges, then not_before, not_after, ceilings, keys,
-//! removed keys, blocks, policy, one `retired` with all ranges, unknown entries, each group ascending. The digest of a state
-//! is SHA-256 of that form.
+//! removed keys, blocks, policy, one `retired` with all ranges, unknown entries, each group ascending: by their first bytes
+//! (kind of subject or key reference), then field by field, numbers as numbers and texts byte by byte; unknown entries by
+//! their bytes. The digest of a state is SHA-256 of that form.
 //!
 //! Of a retired list a state keeps nothing but its number: whatever an entry says about an index in it, before or after, is
 //! dropped. So states that were told the same agree, in whatever order they were.
@@ -12,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringTreemap;
 
 use super::entry::{Block, Entry, Expiry, IssuingKey, KeyRef, Subject, covered};
-use super::frame::read_entries;
 use super::ranges;
 use super::{MAX_RETIRED, MAX_REVOKED};
 use crate::crypto::{Digest, sha256};
@@ -302,10 +302,13 @@ impl State {
     /// The state as entries in canonical order.
     pub fn entries(&self) -> Vec<Entry> {
         let ranges = self.revoked_ranges();
+        let revoked = (!ranges.is_empty()).then(|| Entry::Revoked(ranges));
+        revoked.into_iter().chain(self.other_entries()).collect()
+    }
+
+    /// All entries but `revoked`, of which there may be millions, in canonical order.
+    pub fn other_entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
-        if !ranges.is_empty() {
-            entries.push(Entry::Revoked(ranges));
-        }
         entries.extend(
             self.not_before
                 .iter()
@@ -351,22 +354,41 @@ impl State {
         w.finish()
     }
 
-    /// The state behind canonical bytes; any other form is malformed.
+    /// The state behind canonical bytes; any other form is malformed. Holds nothing beside the state itself: on an edge there
+    /// is room for millions of revocations once, not twice.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let mut state = Self::default();
-        for entry in read_entries(&mut reader)? {
+        let mut left = reader.varint()?;
+        let mut revoked = 0;
+        if left > 0
+            && let Some(count) = Entry::read_revoked(&mut reader, |first, last| {
+                // In order, so that one number goes to the end of its container.
+                if first == last {
+                    // What could not be pushed would be missing from the count below.
+                    let _ = state.revoked.try_push(first);
+                } else {
+                    state.revoked.insert_range(first..=last);
+                }
+            })?
+        {
+            revoked = count;
+            left = left.saturating_sub(1);
+        }
+        let others = reader.rest();
+        for _ in 0..left {
+            let entry = Entry::read(&mut reader)?;
             if !state.admits(&entry) {
                 return Err(Malformed);
             }
             state.join(entry);
         }
         reader.end()?;
-        if state.encode() == bytes {
-            Ok(state)
-        } else {
-            Err(Malformed)
-        }
+        let again = state.other_entries();
+        let canonical = again.len() as u64 == left
+            && state.revoked.len() == revoked
+            && again.iter().map(Entry::encode).collect::<Vec<_>>().concat() == others;
+        if canonical { Ok(state) } else { Err(Malformed) }
     }
 
     /// SHA-256 of the canonical bytes.

@@ -500,6 +500,40 @@ fn a_retired_list_is_dead_and_forgotten() {
     assert_eq!(replica.state().digest(), digest);
 }
 
+/// One state has one form: what is said twice, in another order, or about a retired list, is malformed.
+#[test]
+fn a_state_has_one_form() {
+    let (one, two) = (Entry::revoked(index(1)), Entry::revoked(index(9)));
+    let retired = Entry::Retired(vec![(0, 0)]);
+    let end = Entry::NotAfter(Expiry {
+        index: index(5),
+        time: UnixSeconds(1),
+    });
+    let state = |entries: &[&Entry]| {
+        let mut w = crate::wire::Writer::new();
+        w.varint(entries.len() as u64);
+        for entry in entries {
+            w.raw(&entry.encode());
+        }
+        State::decode(&w.finish())
+    };
+    assert!(state(&[&one, &end]).is_ok());
+    assert!(state(&[]).is_ok());
+    for wrong in [
+        &[&one, &two][..],
+        &[&end, &one],
+        &[&end, &end],
+        &[&one, &retired],
+        &[&end, &retired],
+        &[&retired, &end],
+    ] {
+        assert_eq!(state(wrong), Err(crate::wire::Malformed), "{wrong:?}");
+    }
+    let mut counted_wrong = state(&[&one, &end]).expect("valid").encode();
+    counted_wrong[0] += 1;
+    assert!(State::decode(&counted_wrong).is_err());
+}
+
 #[test]
 fn a_snapshot_cannot_blow_up() {
     let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; 1 << 20], 9);
