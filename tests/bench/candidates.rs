@@ -108,8 +108,8 @@ impl Candidates {
             ("ISSUER".to_owned(), stack.control.url()),
             ("RESOURCE".to_owned(), stack.edge_url()),
         ];
-        let empty = worker(folder.path(), "empty", EMPTY, Vec::new()).await?;
-        let jose = worker(folder.path(), "jose", JOSE, vars).await?;
+        let empty = worker(folder.path(), "empty", EMPTY, Vec::new(), false).await?;
+        let jose = worker(folder.path(), "jose", JOSE, vars, false).await?;
         Ok(Self {
             stack,
             empty,
@@ -177,12 +177,13 @@ impl Candidates {
     }
 }
 
-/// A JS Worker in a workerd of its own.
-async fn worker(
+/// A JS Worker in a workerd of its own, with a KV namespace if it wants one.
+pub(crate) async fn worker(
     folder: &Path,
     name: &str,
     source: &str,
     vars: Vec<(String, String)>,
+    store: bool,
 ) -> Result<(Workerd, Port), Failure> {
     let modules = folder.join(name).join("modules");
     std::fs::create_dir_all(&modules)?;
@@ -209,7 +210,7 @@ async fn worker(
         log: folder.join(name).join("log"),
         vars,
         gates: vec![port.address()],
-        store: false,
+        store,
     })?;
     workerd.wait().await?;
     Ok((workerd, port))

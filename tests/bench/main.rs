@@ -1,12 +1,14 @@
-//! What a check costs at the edge and a grant at the control plane, beside their peers: what `make bench` runs.
+//! What a check costs at the edge, a grant at the control plane and a long restriction list everywhere, beside their peers:
+//! what `make bench` runs.
 //!
 //! All candidates alternate within one run, because machines are noisy and only ratios last. The figure to read is the
 //! server's CPU time; requests per second of a machine that also runs the load generator say less. Writes
-//! `target/bench/edge.json` and `target/bench/grants.json`. Rounds: `BENCH_ROUNDS` (7); one of the two: `BENCH_ONLY`
-//! (`edge`, `grants`).
+//! `target/bench/edge.json`, `grants.json` and `list.json`. Rounds: `BENCH_ROUNDS` (7); one of the three: `BENCH_ONLY`
+//! (`edge`, `grants`, `list`).
 
 mod candidates;
 mod grants;
+mod list;
 mod load;
 mod report;
 
@@ -35,11 +37,15 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn Error>> {
     let rounds = files::variable("BENCH_ROUNDS").map_or(Ok(7), |text| text.parse::<usize>())?;
     let only = files::variable("BENCH_ONLY");
-    if only.as_deref() != Some("grants") {
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    if wanted("edge") {
         edge(rounds).await?;
     }
-    if only.as_deref() != Some("edge") {
+    if wanted("grants") {
         grants::run(rounds).await?;
+    }
+    if wanted("list") {
+        list::run().await?;
     }
     Ok(())
 }

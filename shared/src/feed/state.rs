@@ -181,6 +181,18 @@ impl State {
         self.revoked.len()
     }
 
+    /// What the set of revoked indexes takes of memory, in bytes.
+    pub fn revoked_bytes(&self) -> u64 {
+        let bitmaps = self.revoked.bitmaps().map(|(_, bitmap)| bitmap.statistics());
+        bitmaps
+            .map(|all| {
+                all.n_bytes_array_containers
+                    .saturating_add(all.n_bytes_run_containers)
+                    .saturating_add(all.n_bytes_bitset_containers)
+            })
+            .fold(0, u64::saturating_add)
+    }
+
     /// The revoked indexes as inclusive ranges, ascending.
     pub fn revoked_ranges(&self) -> Vec<(StatusIndex, StatusIndex)> {
         let index = StatusIndex::from_u64;
