@@ -195,7 +195,7 @@ async fn find(
     tx.commit().await?;
     let client = lookup::find(app, &device.client, Asker::Address(guess.address)).await?;
     Ok(client
-        .filter(|client| client.disabled_at.is_none())
+        .filter(|client| client.disabled_at.is_none() && client.device_flow)
         .map(|client| (device, client)))
 }
 

@@ -6,7 +6,7 @@ use shared::id::OrgId;
 
 use super::device;
 use super::support::{
-    Person, REDIRECT, SECOND, claims, client_with, decoded, hidden, location, public, published,
+    Person, REDIRECT, SECOND, claims, client_with, decoded, for_devices, hidden, location, public, published,
 };
 use crate::store::orgs::Role;
 use crate::testing::{Answer, TestApp};
@@ -440,7 +440,7 @@ async fn a_role_is_the_ceiling() {
 #[tokio::test]
 async fn an_app_of_one_organisation_is_for_its_people() {
     let test = TestApp::start().await;
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let begun = device::begin(&test, &client).await;
     let mut person = Person::signed_in(&test).await;
     let page = person.get(&client.request(&[])).await;

@@ -2,7 +2,8 @@
 
 use super::device;
 use super::support::{
-    ClientApp, DAY, Person, REDIRECT, SECOND, VERIFIER, hidden, public, published, published_with,
+    ClientApp, DAY, Person, REDIRECT, SECOND, VERIFIER, for_devices, hidden, public, published,
+    published_with,
 };
 use crate::mail::tests::{last_to, with_mail};
 use crate::testing::TestApp;
@@ -148,7 +149,7 @@ async fn is_asked(test: &TestApp, client: &ClientApp, password: &str) -> bool {
 #[tokio::test]
 async fn a_new_password_ends_what_was_allowed_and_not_fetched_yet() {
     let test = published().await;
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let old = test.made.admin_password.clone();
     let mut person = Person::signed_in(&test).await;
     // Whoever stole the cookie has a code and a device up their sleeve.

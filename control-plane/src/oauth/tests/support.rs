@@ -74,6 +74,11 @@ pub(super) async fn confidential(test: &TestApp) -> ClientApp {
     client_with(test, |new| new.kind = ClientKind::Confidential).await
 }
 
+/// One that may use the device flow.
+pub(super) async fn for_devices(test: &TestApp) -> ClientApp {
+    client_with(test, |new| new.device_flow = true).await
+}
+
 impl ClientApp {
     /// An authorization request, with some parameters changed, added or (as `None`) left out.
     pub(super) fn request(&self, changes: &[(&str, Option<&str>)]) -> String {
