@@ -2,3 +2,18 @@
 
 -- Whether a client may begin the device flow: nobody may until somebody says so.
 ALTER TABLE clients ADD COLUMN device_flow INTEGER NOT NULL DEFAULT 0 CHECK (device_flow IN (0, 1));
+
+-- What a person has agreed to is for one resource. Nobody knows for which one they agreed so far, so they are asked again.
+DROP TABLE consents;
+CREATE TABLE consents (
+    user_id    INTEGER NOT NULL REFERENCES users (id),
+    org_id     INTEGER NOT NULL REFERENCES orgs (id),
+    client_id  INTEGER NOT NULL REFERENCES clients (id),
+    resource   TEXT    NOT NULL,
+    scopes     INTEGER NOT NULL,
+    identity   INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, org_id, client_id, resource)
+) STRICT;
+CREATE INDEX consents_client ON consents (client_id);

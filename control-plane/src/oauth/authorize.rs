@@ -94,7 +94,8 @@ async fn authorize(
     let mut tx = app.store.begin_read().await?;
     let client = &request.recipient.client;
     let known = if client.stored {
-        tx.consent(session.org, session.user, client.id).await?
+        tx.consent(session.org, session.user, client.id, &request.resource)
+            .await?
     } else {
         None
     };
@@ -284,7 +285,11 @@ pub(super) async fn answer(
             actor: &actor,
             action: "consent.give",
             target: terms.client.to_string(),
-            detail: json!({ "scopes": asked.join(app.catalogue()), "user": session.user }),
+            detail: json!({
+                "scopes": asked.join(app.catalogue()),
+                "resource": terms.resource,
+                "user": session.user,
+            }),
         };
         audit::record(&mut tx, &app.random, &event, now).await?;
     }
