@@ -17,3 +17,16 @@ CREATE TABLE consents (
     PRIMARY KEY (user_id, org_id, client_id, resource)
 );
 CREATE INDEX consents_client ON consents (client_id);
+
+-- Every client whose token with an index was exchanged, not just the first: a token that was exchanged may be exchanged again.
+ALTER TABLE exchanged_indexes RENAME TO exchanged_before;
+DROP INDEX exchanged_indexes_client;
+CREATE TABLE exchanged_indexes (
+    idx             BIGINT NOT NULL,
+    client          TEXT   NOT NULL,
+    expires_seconds BIGINT NOT NULL,
+    CONSTRAINT exchanged_indexes_key PRIMARY KEY (idx, client)
+);
+INSERT INTO exchanged_indexes (idx, client, expires_seconds) SELECT idx, client, expires_seconds FROM exchanged_before;
+DROP TABLE exchanged_before;
+CREATE INDEX exchanged_indexes_client ON exchanged_indexes (client);
