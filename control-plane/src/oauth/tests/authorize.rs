@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, header};
+use shared::crypto::base64url;
 use shared::id::OrgId;
 
 use super::device;
@@ -394,6 +395,53 @@ async fn prompt_and_max_age_are_heard() {
     assert_eq!(error(&person.get(&stale).await), "login_required");
     let fresh = client.request(&[("max_age", Some("6000")), ("prompt", Some("none"))]);
     assert!(location(&person.get(&fresh).await).1.contains_key("code"));
+}
+
+/// Whoever sits at the browser does not waive the sign-in that an app insists on.
+#[tokio::test]
+async fn only_we_say_that_a_sign_in_was_for_a_request() {
+    let test = TestApp::start().await;
+    let client = public(&test).await;
+    let mut person = Person::signed_in(&test).await;
+    person.allow(&client, &[]).await;
+    test.clock.advance_ms(100 * SECOND);
+    let asked = client.request(&[("prompt", Some("login"))]);
+    let other = client.request(&[("prompt", Some("login")), ("state", Some("another"))]);
+    let sent_to_login = async |person: &mut Person<'_>, path: &str| {
+        let (page, mut parameters) = location(&person.get(path).await);
+        (page == "/login").then(|| parameters.remove("return_to").expect("a way back"))
+    };
+    let back = sent_to_login(&mut person, &asked)
+        .await
+        .expect("asked to sign in");
+    let (_, mark) = back.split_once("portcullis_login_after=").expect("a mark");
+    let (at, tag) = mark.split_once('.').expect("a moment and a tag");
+    let earlier = at.parse::<u64>().expect("a moment") - 150;
+    for forged in [
+        earlier.to_string(),
+        format!("{earlier}."),
+        format!("{earlier}.{tag}"),
+        format!("{earlier}.{}", base64url(&[0; 32])),
+    ] {
+        let path = format!("{asked}&portcullis_login_after={forged}");
+        assert!(sent_to_login(&mut person, &path).await.is_some(), "{forged}");
+    }
+    assert!(
+        sent_to_login(&mut person, &back).await.is_some(),
+        "nobody has signed in"
+    );
+    person.sign_in(&back).await;
+    // That was for one request, and counts for an hour.
+    for path in [
+        format!("{other}&portcullis_login_after={mark}"),
+        format!("{back}&max_age=0"),
+    ] {
+        assert!(sent_to_login(&mut person, &path).await.is_some(), "{path}");
+    }
+    let done = location(&person.get(&back).await).1;
+    assert!(done.contains_key("code"), "{done:?}");
+    test.clock.advance_ms(3601 * SECOND);
+    assert!(sent_to_login(&mut person, &back).await.is_some(), "too late");
 }
 
 /// Keys inherit, and so do tokens: never more than the person's role allows.
