@@ -263,7 +263,7 @@ pub(super) async fn answer(
     let actor = session.actor(Some(id));
     let client = lookup::remember(&mut tx, app, &request.recipient.client, &actor, now).await?;
     let terms = Terms { client, ..terms };
-    let Some(dated) = grants::date(&mut tx, app, &terms, None, now).await? else {
+    let Some(dated) = grants::date_in(&mut tx, app, session, &terms, now).await? else {
         let code = ErrorCode::AccessDenied;
         return Ok(request.recipient.error(
             app,

@@ -260,7 +260,7 @@ impl Decision<'_> {
         let actor = session.actor(Some(id));
         let client = lookup::remember(&mut tx, app, self.client, &actor, now).await?;
         let terms = Terms { client, ..terms };
-        let Some(dated) = grants::date(&mut tx, app, &terms, None, now).await? else {
+        let Some(dated) = grants::date_in(&mut tx, app, session, &terms, now).await? else {
             return Err(ended());
         };
         let agreed = terms.scopes.intersection(dated.rights);
