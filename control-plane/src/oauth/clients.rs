@@ -239,7 +239,8 @@ pub async fn disable(
     if let Some(not_before) = tx.disable_client(id, now).await? {
         let client = tx.client(id).await?.ok_or(StoreError::Corrupt("client"))?;
         let subject = id.to_string();
-        // Tokens that others got in exchange for this client's name those others, and share its indexes.
+        // Tokens that others got in exchange for this client's name those others, and share its indexes: whatever has such an
+        // index ends, also what the clients before it hold.
         for index in tx.exchanged_indexes(&subject, now.seconds()).await? {
             if tx.revoke_index(index, now).await? {
                 revocation::enqueue(tx, &subject, &Entry::revoked(index), now).await?;

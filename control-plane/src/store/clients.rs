@@ -95,6 +95,10 @@ impl AuthMethod {
 }
 
 /// An OAuth client.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row: three of them are what registrations say about clients, each by itself"
+)]
 #[derive(Clone, Debug)]
 pub struct Client {
     /// Its number here. While it is not [`stored`](Self::stored), nothing in the database refers to it.
