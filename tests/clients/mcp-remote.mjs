@@ -3,7 +3,9 @@
 // Ends with code 0 and the line "all good" if everything held.
 
 import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -17,20 +19,35 @@ const said = [];
 process.on("exit", (code) => code && console.error(said.join("\n")));
 const folder = dirname(createRequire(import.meta.url).resolve("mcp-remote/package.json"));
 
-// mcp-remote may say where to go a moment before it listens for who comes back: a person is slower than this script.
-async function visit(url) {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await fetch(url);
-    } catch (error) {
-      if (tries === 200 || error.cause?.code !== "ECONNREFUSED") throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+// Where mcp-remote waits for who comes back. Left to itself it derives the port from the server's URL: a port that anybody may
+// have, among them those whom the system hands any free one, and of which mcp-remote may have spoken before it looked. So one
+// below those, that is free now; for every start, since what it has registered names it.
+async function freePort() {
+  for (;;) {
+    const port = randomInt(10_000, 30_000);
+    const probe = createServer();
+    const free = await new Promise((done) => {
+      probe.once("error", () => done(false));
+      probe.listen(port, "127.0.0.1", () => probe.close(() => done(true)));
+    });
+    if (free) return port;
   }
+}
+const port = await freePort();
+
+// mcp-remote may say where to go before it listens for who comes back: a person is slower than this script. It is there when it
+// says who it is.
+async function listens(redirect) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
+    const answer = await fetch(new URL("/.mcp-remote/id", redirect)).catch(() => undefined);
+    if (answer && (await answer.json().catch(() => undefined))?.mcpRemote) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`mcp-remote does not listen at ${redirect}`);
 }
 
 async function connect() {
-  const args = [join(folder, "dist/proxy.js"), SERVER, "--host", "127.0.0.1", "--transport", "http-only"];
+  const args = [join(folder, "dist/proxy.js"), SERVER, String(port), "--host", "127.0.0.1", "--transport", "http-only"];
   if (CLIENT_ID) args.push("--static-oauth-client-info", JSON.stringify({ client_id: CLIENT_ID }));
   const transport = new StdioClientTransport({
     command: process.execPath,
@@ -46,7 +63,9 @@ async function connect() {
       const request = line.match(/http\S+\/authorize\?\S+/)?.[0];
       if (!request) continue;
       const redirect = new URL(request).searchParams.get("redirect_uri");
-      const answer = await visit(await browser.authorize(request, redirect));
+      // First, because a code does not wait for long.
+      await listens(redirect);
+      const answer = await fetch(await browser.authorize(request, redirect));
       assert.equal(answer.status, 200, await answer.text());
     }
   })().catch((error) => {
@@ -54,7 +73,9 @@ async function connect() {
     process.exit(1);
   });
   const client = new Client({ name: "desktop", version: "1.0.0" });
-  await Promise.race([client.connect(transport), authorized.then(() => assert.fail("mcp-remote ended"))]);
+  // It counts from before the sign-in, which waits for the machine and for everybody else on it.
+  const patience = { timeout: 240_000 };
+  await Promise.race([client.connect(transport, patience), authorized.then(() => assert.fail("mcp-remote ended"))]);
   return client;
 }
 

@@ -22,7 +22,12 @@ const server = await discover("oidc");
 assert.deepEqual(await discover("oauth2"), server);
 assert.equal(server.issuer, ISSUER);
 
-const metadata = { client_name: "Library", redirect_uris: [REDIRECT], token_endpoint_auth_method: METHOD };
+const metadata = {
+  client_name: "Library",
+  redirect_uris: [REDIRECT],
+  token_endpoint_auth_method: METHOD,
+  grant_types: ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
+};
 let pair;
 if (METHOD === "private_key_jwt") {
   assert.ok(server.token_endpoint_auth_signing_alg_values_supported.includes(ALG));

@@ -312,6 +312,7 @@ async fn oauth4webapi_is_content() {
             "--name",
             "Library",
             kind,
+            "--device",
             "--redirect-uri",
             REDIRECT,
             "--scopes",

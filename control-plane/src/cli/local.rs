@@ -33,7 +33,7 @@ pub(super) enum ClientsCommand {
         #[arg(long, value_delimiter = ',')]
         scopes: Vec<String>,
         /// It runs in a browser or on people's machines and cannot keep a secret: it gets none
-        #[arg(long, requires = "redirect_uri")]
+        #[arg(long)]
         public: bool,
         /// Where people are sent back to, in full; may be given several times. On loopback any port will do
         #[arg(long, value_name = "URI")]
@@ -62,6 +62,10 @@ pub(super) enum ClientsCommand {
         /// It is for the people of every organisation, not just of the first one; then it has no tokens of its own
         #[arg(long, requires = "redirect_uri")]
         any_org: bool,
+        /// It may ask for a code that its person types on another device (device flow). There it proves nothing but its
+        /// name, so only apps that need it
+        #[arg(long)]
+        device: bool,
     },
     /// List clients, oldest first
     List,
@@ -140,6 +144,7 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
             dpop,
             require_par,
             any_org,
+            device,
         } => {
             let kind = if public {
                 ClientKind::Public
@@ -161,6 +166,7 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                 post_logout_redirect_uris: post_logout_redirect_uri,
                 dpop_bound_access_tokens: dpop,
                 require_pushed_authorization_requests: require_par,
+                device_flow: device,
                 ..NewClient::new(org, &name, ScopeSet::EMPTY, kind)
             };
             let created = create_client(&app, new, scope.as_deref(), &scopes).await?;
@@ -188,6 +194,7 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                         "token_endpoint_auth_method": client.token_endpoint_auth_method.as_str(),
                         "scopes": app.catalogue().names(client.scopes),
                         "redirect_uris": client.redirect_uris,
+                        "device_flow": client.device_flow,
                         "created_at": format_rfc3339(client.created_at),
                         "disabled_at": client.disabled_at.map(format_rfc3339),
                     })

@@ -15,11 +15,12 @@ use shared::time::UnixMillis;
 use super::consent;
 use super::grants;
 use super::jar;
+use super::login_after;
 use super::lookup;
 use super::opaque::{Kind, Opaque};
 use super::pushed;
 use super::redirect;
-use super::request::{self, AuthorizationRequest, ErrorCode, LOGIN_AFTER, Refusal, Visitor};
+use super::request::{self, AuthorizationRequest, ErrorCode, Refusal, Visitor};
 use super::scopes::Asked;
 use crate::app::App;
 use crate::audit::{self, Event};
@@ -94,7 +95,8 @@ async fn authorize(
     let mut tx = app.store.begin_read().await?;
     let client = &request.recipient.client;
     let known = if client.stored {
-        tx.consent(session.org, session.user, client.id).await?
+        tx.consent(session.org, session.user, client.id, &request.resource)
+            .await?
     } else {
         None
     };
@@ -147,7 +149,7 @@ pub(super) async fn prepare(
         }) => {
             // RFC 9700 §4.11.2: only somebody who has signed in is sent on, or any link to us could lead anywhere.
             if session.is_none() && !silent {
-                return Ok(Err(to_login(app, query, None)));
+                return to_login(app, query, None).map(Err);
             }
             sent_on_by_strangers(&recipient.client, session.as_ref())?;
             return Ok(Err(recipient.error(app, code, description)));
@@ -166,7 +168,7 @@ pub(super) async fn prepare(
                 "nobody is signed in here",
             )));
         }
-        return Ok(Err(to_login(app, query, request.login_hint.as_deref())));
+        return to_login(app, query, request.login_hint.as_deref()).map(Err);
     };
     // 3. What they may give, of the organisation whose app it is.
     if request.recipient.client.is_of_another(session.org) {
@@ -225,15 +227,16 @@ fn sent_on_by_strangers(client: &Client, session: Option<&Session>) -> Result<()
 }
 
 /// To the sign-in page and back to the same request, which then knows when it was sent there.
-fn to_login(app: &App, query: &str, hint: Option<&str>) -> Response {
-    let marker = format!("{LOGIN_AFTER}=");
+fn to_login(app: &App, query: &str, hint: Option<&str>) -> Result<Response, PageError> {
+    let marker = format!("{}=", login_after::NAME);
     let kept: Vec<&str> = query
         .split('&')
         .filter(|pair| !pair.is_empty() && !pair.starts_with(&marker))
         .collect();
-    let after = app.clock.now().seconds().0;
-    let return_to = format!("/authorize?{}&{marker}{after}", kept.join("&"));
-    sessions::login_redirect_for(&return_to, hint)
+    let kept = kept.join("&");
+    let after = login_after::make(app, &kept).map_err(PageError::internal)?;
+    let return_to = format!("/authorize?{kept}&{marker}{after}");
+    Ok(sessions::login_redirect_for(&return_to, hint))
 }
 
 /// A code for the client: what was agreed to, dated, audited, and remembered if the person has just agreed.
@@ -260,7 +263,7 @@ pub(super) async fn answer(
     let actor = session.actor(Some(id));
     let client = lookup::remember(&mut tx, app, &request.recipient.client, &actor, now).await?;
     let terms = Terms { client, ..terms };
-    let Some(dated) = grants::date(&mut tx, app, &terms, None, now).await? else {
+    let Some(dated) = grants::date_in(&mut tx, app, session, &terms, now).await? else {
         let code = ErrorCode::AccessDenied;
         return Ok(request.recipient.error(
             app,
@@ -284,7 +287,11 @@ pub(super) async fn answer(
             actor: &actor,
             action: "consent.give",
             target: terms.client.to_string(),
-            detail: json!({ "scopes": asked.join(app.catalogue()), "user": session.user }),
+            detail: json!({
+                "scopes": asked.join(app.catalogue()),
+                "resource": terms.resource,
+                "user": session.user,
+            }),
         };
         audit::record(&mut tx, &app.random, &event, now).await?;
     }

@@ -78,6 +78,8 @@ pub struct NewClient {
     pub dpop_bound_access_tokens: bool,
     /// Whether it must push its authorization requests (RFC 9126).
     pub require_pushed_authorization_requests: bool,
+    /// Whether it may begin the device flow (RFC 8628).
+    pub device_flow: bool,
 }
 
 impl NewClient {
@@ -96,6 +98,7 @@ impl NewClient {
             post_logout_redirect_uris: Vec::new(),
             dpop_bound_access_tokens: false,
             require_pushed_authorization_requests: false,
+            device_flow: false,
         }
     }
 
@@ -127,8 +130,8 @@ pub enum CreateError {
     /// A redirect URI that cannot be one.
     #[error("{0}: {1}")]
     RedirectUri(String, RedirectUriError),
-    /// A public client signs people in or does nothing.
-    #[error("a public client needs a redirect URI")]
+    /// A public client signs people in, here or on a device, or does nothing.
+    #[error("a public client needs a redirect URI, or the device flow")]
     NoRedirectUri,
     /// Two sources of keys, or one that holds none.
     #[error(
@@ -159,7 +162,7 @@ pub async fn create(
     for uri in new.redirect_uris.iter().chain(&new.post_logout_redirect_uris) {
         redirect::check(uri).map_err(|error| CreateError::RedirectUri(uri.clone(), error))?;
     }
-    if new.kind == ClientKind::Public && new.redirect_uris.is_empty() {
+    if new.kind == ClientKind::Public && new.redirect_uris.is_empty() && !new.device_flow {
         return Err(CreateError::NoRedirectUri);
     }
     if new.refresh_grace_seconds > MAX_GRACE_SECONDS {
@@ -191,6 +194,7 @@ pub async fn create(
         scopes: new.scopes,
         dpop_bound_access_tokens: new.dpop_bound_access_tokens,
         require_pushed_authorization_requests: new.require_pushed_authorization_requests,
+        device_flow: new.device_flow,
         created_at: now,
         disabled_at: None,
     };
@@ -206,6 +210,7 @@ pub async fn create(
             "token_endpoint_auth_method": client.token_endpoint_auth_method.as_str(),
             "scope_bits": client.scopes,
             "redirect_uris": client.redirect_uris,
+            "device_flow": client.device_flow,
         }),
     };
     audit::record(tx, random, &event, now).await?;
@@ -234,7 +239,8 @@ pub async fn disable(
     if let Some(not_before) = tx.disable_client(id, now).await? {
         let client = tx.client(id).await?.ok_or(StoreError::Corrupt("client"))?;
         let subject = id.to_string();
-        // Tokens that others got in exchange for this client's name those others, and share its indexes.
+        // Tokens that others got in exchange for this client's name those others, and share its indexes: whatever has such an
+        // index ends, also what the clients before it hold.
         for index in tx.exchanged_indexes(&subject, now.seconds()).await? {
             if tx.revoke_index(index, now).await? {
                 revocation::enqueue(tx, &subject, &Entry::revoked(index), now).await?;

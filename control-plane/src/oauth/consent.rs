@@ -17,6 +17,7 @@ use super::form::Form;
 use super::lookup;
 use super::redirect;
 use super::request::{ErrorCode, Visitor};
+use super::resource;
 use super::scopes::{Asked, Identity, in_words};
 use crate::app::App;
 use crate::http::address::ClientAddress;
@@ -33,6 +34,7 @@ struct ConsentPage<'a> {
     email: &'a str,
     org: &'a str,
     words: Vec<String>,
+    part: Option<&'a str>,
     csrf: String,
     query: &'a str,
     scopes: u64,
@@ -57,6 +59,7 @@ pub(super) async fn page(app: &App, prepared: &Prepared, query: &str) -> Result<
         email: profile.as_ref().map_or("", |(email, _)| email),
         org: org.as_deref().unwrap_or_default(),
         words: words(&names),
+        part: resource::part(app, &request.resource),
         csrf: csrf::token(session),
         query,
         scopes: asked.scopes.0,

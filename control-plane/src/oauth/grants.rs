@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::orgs;
 use crate::revocation;
+use crate::sessions::Session;
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::grants::{Grant, Terms};
 use crate::store::orgs::IssueSubjects;
@@ -131,6 +132,22 @@ pub(super) async fn date(
         .catalogue()
         .expand(orgs::rights(membership.role, &app.policy.policy));
     Ok(Some(Dated { iat, rights }))
+}
+
+/// The same for what somebody does right now in their session: its secret must still be the one that they came with. A new
+/// password gives the session another one and ends what was allowed in it; a request that was read before must not allow more.
+pub(super) async fn date_in(
+    tx: &mut Tx,
+    app: &App,
+    session: &Session,
+    terms: &Terms,
+    now: UnixMillis,
+) -> Result<Option<Dated>, StoreError> {
+    // Locks the session, so it stays as it is found.
+    let Some(dated) = date(tx, app, terms, None, now).await? else {
+        return Ok(None);
+    };
+    Ok(session.is_current(tx).await?.then_some(dated))
 }
 
 pub(super) fn session_of(terms: &Terms) -> Option<SessionId> {

@@ -216,10 +216,12 @@ fn has_same_face(row: &Client, now: &Client) -> bool {
     row.name == now.name && row.redirect_uris == now.redirect_uris && row.kind == now.kind
 }
 
+/// Also whether it is for devices: there its name is all that it proves.
 fn proves_itself_alike(row: &Client, now: &Client) -> bool {
     row.token_endpoint_auth_method == now.token_endpoint_auth_method
         && row.jwks == now.jwks
         && row.jwks_uri == now.jwks_uri
+        && row.device_flow == now.device_flow
 }
 
 /// Keeps how a client proves itself now, so that a key which it has withdrawn does not count again when its document cannot be

@@ -2,7 +2,7 @@
 //!
 //! | path | file | does |
 //! | --- | --- | --- |
-//! | `/authorize` | [`authorize`], `request`, `jar`, `consent` | a person lets a client in: a code goes back with the browser |
+//! | `/authorize` | [`authorize`], `request`, `jar`, `login_after`, `consent` | a person lets a client in: a code goes back with the browser |
 //! | `/par` | [`par`], `pushed` | a client sends its request ahead |
 //! | `/device_authorization`, `/device` | [`device`] | a device without a browser, and its person |
 //! | `/token` | [`token`], `exchange`, `refresh` | a code, a refresh token or a client's own name become tokens |
@@ -40,6 +40,7 @@ mod jar;
 pub mod jwks;
 pub mod jws;
 mod jwt_bearer;
+mod login_after;
 pub mod logout;
 pub mod lookup;
 pub mod metadata;

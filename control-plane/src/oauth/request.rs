@@ -14,17 +14,12 @@ use super::form::Form;
 use super::lookup::{self, Asker, LookupError};
 use super::pushed::{self, Opened};
 use super::scopes::{Asked, Identity};
-use super::{pkce, redirect, resource};
+use super::{login_after, pkce, redirect, resource};
 use crate::app::App;
 use crate::http::address::ClientAddress;
 use crate::pages::PageError;
 use crate::store::clients::{Client, Origin};
 
-/// Ours: a sign-in after this moment is as new as the request asks for. Whoever sets it in a link of their own only waives
-/// what they asked for themselves; `auth_time` tells the truth in any case.
-pub(super) const LOGIN_AFTER: &str = "portcullis_login_after";
-/// A sign-in page left open for longer is asked for again.
-const LOGIN_WINDOW_SECONDS: u64 = 3600;
 /// Everything that an authorization request may say, but who sends it. The rest is ignored (RFC 6749 §3.1).
 pub(super) const PARAMETERS: [&str; 13] = [
     "response_type",
@@ -141,15 +136,14 @@ pub(super) struct AuthorizationRequest {
     pub(super) login_hint: Option<String>,
     /// What it was pushed as, to be used up.
     pub(super) pushed: Option<Opened>,
+    /// A sign-in after this moment was for this request.
     login_after: Option<UnixSeconds>,
 }
 
 impl AuthorizationRequest {
     /// Whether somebody who proved at `auth_time` who they are must do so again.
     pub(super) fn needs_login(&self, auth_time: UnixSeconds, now: UnixSeconds) -> bool {
-        let asked_to = self
-            .login_after
-            .is_some_and(|at| auth_time >= at && at <= now && now.saturating_sub(LOGIN_WINDOW_SECONDS) <= at);
+        let asked_to = self.login_after.is_some_and(|at| auth_time >= at);
         let too_old = self
             .max_age
             .is_some_and(|most| most == 0 || now.0.saturating_sub(auth_time.0) > most);
@@ -204,10 +198,7 @@ pub(super) async fn read(
 ) -> Result<AuthorizationRequest, Refusal> {
     let whose = Asker::Address(visitor.address);
     let (form, repeated) = parse(query)?;
-    let login_after = form
-        .value(LOGIN_AFTER)
-        .and_then(|at| at.parse().ok())
-        .map(UnixSeconds);
+    let login_after = login_after::read(app, query).map_err(PageError::internal)?;
     // RFC 9126 §4: of a request that was pushed, nothing that the browser brings counts but its name.
     if let Some(uri) = form.value("request_uri").filter(|uri| pushed::is_ours(uri)) {
         let client = form.value("client_id").unwrap_or_default();

@@ -23,6 +23,11 @@ pub(super) fn named<'a>(app: &'a App, resource: Option<&str>) -> Option<&'a str>
     }
 }
 
+/// A resource that is a part of the API, by the name that a person is shown; `None`: the API as a whole.
+pub(super) fn part<'a>(app: &App, resource: &'a str) -> Option<&'a str> {
+    (!same_resource(resource, &app.config.resource)).then_some(resource)
+}
+
 /// RFC 8707 §2.2: a token request may name the resource that was granted, and no other.
 pub(super) fn confirm(form: &Form, granted: &str) -> Result<(), OAuthError> {
     match form.value("resource") {

@@ -4,12 +4,13 @@
 //! It never widens: scopes are those of the subject token and of the client, the resource is the subject token's, the end is the subject token's at the latest, the
 //! organisation is the client's own, and the status index is the subject token's, so what ends that one ends this one. There
 //! is no refresh token. Like a client_credentials token it leaves no audit row; that its index is shared is kept
-//! (`store::exchanges`), for the day on which the first client is disabled.
+//! (`store::exchanges`) for each client that it came through, for the day on which one of them is disabled. Then everything
+//! with that index ends, also what the clients before it hold.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::dpop::Proof;
-use shared::id::{StatusIndex, UserId};
+use shared::id::{ClientId, StatusIndex, UserId};
 use shared::policy::same_resource;
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
@@ -122,19 +123,21 @@ pub(super) async fn grant(
     };
     confirm_target(form, &subject.resource)?;
     let act = act(client, &subject, actor.as_ref())?;
-    // 3. No more than the subject token and the client have.
-    let scopes = scopes(app, client, form, subject.effective.scopes)?;
-    // 4. Dated under whatever could end it; its index is held, so a revocation waits for us or is seen.
-    let iat = date(app, &mut tx, client, &subject, now.seconds())
-        .await?
-        .ok_or_else(refused)?;
+    // 3. Dated under whatever could end it, and judged again: what ends the token, or takes rights away, waits for us from
+    // here on, or is seen. So with its index.
+    let dated = date(app, &mut tx, client, &subject, now.seconds()).await?;
+    let (iat, presenter) = dated.ok_or_else(refused)?;
+    let effective = effective::judge(&mut tx, app, &subject.claims, now.seconds()).await?;
+    let effective = effective.ok_or_else(refused)?;
+    // 4. No more than the subject token and the client have.
+    let scopes = scopes(app, client, form, effective.scopes)?;
     let exp = iat
         .saturating_add(app.config.tokens.access_seconds)
         .min(subject.claims.exp);
     if exp <= iat || !tx.extend_index(subject.index, exp).await? {
         return Err(refused());
     }
-    tx.note_exchange(subject.index, &first_client(&subject), exp)
+    tx.note_exchange(subject.index, &presenter.to_string(), exp)
         .await?;
     let key = signer(app, &mut tx, &subject).await?;
     dpop::spend(&mut tx, proof).await?;
@@ -286,14 +289,15 @@ fn scopes(app: &App, client: &Client, form: &Form, subject: ScopeSet) -> Result<
     }
 }
 
-/// Dates the token after every `not_before` of the person, the session, and either client. `None` if one of them is over.
+/// Dates the token after every `not_before` of the person, the session, and either client, and gives the client whose token
+/// was presented. `None` if one of them is over.
 async fn date(
     app: &App,
     tx: &mut Tx,
     client: &Client,
     subject: &Presented,
     now: UnixSeconds,
-) -> Result<Option<UnixSeconds>, OAuthError> {
+) -> Result<Option<(UnixSeconds, ClientId)>, OAuthError> {
     let Some(org) = subject.claims.org else {
         return Ok(None);
     };
@@ -312,22 +316,24 @@ async fn date(
         }
         None => tx.issue_time(subjects, now).await?,
     };
-    let Some(iat) = tx.client_issue_time(client.id, earliest).await? else {
+    let presenter = tx.client_by_identifier(&subject.claims.client_id).await?;
+    let Some(presenter) = presenter.map(|client| client.id) else {
         return Ok(None);
     };
+    // Both locked, in one order; the organisation's row, which is locked, keeps others of its clients' exchanges apart.
+    let mut iat = earliest;
+    for id in [client.id.min(presenter), client.id.max(presenter)] {
+        let Some(at) = tx.client_issue_time(id, iat).await? else {
+            return Ok(None);
+        };
+        iat = at;
+    }
     if iat > earliest {
         tx.issue_time(subjects, iat).await?;
+        // The smaller one's own record of what it issued last.
+        tx.client_issue_time(client.id.min(presenter), iat).await?;
     }
-    Ok(Some(iat))
-}
-
-/// The `client_id` of the client whose token was the first in the chain.
-fn first_client(subject: &Presented) -> String {
-    // A client's own token has its name as the subject; a person's grant is of a client that may have another name here.
-    match &subject.effective.grant {
-        Some(grant) => grant.terms.client.to_string(),
-        None => subject.claims.sub.clone(),
-    }
+    Ok(Some((iat, presenter)))
 }
 
 /// The key that owns the index: no other may sign for it.

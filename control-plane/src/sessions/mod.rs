@@ -43,8 +43,8 @@ use crate::http::frame::RequestId;
 use crate::oauth::form::{Form, FormError};
 use crate::pages::{self, PageError};
 use crate::random::RandomError;
-use crate::store::StoreError;
 use crate::store::sessions::SessionRow;
+use crate::store::{StoreError, Tx};
 
 pub use change::{get as get_password, post as post_password};
 pub use list::{end_everywhere, end_one, get as get_list, landing};
@@ -79,6 +79,11 @@ impl Session {
             credential: Some(self.sid.to_string()),
             request_id: request.map(|id| id.0.clone()),
         }
+    }
+
+    /// Whether its secret is still the one that the request came with, and it has not ended.
+    pub(crate) async fn is_current(&self, tx: &mut Tx) -> Result<bool, StoreError> {
+        tx.is_session_secret(self.sid, &self.row.digest).await
     }
 
     /// Whether a second factor was shown in it.

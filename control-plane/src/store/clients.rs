@@ -95,6 +95,10 @@ impl AuthMethod {
 }
 
 /// An OAuth client.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row: three of them are what registrations say about clients, each by itself"
+)]
 #[derive(Clone, Debug)]
 pub struct Client {
     /// Its number here. While it is not [`stored`](Self::stored), nothing in the database refers to it.
@@ -133,6 +137,8 @@ pub struct Client {
     pub dpop_bound_access_tokens: bool,
     /// Whether it must push its authorization requests (RFC 9126 §6).
     pub require_pushed_authorization_requests: bool,
+    /// Whether it may begin the device flow (RFC 8628), where no redirect URI says who really asks.
+    pub device_flow: bool,
     /// When it was made.
     pub created_at: UnixMillis,
     /// Since when it gets no tokens.
@@ -165,6 +171,7 @@ struct ClientRow {
     scopes: i64,
     dpop_bound_access_tokens: i64,
     require_pushed_requests: i64,
+    device_flow: i64,
     created_at: i64,
     disabled_at: Option<i64>,
 }
@@ -201,6 +208,7 @@ impl TryFrom<ClientRow> for Client {
             scopes: ScopeSet(row.scopes.cast_unsigned()),
             dpop_bound_access_tokens: row.dpop_bound_access_tokens == 1,
             require_pushed_authorization_requests: row.require_pushed_requests == 1,
+            device_flow: row.device_flow == 1,
             created_at: UnixMillis(uint(row.created_at, "time")?),
             disabled_at: millis(row.disabled_at)?,
         })
@@ -213,7 +221,7 @@ macro_rules! select {
         concat!(
             "SELECT id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method,
                     jwks, jwks_uri, redirect_uris, post_logout_redirect_uris, refresh_grace_seconds, scopes,
-                    dpop_bound_access_tokens, require_pushed_requests, created_at, disabled_at FROM clients ",
+                    dpop_bound_access_tokens, require_pushed_requests, device_flow, created_at, disabled_at FROM clients ",
             $ending
         )
     };
@@ -235,8 +243,8 @@ impl Tx {
             "INSERT INTO clients
                  (id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method, jwks,
                   jwks_uri, redirect_uris, post_logout_redirect_uris, scopes, refresh_grace_seconds,
-                  dpop_bound_access_tokens, require_pushed_requests, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                  dpop_bound_access_tokens, require_pushed_requests, device_flow, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
              ON CONFLICT (identifier) DO NOTHING")
             .bind(int(client.id.get())).bind(identifier).bind(client.origin.as_str())
             .bind(client.org.map(|org| int(org.get()))).bind(&client.name)
@@ -247,7 +255,7 @@ impl Tx {
             .bind(client.scopes.0.cast_signed()).bind(int(client.refresh_grace_seconds))
             .bind(i64::from(client.dpop_bound_access_tokens))
             .bind(i64::from(client.require_pushed_authorization_requests))
-            .bind(int(client.created_at.0)))?;
+            .bind(i64::from(client.device_flow)).bind(int(client.created_at.0)))?;
         Ok(rows == 1)
     }
 
@@ -309,7 +317,8 @@ impl Tx {
         let rows = rows_affected!(self, sqlx::query(
             "UPDATE clients SET name = $2, secret_digest = $3, kind = $4, application_type = $5,
                  token_endpoint_auth_method = $6, jwks = $7, jwks_uri = $8, redirect_uris = $9,
-                 post_logout_redirect_uris = $10, dpop_bound_access_tokens = $11, require_pushed_requests = $12
+                 post_logout_redirect_uris = $10, dpop_bound_access_tokens = $11, require_pushed_requests = $12,
+                 device_flow = $13
              WHERE id = $1 AND disabled_at IS NULL")
             .bind(int(id.get())).bind(&client.name)
             .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.kind.as_str())
@@ -317,7 +326,7 @@ impl Tx {
             .bind(client.jwks.as_ref().map(Value::to_string)).bind(&client.jwks_uri)
             .bind(write_list(&client.redirect_uris)?).bind(write_list(&client.post_logout_redirect_uris)?)
             .bind(i64::from(client.dpop_bound_access_tokens))
-            .bind(i64::from(client.require_pushed_authorization_requests)))?;
+            .bind(i64::from(client.require_pushed_authorization_requests)).bind(i64::from(client.device_flow)))?;
         Ok(rows == 1)
     }
 

@@ -6,7 +6,8 @@ use shared::time::UnixSeconds;
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 impl Tx {
-    /// Remembers that a token of `client` with this index was exchanged for one that lives until `expires`.
+    /// Remembers that a token of `client` with this index was exchanged for one that lives until `expires`. An index that goes
+    /// from client to client is remembered for each of them.
     pub async fn note_exchange(
         &mut self,
         index: StatusIndex,
@@ -17,7 +18,7 @@ impl Tx {
             self,
             sqlx::query(
                 "INSERT INTO exchanged_indexes (idx, client, expires_seconds) VALUES ($1, $2, $3)
-                 ON CONFLICT (idx) DO UPDATE SET expires_seconds = CASE
+                 ON CONFLICT (idx, client) DO UPDATE SET expires_seconds = CASE
                      WHEN exchanged_indexes.expires_seconds > excluded.expires_seconds
                      THEN exchanged_indexes.expires_seconds ELSE excluded.expires_seconds END"
             )

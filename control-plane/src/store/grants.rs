@@ -354,16 +354,18 @@ impl Tx {
         Ok(revoked.map(|at| at.is_none()))
     }
 
-    /// What a person has agreed to for a client: scopes and identity scopes.
+    /// What a person has agreed to for a client at a resource: scopes and identity scopes.
     pub async fn consent(
         &mut self,
         org: OrgId,
         user: UserId,
         client: ClientId,
+        resource: &str,
     ) -> Result<Option<(ScopeSet, u8)>, StoreError> {
         let row: Option<(i64, i64)> = on_db!(self, conn => sqlx::query_as(
-            "SELECT scopes, identity FROM consents WHERE user_id = $1 AND org_id = $2 AND client_id = $3")
-            .bind(int(user.get())).bind(int(org.get())).bind(int(client.get())).fetch_optional(conn).await)?;
+            "SELECT scopes, identity FROM consents
+             WHERE user_id = $1 AND org_id = $2 AND client_id = $3 AND resource = $4")
+            .bind(int(user.get())).bind(int(org.get())).bind(int(client.get())).bind(resource).fetch_optional(conn).await)?;
         row.map(|(scopes, bits)| Ok((ScopeSet(scopes.cast_unsigned()), identity(bits)?)))
             .transpose()
     }
@@ -376,14 +378,14 @@ impl Tx {
         )
     }
 
-    /// Remembers an agreement, added to earlier ones; false if it adds nothing.
+    /// Remembers an agreement, added to earlier ones for the same resource; false if it adds nothing.
     pub async fn add_consent(&mut self, terms: &Terms, now: UnixMillis) -> Result<bool, StoreError> {
         let rows = rows_affected!(
             self,
             sqlx::query(
-                "INSERT INTO consents (user_id, org_id, client_id, scopes, identity, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $6)
-             ON CONFLICT (user_id, org_id, client_id) DO UPDATE SET scopes = consents.scopes | excluded.scopes,
+                "INSERT INTO consents (user_id, org_id, client_id, scopes, identity, created_at, updated_at, resource)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
+             ON CONFLICT (user_id, org_id, client_id, resource) DO UPDATE SET scopes = consents.scopes | excluded.scopes,
                  identity = consents.identity | excluded.identity, updated_at = excluded.updated_at
              WHERE consents.scopes <> (consents.scopes | excluded.scopes)
                 OR consents.identity <> (consents.identity | excluded.identity)"
@@ -394,6 +396,7 @@ impl Tx {
             .bind(terms.scopes.0.cast_signed())
             .bind(i64::from(terms.identity))
             .bind(int(now.0))
+            .bind(&terms.resource)
         )?;
         Ok(rows == 1)
     }

@@ -189,6 +189,15 @@ impl Tx {
         Ok(rows == 1)
     }
 
+    /// Whether a session that was not ended has this secret. Ask after something that locks it, such as
+    /// [`Tx::session_issue_time`].
+    pub async fn is_session_secret(&mut self, sid: SessionId, digest: &[u8; 32]) -> Result<bool, StoreError> {
+        let found: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT sid FROM sessions WHERE sid = $1 AND digest = $2 AND ended_at IS NULL")
+            .bind(int(sid.get())).bind(digest.as_slice()).fetch_optional(conn).await)?;
+        Ok(found.is_some())
+    }
+
     /// Ends one of a user's sessions, and gives the time T that the edge must know: `max(now, last_iat)`. `None` if it is
     /// not theirs or was ended before.
     pub async fn end_session(

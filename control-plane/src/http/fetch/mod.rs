@@ -7,6 +7,7 @@
 
 mod addresses;
 pub mod cache;
+mod site;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

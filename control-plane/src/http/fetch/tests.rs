@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use shared::time::UnixMillis;
 
-use super::cache::Cache;
+use super::cache::{CAPACITY, Cache};
 use super::{FetchError, Fetcher, fresh_seconds, is_json};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -218,4 +218,39 @@ async fn a_crowd_looks_once() {
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1, "good: {good}");
     }
+}
+
+/// Whoever fills the cache with documents that never grow old pushes out their own.
+#[tokio::test]
+async fn a_site_that_fills_the_cache_makes_room_for_others() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let others = get(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { (JSON, "{}") }
+    });
+    let lasting = get(|| async {
+        let headers = [JSON[0], ("cache-control", "max-age=86400")];
+        (headers, "{}")
+    });
+    let base = serve(Router::new().route("/others", others).route("/many/{n}", lasting)).await;
+    let port = base.rsplit(':').next().expect("a port");
+    let cache = Cache::new(fetcher(true), 100);
+    let look = async |url: &str, at: u64| {
+        let found = cache.get(url, UnixMillis(at), || Ok(()), |_| Ok(())).await;
+        found.expect("fetched");
+    };
+    let ours = format!("http://localhost:{port}/others");
+    look(&ours, 0).await;
+    for number in 0..CAPACITY + 50 {
+        look(&format!("{base}/many/{number}"), 1).await;
+    }
+    look(&ours, 2).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "still kept");
+    // Room is made for somebody new as well, by the one that was asked for longest ago.
+    let new = format!("http://localhost:{port}/others?new");
+    look(&new, 3).await;
+    look(&ours, 4).await;
+    look(&new, 4).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }

@@ -54,6 +54,7 @@ async fn begin(
 ) -> Result<Value, OAuthError> {
     // 1. The client, and what it asks for.
     let (client, form) = client_auth::identify(app, address, query, headers, body).await?;
+    super::confirm(&client)?;
     // 2. Two codes.
     let secret = Opaque::generate(Kind::Device, &app.random).map_err(SigningError::from)?;
     let user_code = keep(app, &client, &form, &secret).await?;

@@ -40,6 +40,7 @@ pub(in crate::oauth) async fn grant(
     proof: Option<&Proof>,
     actor: &Actor,
 ) -> Result<Granted, OAuthError> {
+    super::confirm(client)?;
     let text = form
         .value("device_code")
         .ok_or_else(|| OAuthError::invalid_request("device_code is missing"))?;

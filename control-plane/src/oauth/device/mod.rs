@@ -9,6 +9,9 @@
 //! | `guesses` | how often somebody may try a code |
 //! | `grant` | `/token`: not yet, no, or a grant and its first pair |
 //!
+//! Nobody is sent back to an address that is known to be the client's, so a public client proves nothing but its name here:
+//! the flow is for clients that were made for it ([`confirm`]), or anybody could ask in the name of an app that people trust.
+//!
 //! What it does not: remember a consent. Whoever holds a device that shows a code is asked each time.
 
 pub mod begin;
@@ -18,3 +21,18 @@ pub mod page;
 mod user_code;
 
 pub(super) use grant::grant;
+
+use super::error::{ErrorCode, OAuthError};
+use crate::store::clients::Client;
+
+/// Refuses a client that is not for devices (RFC 6749 §5.2).
+fn confirm(client: &Client) -> Result<(), OAuthError> {
+    if client.device_flow {
+        return Ok(());
+    }
+    Err(OAuthError::new(
+        ErrorCode::UnauthorizedClient,
+        "this client may not use the device flow: it lists the grant type in its registration or its document, or an \
+         administrator makes it with --device",
+    ))
+}

@@ -18,7 +18,7 @@ use shared::time::UnixMillis;
 use super::super::form::Form;
 use super::super::lookup::{self, Asker};
 use super::super::scopes::{Asked, Identity};
-use super::super::{authorize, consent, grants};
+use super::super::{authorize, consent, grants, resource};
 use super::guesses::Guess;
 use super::user_code::UserCode;
 use crate::app::App;
@@ -52,6 +52,7 @@ struct ConsentPage<'a> {
     warning: Option<String>,
     user_code: &'a str,
     words: Vec<String>,
+    part: Option<&'a str>,
     scopes: u64,
     identity: u8,
 }
@@ -195,7 +196,7 @@ async fn find(
     tx.commit().await?;
     let client = lookup::find(app, &device.client, Asker::Address(guess.address)).await?;
     Ok(client
-        .filter(|client| client.disabled_at.is_none())
+        .filter(|client| client.disabled_at.is_none() && client.device_flow)
         .map(|client| (device, client)))
 }
 
@@ -218,6 +219,7 @@ impl Decision<'_> {
             warning: lookup::warning(self.client),
             user_code: &self.user_code.shown(),
             words: consent::words(&asked.names(app.catalogue())),
+            part: resource::part(app, &self.device.resource),
             scopes: asked.scopes.0,
             identity: asked.identity.bits(),
         };
@@ -258,7 +260,7 @@ impl Decision<'_> {
         let actor = session.actor(Some(id));
         let client = lookup::remember(&mut tx, app, self.client, &actor, now).await?;
         let terms = Terms { client, ..terms };
-        let Some(dated) = grants::date(&mut tx, app, &terms, None, now).await? else {
+        let Some(dated) = grants::date_in(&mut tx, app, session, &terms, now).await? else {
             return Err(ended());
         };
         let agreed = terms.scopes.intersection(dated.rights);

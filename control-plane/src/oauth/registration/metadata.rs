@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::config::{Config, admits};
 use crate::oauth::clients::DEFAULT_GRACE_SECONDS;
+use crate::oauth::token::DEVICE_CODE;
 use crate::oauth::{assertion, redirect};
 use crate::store::clients::{ApplicationType, AuthMethod, Client, Origin};
 use crate::text;
@@ -42,6 +43,8 @@ pub struct Metadata {
     pub(in crate::oauth) dpop_bound_access_tokens: bool,
     #[serde(rename = "p", default)]
     pub(in crate::oauth) require_pushed_authorization_requests: bool,
+    #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::oauth) device_flow: bool,
 }
 
 /// The words of the database, in JSON.
@@ -136,7 +139,7 @@ impl Metadata {
         for uri in &post_logout_redirect_uris {
             check_redirect(uri, config)?;
         }
-        check_flow(members)?;
+        let device_flow = asks_for_devices(members)?;
         let method = method(members, source)?;
         let (jwks, jwks_uri) = keys(members, config)?;
         if method == AuthMethod::PrivateKeyJwt && jwks.is_none() && jwks_uri.is_none() {
@@ -152,6 +155,7 @@ impl Metadata {
             jwks_uri,
             dpop_bound_access_tokens: flag(members, "dpop_bound_access_tokens")?,
             require_pushed_authorization_requests: flag(members, "require_pushed_authorization_requests")?,
+            device_flow,
         })
     }
 }
@@ -178,6 +182,7 @@ impl Metadata {
             scopes: ScopeSet::EMPTY,
             dpop_bound_access_tokens: self.dpop_bound_access_tokens,
             require_pushed_authorization_requests: self.require_pushed_authorization_requests,
+            device_flow: self.device_flow,
             created_at: UnixMillis(0),
             disabled_at: None,
         }
@@ -195,6 +200,7 @@ impl Metadata {
             jwks_uri: client.jwks_uri.clone(),
             dpop_bound_access_tokens: client.dpop_bound_access_tokens,
             require_pushed_authorization_requests: client.require_pushed_authorization_requests,
+            device_flow: client.device_flow,
         }
     }
 }
@@ -258,13 +264,11 @@ fn application_type(
     }
 }
 
-/// Authorization code or device: whatever else is asked for, a person stands behind it.
-fn check_flow(members: &Map<String, Value>) -> Result<(), MetadataError> {
+/// Authorization code or device: whatever else is asked for, a person stands behind it. Whether it is for devices too: only
+/// if it says so, because RFC 7591 §2 means `authorization_code` without a word.
+fn asks_for_devices(members: &Map<String, Value>) -> Result<bool, MetadataError> {
     let grants = list(members, "grant_types")?;
-    let people = [
-        "authorization_code",
-        "urn:ietf:params:oauth:grant-type:device_code",
-    ];
+    let people = ["authorization_code", DEVICE_CODE];
     if !grants.is_empty() && !grants.iter().any(|grant| people.contains(&grant.as_str())) {
         return Err(invalid("grant_types must have authorization_code"));
     }
@@ -272,7 +276,7 @@ fn check_flow(members: &Map<String, Value>) -> Result<(), MetadataError> {
     if !responses.is_empty() && !responses.iter().any(|response| response == "code") {
         return Err(invalid("response_types must have code"));
     }
-    Ok(())
+    Ok(grants.iter().any(|grant| grant == DEVICE_CODE))
 }
 
 /// RFC 7591 §2: `client_secret_basic` without a word. A document can be read by anybody, so there it is `none`.

@@ -171,6 +171,12 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Metadata
         .map_err(|_| invalid("the body is not a JSON object without duplicate members"))
 }
 
+fn grant_types(metadata: &Metadata) -> Vec<&'static str> {
+    let mut all = vec!["authorization_code", "refresh_token"];
+    all.extend(metadata.device_flow.then_some(token::DEVICE_CODE));
+    all
+}
+
 /// RFC 7591 §3.2.1: everything that is registered, with what the client needs to use and manage it.
 fn describe(app: &App, client_id: &str, issued_at: UnixSeconds, metadata: &Metadata) -> Value {
     let seals = &app.open_clients.seals;
@@ -185,7 +191,7 @@ fn describe(app: &App, client_id: &str, issued_at: UnixSeconds, metadata: &Metad
         "redirect_uris": metadata.redirect_uris,
         "token_endpoint_auth_method": metadata.method.as_str(),
         "application_type": metadata.application_type.as_str(),
-        "grant_types": ["authorization_code", "refresh_token", token::DEVICE_CODE],
+        "grant_types": grant_types(metadata),
         "response_types": ["code"],
         "scope": scopes.join(app.catalogue()),
         "dpop_bound_access_tokens": metadata.dpop_bound_access_tokens,

@@ -150,6 +150,7 @@ mod tests {
                 jwks_uri: None,
                 dpop_bound_access_tokens: false,
                 require_pushed_authorization_requests: false,
+                device_flow: false,
             },
         }
     }
@@ -202,6 +203,7 @@ mod tests {
             let mut made = registration(&name);
             made.metadata.redirect_uris.push(format!("https://x.example/{path}"));
             made.metadata.method = AuthMethod::PrivateKeyJwt;
+            made.metadata.device_flow = true;
             made.metadata.jwks_uri = Some(format!("https://x.example/{path}"));
             let sealed = ours.seal(&made).expect("fits");
             prop_assert_eq!(ours.open(&sealed), Some(made));

@@ -2,11 +2,12 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, header};
+use shared::crypto::base64url;
 use shared::id::OrgId;
 
 use super::device;
 use super::support::{
-    Person, REDIRECT, SECOND, claims, client_with, decoded, hidden, location, public, published,
+    Person, REDIRECT, SECOND, claims, client_with, decoded, for_devices, hidden, location, public, published,
 };
 use crate::store::orgs::Role;
 use crate::testing::{Answer, TestApp};
@@ -396,6 +397,53 @@ async fn prompt_and_max_age_are_heard() {
     assert!(location(&person.get(&fresh).await).1.contains_key("code"));
 }
 
+/// Whoever sits at the browser does not waive the sign-in that an app insists on.
+#[tokio::test]
+async fn only_we_say_that_a_sign_in_was_for_a_request() {
+    let test = TestApp::start().await;
+    let client = public(&test).await;
+    let mut person = Person::signed_in(&test).await;
+    person.allow(&client, &[]).await;
+    test.clock.advance_ms(100 * SECOND);
+    let asked = client.request(&[("prompt", Some("login"))]);
+    let other = client.request(&[("prompt", Some("login")), ("state", Some("another"))]);
+    let sent_to_login = async |person: &mut Person<'_>, path: &str| {
+        let (page, mut parameters) = location(&person.get(path).await);
+        (page == "/login").then(|| parameters.remove("return_to").expect("a way back"))
+    };
+    let back = sent_to_login(&mut person, &asked)
+        .await
+        .expect("asked to sign in");
+    let (_, mark) = back.split_once("portcullis_login_after=").expect("a mark");
+    let (at, tag) = mark.split_once('.').expect("a moment and a tag");
+    let earlier = at.parse::<u64>().expect("a moment") - 150;
+    for forged in [
+        earlier.to_string(),
+        format!("{earlier}."),
+        format!("{earlier}.{tag}"),
+        format!("{earlier}.{}", base64url(&[0; 32])),
+    ] {
+        let path = format!("{asked}&portcullis_login_after={forged}");
+        assert!(sent_to_login(&mut person, &path).await.is_some(), "{forged}");
+    }
+    assert!(
+        sent_to_login(&mut person, &back).await.is_some(),
+        "nobody has signed in"
+    );
+    person.sign_in(&back).await;
+    // That was for one request, and counts for an hour.
+    for path in [
+        format!("{other}&portcullis_login_after={mark}"),
+        format!("{back}&max_age=0"),
+    ] {
+        assert!(sent_to_login(&mut person, &path).await.is_some(), "{path}");
+    }
+    let done = location(&person.get(&back).await).1;
+    assert!(done.contains_key("code"), "{done:?}");
+    test.clock.advance_ms(3601 * SECOND);
+    assert!(sent_to_login(&mut person, &back).await.is_some(), "too late");
+}
+
 /// Keys inherit, and so do tokens: never more than the person's role allows.
 #[tokio::test]
 async fn a_role_is_the_ceiling() {
@@ -440,7 +488,7 @@ async fn a_role_is_the_ceiling() {
 #[tokio::test]
 async fn an_app_of_one_organisation_is_for_its_people() {
     let test = TestApp::start().await;
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let begun = device::begin(&test, &client).await;
     let mut person = Person::signed_in(&test).await;
     let page = person.get(&client.request(&[])).await;

@@ -1,9 +1,14 @@
 //! Authorization codes: line 3 of the checklist, and what ends them and their grants.
 
+use super::super::authorize::{self, Prepared};
+use super::super::request::Visitor;
 use super::device;
 use super::support::{
-    ClientApp, DAY, Person, REDIRECT, SECOND, VERIFIER, hidden, public, published, published_with,
+    ClientApp, DAY, Person, REDIRECT, SECOND, VERIFIER, for_devices, hidden, public, published,
+    published_with,
 };
+use crate::http::address::ClientAddress;
+use crate::http::frame::RequestId;
 use crate::mail::tests::{last_to, with_mail};
 use crate::testing::TestApp;
 
@@ -148,7 +153,7 @@ async fn is_asked(test: &TestApp, client: &ClientApp, password: &str) -> bool {
 #[tokio::test]
 async fn a_new_password_ends_what_was_allowed_and_not_fetched_yet() {
     let test = published().await;
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let old = test.made.admin_password.clone();
     let mut person = Person::signed_in(&test).await;
     // Whoever stole the cookie has a code and a device up their sleeve.
@@ -175,6 +180,41 @@ async fn a_new_password_ends_what_was_allowed_and_not_fetched_yet() {
     // The session goes on, and so does what is allowed in it from now on.
     let code = person.allow(&client, &[]).await;
     assert_eq!(client.exchange(&test, &code).await.status, 200);
+}
+
+/// Whoever stole the cookie sends the answer before the password is changed, and it is written after it.
+#[tokio::test]
+async fn an_answer_that_was_overtaken_by_a_new_password_counts_for_nothing() {
+    let test = published().await;
+    let client = public(&test).await;
+    let mut person = Person::signed_in(&test).await;
+    let visitor = Visitor {
+        browser: &[0; 32],
+        address: ClientAddress(None),
+    };
+    let query = client.request(&[]);
+    let query = query.trim_start_matches("/authorize?");
+    let read = async |person: &Person<'_>| {
+        let prepared = authorize::prepare(&test.app, query, &person.headers(), visitor).await;
+        prepared.expect("a request").expect("of somebody signed in")
+    };
+    let answer = async |prepared: &Prepared| {
+        let id = RequestId("a-request".to_owned());
+        let answered = authorize::answer(&test.app, prepared, prepared.asked, true, &id).await;
+        let answered = answered.expect("an answer");
+        let place = answered.headers()["location"].to_str().expect("text").to_owned();
+        place.contains("code=")
+    };
+    let early = read(&person).await;
+    let page = person.get("/account/password").await;
+    let csrf = hidden(&page, "csrf");
+    let old = test.made.admin_password.clone();
+    let form = fields(&[("csrf", &csrf), ("current", &old), ("new", NEW), ("repeat", NEW)]);
+    assert_eq!(person.post("/account/password", &form).await.status, 303);
+    assert!(!answer(&early).await, "the session goes on under another secret");
+    assert!(is_asked(&test, &client, NEW).await, "nothing is remembered");
+    // Whoever has that one goes on.
+    assert!(answer(&read(&person).await).await);
 }
 
 #[tokio::test]

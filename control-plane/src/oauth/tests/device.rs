@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use super::outcome;
-use super::support::{ClientApp, Person, SECOND, confidential, hidden, location, public, published};
+use super::support::{
+    ClientApp, Person, SECOND, client_with, for_devices, hidden, location, public, published,
+};
+use crate::store::clients::ClientKind;
 use crate::testing::{Answer, TestApp};
 
 pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -47,7 +50,11 @@ pub(super) async fn answer(person: &mut Person<'_>, begun: &Answer, decision: &s
 #[tokio::test]
 async fn line_10_a_person_lets_a_device_in() {
     let test = published().await;
-    for client in [public(&test).await, confidential(&test).await] {
+    let confidential = client_with(&test, |new| {
+        new.kind = ClientKind::Confidential;
+        new.device_flow = true;
+    });
+    for client in [for_devices(&test).await, confidential.await] {
         let begun = begin(&test, &client).await;
         assert_eq!(begun.headers["cache-control"], "no-store");
         let issuer = &test.app.config.issuer;
@@ -113,7 +120,7 @@ async fn line_10_a_person_lets_a_device_in() {
 #[tokio::test]
 async fn line_10_a_device_that_asks_too_often_waits_longer() {
     let test = published().await;
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let begun = begin(&test, &client).await;
     let ask = async |after: u64| {
         test.clock.advance_ms(after * SECOND);
@@ -141,8 +148,8 @@ async fn line_10_a_device_that_asks_too_often_waits_longer() {
 #[tokio::test]
 async fn line_10_a_device_code_is_bound_to_its_client_and_to_the_answer() {
     let test = published().await;
-    let client = public(&test).await;
-    let other = public(&test).await;
+    let client = for_devices(&test).await;
+    let other = for_devices(&test).await;
     let begun = begin(&test, &client).await;
     assert_eq!(
         outcome(&poll(&test, &other, &begun).await),
@@ -194,7 +201,7 @@ async fn line_10_a_device_code_is_bound_to_its_client_and_to_the_answer() {
 #[tokio::test]
 async fn line_10_codes_of_others_can_not_be_guessed() {
     let test = TestApp::start().await;
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let begun = begin(&test, &client).await;
     let mut person = Person::signed_in(&test).await;
     for attempt in 1..=10 {
@@ -239,7 +246,7 @@ async fn an_address_guesses_fifty_times_at_most() {
 #[tokio::test]
 async fn forms_of_other_sites_are_refused() {
     let test = published().await;
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let begun = begin(&test, &client).await;
     let mut person = Person::signed_in(&test).await;
     let page = type_code(&mut person, &begun.text("user_code")).await;
@@ -254,4 +261,30 @@ async fn forms_of_other_sites_are_refused() {
         outcome(&poll(&test, &client, &begun).await),
         (400, "authorization_pending")
     );
+}
+
+/// Whoever knows the name of an app that people trust, and that signs people in by redirect alone, asks for nothing in its name.
+#[tokio::test]
+async fn only_clients_that_are_for_devices_begin() {
+    let test = published().await;
+    let unauthorized = (400, "unauthorized_client");
+    let confidential = client_with(&test, |new| new.kind = ClientKind::Confidential).await;
+    for client in [public(&test).await, confidential] {
+        let refused = client
+            .post(&test, "/device_authorization", &[("scope", "memory:read")])
+            .await;
+        assert_eq!(outcome(&refused), unauthorized);
+        let asked = [("grant_type", GRANT), ("device_code", "device_x")];
+        assert_eq!(outcome(&client.post(&test, "/token", &asked).await), unauthorized);
+    }
+    // One that has no other flow needs nowhere to send people back to.
+    let client = client_with(&test, |new| {
+        new.redirect_uris = Vec::new();
+        new.device_flow = true;
+    })
+    .await;
+    let mut person = Person::signed_in(&test).await;
+    let begun = begin(&test, &client).await;
+    answer(&mut person, &begun, "allow").await;
+    assert_eq!(poll(&test, &client, &begun).await.status, 200);
 }

@@ -4,10 +4,10 @@ use serde_json::json;
 use shared::crypto::{base64url, sha256};
 
 use super::dpop::{self, Holder, NO_PROOF, REFUSED, bound_to};
-use super::open_clients::{document, notes, open, register, rows};
+use super::open_clients::{device_notes, document, notes, open, register, rows};
 use super::support::{
-    ClientApp, Person, REDIRECT, VERIFIER, claims, client_with, confidential, encode, location, outcome,
-    post_form, public, published,
+    ClientApp, Person, REDIRECT, SECOND, VERIFIER, claims, client_with, confidential, encode, for_devices,
+    location, outcome, post_form, public, published,
 };
 use super::{device, token_exchange};
 use crate::store::clients::ClientKind;
@@ -17,7 +17,7 @@ use crate::testing::{Answer, TestApp};
 async fn line_11_dpop_a_device_s_grant_stays_with_its_key() {
     let test = published().await;
     let (holder, thief) = (Holder::new(1), Holder::new(2));
-    let client = public(&test).await;
+    let client = for_devices(&test).await;
     let begun = device::begin(&test, &client).await;
     let mut person = Person::signed_in(&test).await;
     device::answer(&mut person, &begun, "allow").await;
@@ -140,9 +140,30 @@ async fn device_code(test: &TestApp, client_id: &str) -> Answer {
 
 #[tokio::test]
 async fn a_device_s_client_that_nobody_registered_costs_no_row_until_a_person_agrees() {
-    let test = open().await;
-    let (url, _document) = document().await;
-    let sealed = register(&test, &notes("none")).await.text("client_id");
+    let test = TestApp::start_with(|config| {
+        config.dev = true;
+        // Longer than a document is kept.
+        config.device.code_seconds = 1200;
+    })
+    .await;
+    let (url, served) = document().await;
+    let without = register(&test, &notes("none")).await.text("client_id");
+    for client_id in [&without, &url] {
+        let body = encode(&[("client_id", client_id), ("scope", "memory:read")]);
+        let refused = post_form(&test, "/device_authorization", &body).await;
+        assert_eq!(outcome(&refused), (400, "unauthorized_client"));
+    }
+    let says = |grants: serde_json::Value| {
+        served.lock().expect("the document").as_mut().expect("there")["grant_types"] = grants;
+        test.clock.advance_ms(601 * SECOND);
+    };
+    says(json!(["authorization_code", device::GRANT]));
+    let made = register(&test, &device_notes()).await;
+    assert_eq!(
+        made.body["grant_types"],
+        json!(["authorization_code", "refresh_token", device::GRANT])
+    );
+    let sealed = made.text("client_id");
     let mut person = Person::signed_in(&test).await;
     for (client_id, warning, expected) in [
         (&sealed, "nobody has checked it", 1),
@@ -167,6 +188,19 @@ async fn a_device_s_client_that_nobody_registered_costs_no_row_until_a_person_ag
         assert_eq!(granted.status, 200, "{granted:?}");
         assert_eq!(claims(&granted).client_id, *client_id);
     }
+    // A document that takes it back ends what waits, for the person and for the device.
+    let begun = device_code(&test, &url).await;
+    says(json!(["authorization_code"]));
+    let page = device::type_code(&mut person, &begun.text("user_code")).await;
+    assert_eq!(page.status, 422, "{page:?}");
+    let code = begun.text("device_code");
+    let fields = [
+        ("grant_type", device::GRANT),
+        ("device_code", &*code),
+        ("client_id", &url),
+    ];
+    let refused = post_form(&test, "/token", &encode(&fields)).await;
+    assert_eq!(outcome(&refused), (400, "unauthorized_client"));
 }
 
 #[tokio::test]

@@ -37,6 +37,13 @@ pub(super) fn notes(method: &str) -> Value {
     json!({"client_name": "Notes", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": method})
 }
 
+/// A public one that is for devices too.
+pub(super) fn device_notes() -> Value {
+    let mut metadata = notes("none");
+    metadata["grant_types"] = json!(["authorization_code", super::device::GRANT]);
+    metadata
+}
+
 /// The authorization request of a client, with these changes.
 pub(super) fn request(client_id: &str, redirect: &str, scope: Option<&str>) -> String {
     let challenge = shared::crypto::base64url(&shared::crypto::sha256(VERIFIER.as_bytes()));
@@ -110,7 +117,7 @@ async fn a_registration_costs_no_row_until_a_person_agrees() {
     assert_eq!(made.body["application_type"], "web");
     assert_eq!(
         made.body["grant_types"],
-        json!(["authorization_code", "refresh_token", super::device::GRANT])
+        json!(["authorization_code", "refresh_token"])
     );
     let id = made.text("client_id");
     let path = request(&id, REDIRECT, Some("openid memory:read"));

@@ -544,7 +544,7 @@ async fn a_request_of_more_than_8_kib_is_not_kept() {
 #[tokio::test]
 async fn what_ended_is_forgotten() {
     let test = published().await;
-    let client = public(&test).await;
+    let client = super::support::for_devices(&test).await;
     assert_eq!(push(&test, &client, &[]).await.status, 201);
     super::device::begin(&test, &client).await;
     test.clock.advance_ms((600 + 3600 + 1) * SECOND);

@@ -86,6 +86,28 @@ async fn a_code_is_for_no_other_resource() {
     assert_eq!(audience(&exchange(&client, &test, &code, WHOLE).await), WHOLE);
 }
 
+/// Who let an app in to one part of the API was not asked about another.
+#[tokio::test]
+async fn what_was_agreed_to_for_one_resource_is_asked_for_another() {
+    let (test, _folder) = with_a_server().await;
+    let client = public(&test).await;
+    let mut person = Person::signed_in(&test).await;
+    person.allow(&client, &[]).await;
+    let silent = |resource| client.request(&[("resource", Some(resource)), ("prompt", Some("none"))]);
+    let again = person.get(&silent(WHOLE)).await;
+    assert!(location(&again).1.contains_key("code"), "{again:?}");
+    let elsewhere = person.get(&silent(SERVER)).await;
+    assert_eq!(location(&elsewhere).1["error"], "consent_required");
+    let page = person.get(&client.request(&[("resource", Some(SERVER))])).await;
+    assert_eq!(page.status, StatusCode::OK, "{page:?}");
+    assert!(page.raw.contains(SERVER), "it says for what: {}", page.raw);
+    person.allow(&client, &[("resource", Some(SERVER))]).await;
+    for resource in [WHOLE, SERVER] {
+        let again = person.get(&silent(resource)).await;
+        assert!(location(&again).1.contains_key("code"), "{resource}: {again:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_program_names_its_resource() {
     let (test, _folder) = with_a_server().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Method, Request, header};
+use axum::http::{HeaderMap, Method, Request, header};
 use serde_json::Value;
 use shared::crypto::{base64url, sha256};
 use shared::id::ClientId;
@@ -72,6 +72,11 @@ pub(super) async fn public(test: &TestApp) -> ClientApp {
 
 pub(super) async fn confidential(test: &TestApp) -> ClientApp {
     client_with(test, |new| new.kind = ClientKind::Confidential).await
+}
+
+/// One that may use the device flow.
+pub(super) async fn for_devices(test: &TestApp) -> ClientApp {
+    client_with(test, |new| new.device_flow = true).await
 }
 
 impl ClientApp {
@@ -206,6 +211,17 @@ impl<'a> Person<'a> {
 
     pub(super) async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::get(path), Body::empty()).await
+    }
+
+    /// What it sends with every request.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let value = cookies.join("; ").parse().expect("a header");
+        HeaderMap::from_iter([(header::COOKIE, value)])
     }
 
     /// Signs in as the first administrator and gives where that leads.

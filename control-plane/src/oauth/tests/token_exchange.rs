@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 use shared::crypto::base64url;
 
 use super::support::{
-    ClientApp, Person, SECOND, claims, client_with, confidential, decoded, public, published,
+    ClientApp, Person, SECOND, claims, client_with, confidential, decoded, public, published, published_with,
 };
 use super::{is_live, outcome};
 use crate::audit::Actor;
 use crate::oauth::clients::disable;
+use crate::store::Store;
 use crate::store::clients::ClientKind;
+use crate::store::test_postgres::TestPostgres;
 use crate::testing::{Answer, TestApp};
 
 pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -331,4 +333,98 @@ async fn the_end_of_the_first_client_or_of_the_session_reaches_exchanged_tokens(
         .await;
     let late = exchange(&test, &service, &token, &[]).await;
     assert_eq!(outcome(&late), (400, "invalid_request"));
+}
+
+async fn switch_off(test: &TestApp, client: &ClientApp) {
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let now = test.app.clock.now();
+    disable(&mut tx, &test.app.random, client.id, &Actor::system(), now)
+        .await
+        .expect("done");
+    tx.commit().await.expect("commit");
+}
+
+/// Whoever is in the chain, wherever it branched.
+#[tokio::test]
+async fn the_end_of_any_client_in_a_chain_reaches_what_came_of_it() {
+    let test = published().await;
+    let last = confidential(&test).await;
+    for ends in [0, 1, 2] {
+        let app = public(&test).await;
+        let first = app.sign_in(&test).await;
+        let mut chain = vec![app];
+        let mut token = first.text("access_token");
+        for _ in 0..2 {
+            let client = confidential(&test).await;
+            // Beside it, the same token goes to somebody else first.
+            exchange(&test, &last, &token, &[]).await;
+            token = exchange(&test, &client, &token, &[]).await.text("access_token");
+            chain.push(client);
+        }
+        let end = exchange(&test, &last, &token, &[]).await;
+        assert!(is_live(&test, &end).await);
+        switch_off(&test, &chain[ends]).await;
+        assert!(!is_live(&test, &end).await, "{ends}");
+        let again = exchange(&test, &last, &end.text("access_token"), &[]).await;
+        assert_eq!(outcome(&again), (400, "invalid_request"), "{ends}");
+    }
+}
+
+/// Until somebody waits for a lock, or it is over.
+async fn until_somebody_waits(store: &Store, over: &std::cell::Cell<bool>) {
+    let Store::Postgres(pool) = store else {
+        panic!("for PostgreSQL");
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while !over.get() {
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.expect("asked");
+        if waiting > 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// The client is being disabled while its token is exchanged: a program's own token, and one that it got in exchange.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_waits_for_the_end_of_the_client_whose_token_it_is() {
+    let Some(server) = TestPostgres::start_or_skip() else {
+        return;
+    };
+    server.database("exchange_race").await.close().await;
+    let url = server.url("exchange_race");
+    let test = published_with(|config| config.database_url = url).await;
+    let service = confidential(&test).await;
+    let persons = public(&test).await.sign_in(&test).await.text("access_token");
+    for exchanged in [false, true] {
+        let presenter = confidential(&test).await;
+        let token = if exchanged {
+            exchange(&test, &presenter, &persons, &[])
+                .await
+                .text("access_token")
+        } else {
+            own_token(&test, &presenter).await
+        };
+        let mut tx = test.app.store.begin().await.expect("tx");
+        let now = test.app.clock.now();
+        disable(&mut tx, &test.app.random, presenter.id, &Actor::system(), now)
+            .await
+            .expect("done");
+        let over = std::cell::Cell::new(false);
+        let meanwhile = async {
+            let answer = exchange(&test, &service, &token, &[]).await;
+            over.set(true);
+            answer
+        };
+        let end = async {
+            until_somebody_waits(&test.app.store, &over).await;
+            tx.commit().await.expect("commit");
+        };
+        let (answer, ()) = tokio::join!(meanwhile, end);
+        assert_eq!(
+            outcome(&answer),
+            (400, "invalid_request"),
+            "{exchanged}: {answer:?}"
+        );
+    }
 }

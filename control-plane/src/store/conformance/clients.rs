@@ -32,6 +32,7 @@ pub(super) fn public(number: u64) -> Client {
         scopes: ScopeSet(1),
         dpop_bound_access_tokens: false,
         require_pushed_authorization_requests: false,
+        device_flow: false,
         created_at: NOW,
         disabled_at: None,
     }
@@ -82,6 +83,7 @@ pub(super) async fn a_client_that_nobody_registered_is_there_once(store: Store) 
         post_logout_redirect_uris: vec!["https://app.example.com/bye".to_owned()],
         dpop_bound_access_tokens: true,
         require_pushed_authorization_requests: true,
+        device_flow: true,
         ..public(1 << 40)
     };
     let mut tx = store.begin().await.expect("tx");
@@ -120,6 +122,7 @@ pub(super) async fn a_client_says_something_else(store: Store) {
         redirect_uris: vec!["https://other.example.com/cb".to_owned()],
         jwks: Some(json!({ "keys": [] })),
         dpop_bound_access_tokens: true,
+        device_flow: true,
         ..public(77)
     };
     assert!(tx.update_client(registered.id, &changed).await.expect("changed"));

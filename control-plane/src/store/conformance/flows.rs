@@ -208,6 +208,18 @@ pub(super) async fn exchanged_indexes_are_their_clients(store: Store) {
         tx.exchanged_indexes("cli_a", second(10)).await.expect("asked"),
         [index(17)]
     );
+    // One index in two hands is in both of them.
+    tx.note_exchange(index(17), "cli_b", second(15))
+        .await
+        .expect("noted");
+    assert_eq!(
+        tx.exchanged_indexes("cli_b", second(0)).await.expect("asked"),
+        [index(17), index(19)]
+    );
+    assert_eq!(
+        tx.exchanged_indexes("cli_a", second(10)).await.expect("asked"),
+        [index(17)]
+    );
     assert_eq!(tx.forget_exchanges(second(11)).await.expect("forgotten"), 1);
-    assert_eq!(tx.forget_exchanges(second(21)).await.expect("forgotten"), 2);
+    assert_eq!(tx.forget_exchanges(second(21)).await.expect("forgotten"), 3);
 }

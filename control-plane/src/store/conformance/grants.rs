@@ -313,7 +313,11 @@ pub(super) async fn a_family_has_one_head(store: Store) {
 pub(super) async fn consents_add_up(store: Store) {
     prepare(&store).await;
     let mut tx = store.begin().await.expect("tx");
-    let ask = async |tx: &mut crate::store::Tx| tx.consent(org(1), user(2), client()).await.expect("asked");
+    let ask = async |tx: &mut crate::store::Tx| {
+        tx.consent(org(1), user(2), client(), &terms().resource)
+            .await
+            .expect("asked")
+    };
     assert_eq!(ask(&mut tx).await, None);
     assert!(tx.add_consent(&terms(), NOW).await.expect("added"));
     assert!(
@@ -327,13 +331,23 @@ pub(super) async fn consents_add_up(store: Store) {
     };
     assert!(tx.add_consent(&more, later(1)).await.expect("added"));
     assert_eq!(ask(&mut tx).await, Some((ScopeSet(1 << 63 | 3), 7)));
+    let elsewhere = Terms {
+        resource: "https://api.example.com/mcp".to_owned(),
+        ..more
+    };
+    let there = tx.consent(org(1), user(2), client(), &elsewhere.resource).await;
+    assert_eq!(there.expect("asked"), None, "another resource, another question");
+    assert!(tx.add_consent(&elsewhere, later(2)).await.expect("added"));
+    let there = tx.consent(org(1), user(2), client(), &elsewhere.resource).await;
+    assert_eq!(there.expect("asked"), Some((ScopeSet(2), 2)));
+    assert_eq!(ask(&mut tx).await, Some((ScopeSet(1 << 63 | 3), 7)));
     assert_eq!(
         tx.profile(user(2)).await.expect("asked"),
         Some(("ada@example.com".to_owned(), "Ada".to_owned()))
     );
     assert_eq!(tx.profile(user(9)).await.expect("asked"), None);
     assert_eq!(tx.forget_consents_of_user(user(1)).await.expect("asked"), 0);
-    assert_eq!(tx.forget_consents_of_user(user(2)).await.expect("forgotten"), 1);
+    assert_eq!(tx.forget_consents_of_user(user(2)).await.expect("forgotten"), 2);
     assert_eq!(ask(&mut tx).await, None);
 }
 

@@ -85,6 +85,10 @@ pub(super) async fn a_secret_is_replaced_once(store: Store) {
     assert!(!tx.rotate_session(&[7; 32], &new).await.expect("asked"));
     assert_eq!(tx.session(&[7; 32], EVER, NOW).await.expect("asked"), None);
     assert_eq!(tx.session(&[8; 32], EVER, NOW).await.expect("asked"), Some(new));
+    for (number, byte, is_current) in [(7, 8, true), (7, 7, false), (9, 8, false)] {
+        let asked = tx.is_session_secret(sid(number), &[byte; 32]).await;
+        assert_eq!(asked.expect("asked"), is_current, "{number} {byte}");
+    }
     // How they proved it goes with when they did.
     let (now, later) = (NOW.seconds(), NOW.saturating_add(5000).seconds());
     let methods = tx.session_methods(sid(7), later).await.expect("asked");
@@ -112,6 +116,7 @@ pub(super) async fn an_end_is_dated_past_every_token(store: Store) {
         tx.end_session(user(2), sid(7), NOW).await.expect("ended"),
         Some(fast)
     );
+    assert!(!tx.is_session_secret(sid(7), &[7; 32]).await.expect("asked"));
     assert_eq!(tx.end_session(user(2), sid(7), NOW).await.expect("asked"), None);
     assert_eq!(
         tx.end_session(user(2), sid(8), NOW).await.expect("ended"),
