@@ -56,3 +56,26 @@ pub struct Account {
     /// Credentials that their holders have ended at the edge, and that no frame contains yet.
     pub local: Vec<StatusIndex>,
 }
+
+impl TryFrom<&Place> for Head {
+    type Error = shared::wire::Malformed;
+
+    fn try_from(place: &Place) -> Result<Self, Self::Error> {
+        let mut digest = [0u8; 32];
+        let mut digits = place.digest.chars();
+        for byte in &mut digest {
+            for _ in 0..2 {
+                let digit = digits.next().and_then(|letter| letter.to_digit(16));
+                *byte = (*byte << 4) | u8::try_from(digit.ok_or(shared::wire::Malformed)?).unwrap_or(0);
+            }
+        }
+        if digits.next().is_some() {
+            return Err(shared::wire::Malformed);
+        }
+        Ok(Self {
+            epoch: place.epoch,
+            seq: place.seq,
+            digest,
+        })
+    }
+}

@@ -7,6 +7,9 @@ use shared::time::UnixMillis;
 use super::feed::OpenError;
 use super::{Account, Feed, Leases, LocalSet, Log, Position, RegionName, RegionReport, Taken};
 
+/// The longest message that is pushed to a region.
+const MAX_PUSH: usize = 4 << 20;
+
 /// The hub's state: everything but the transport.
 #[derive(Clone, Debug)]
 pub struct Hub<L> {
@@ -92,14 +95,15 @@ impl<L: Log> Hub<L> {
         Ok(Some(message))
     }
 
-    /// What to push to whom: the regions that were heard lately and lack something.
+    /// What to push to whom: the regions that were heard lately and lack something. One that lacks much pulls it when it is
+    /// needed there: a push is for news, and all of them are in memory at the same time.
     pub fn pushes(&self, now: UnixMillis) -> Result<Vec<(RegionName, Vec<u8>)>, L::Error> {
         let mut pushes = Vec::new();
         for (name, applied) in self.leases.active(now) {
             let message = self
                 .feed
                 .since(applied.map_or(Position::default(), Position::from))?;
-            if !message.is_empty() {
+            if (1..=MAX_PUSH).contains(&message.len()) {
                 pushes.push((name.clone(), message));
             }
         }

@@ -25,6 +25,8 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         mcp_method: None,
         mcp_name: None,
         mcp_version: None,
+        feed_age_ms: None,
+        min_seq: 0,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,

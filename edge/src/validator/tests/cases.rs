@@ -26,6 +26,8 @@ fn case(name: &str, path: &str, authorization: Option<String>, expected: &str) -
         mcp_method: None,
         mcp_name: None,
         mcp_version: None,
+        feed_age_ms: None,
+        min_seq: 0,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,

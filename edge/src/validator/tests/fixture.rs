@@ -14,6 +14,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use super::super::vectors::{self, Case, Vectors};
 use super::super::{Deployment, Statement, Validator};
+use crate::replication::LocalSet;
 
 /// 2026-11-21T00:00:00Z.
 pub(super) const NOW: u64 = 1_795_219_200;
@@ -181,6 +182,7 @@ impl Fixture {
         let validator = Validator {
             deployment: &deployment,
             state: self.replica.state(),
+            local: &LocalSet::default(),
             policy: &policy,
         };
         let key = self.key();
