@@ -11,9 +11,6 @@ use crate::{Link, Objects, Port, Workerd, WorkerdConfig};
 
 /// The platform's regions.
 const NAMES: [&str; 6] = ["weur", "apac", "enam", "eeur", "wnam", "oc"];
-/// What the pieces know each other by.
-const UPLINK_KEY: &str = "harness-uplink-key-0123456789abcdefghij";
-
 /// One region: its process, and its wires.
 #[derive(Debug)]
 pub struct RegionProcess {
@@ -35,6 +32,11 @@ impl RegionProcess {
         self.down.cut();
     }
 
+    /// `host:port` of its process.
+    pub fn address(&self) -> String {
+        self.port.address()
+    }
+
     /// Mends both.
     pub fn join(&self) {
         self.up.mend();
@@ -54,6 +56,9 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// What the pieces know each other by.
+    pub const UPLINK_KEY: &str = "harness-uplink-key-0123456789abcdefghij";
+
     /// Starts hub and regions, and gives the variables of each gate's process in turn.
     pub(crate) async fn start(
         regions: usize,
@@ -79,7 +84,7 @@ impl Spread {
             vars.retain(|(name, _)| name != "REGIONS");
             let all = [
                 ("REGIONS", names.join(",")),
-                ("UPLINK_KEY", UPLINK_KEY.to_owned()),
+                ("UPLINK_KEY", Self::UPLINK_KEY.to_owned()),
             ];
             vars.extend(all.map(|(name, value)| (name.to_owned(), value)));
             vars.extend(
@@ -130,7 +135,7 @@ impl Spread {
         let own = [
             ("REGIONS", names.join(",")),
             ("HOME_REGION", names[gate % names.len()].to_owned()),
-            ("UPLINK_KEY", UPLINK_KEY.to_owned()),
+            ("UPLINK_KEY", Self::UPLINK_KEY.to_owned()),
             ("HUB_URL", self.hub_port.url()),
             ("REGION_URL", urls.join(",")),
         ];
@@ -138,6 +143,11 @@ impl Spread {
         vars.retain(|(name, _)| !own.iter().any(|(other, _)| other == name));
         vars.extend(own.map(|(name, value)| (name.to_owned(), value)));
         vars
+    }
+
+    /// `host:port` of the hub's process.
+    pub fn hub_address(&self) -> String {
+        self.hub_port.address()
     }
 
     /// A region by its name.

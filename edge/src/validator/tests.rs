@@ -95,6 +95,51 @@ fn removing_the_signing_key_ends_what_it_signed_at_once() {
 }
 
 #[test]
+fn what_was_ended_at_the_edge_is_revoked_like_the_rest() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.reason_with(&[]), None);
+    assert_eq!(fixture.reason_with(&[index(8)]), None);
+    assert_eq!(
+        fixture.reason_with(&[index(7)]),
+        Some(shared::verdict::Reason::Revoked)
+    );
+}
+
+#[test]
+fn a_canary_lives_until_the_state_or_the_local_set_ends_it() {
+    use shared::verdict::Reason;
+    let mut fixture = Fixture::new();
+    let canary = fixture.canary();
+    let bearer = format!("Bearer {}", canary.expose());
+    let other = format!("Bearer {}", fixture.key().expose());
+    let token = format!("Bearer {}", fixture.token(|_| {}));
+    assert_eq!(fixture.canary_reason(Some(&bearer), NOW, &[]), None);
+    assert_eq!(
+        fixture.canary_reason(Some(&bearer), NOW + 2000, &[]),
+        Some(Reason::Expired)
+    );
+    assert_eq!(
+        fixture.canary_reason(Some(&bearer), NOW, &[index(9)]),
+        Some(Reason::Revoked)
+    );
+    for refused in [&other, &token] {
+        assert_eq!(
+            fixture.canary_reason(Some(refused), NOW, &[]),
+            Some(Reason::AudienceRefused)
+        );
+    }
+    assert_eq!(
+        fixture.canary_reason(None, NOW, &[]),
+        Some(Reason::CredentialMissing)
+    );
+    fixture.say(Entry::revoked(index(9)));
+    assert_eq!(
+        fixture.canary_reason(Some(&bearer), NOW, &[]),
+        Some(Reason::Revoked)
+    );
+}
+
+#[test]
 fn every_subject_of_a_not_before_counts() {
     let (org, user) = (
         OrgId::from_u64(11).expect("small"),

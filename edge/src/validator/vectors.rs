@@ -73,7 +73,7 @@ pub struct Case {
     /// How long the publisher has been silent, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed_age_ms: Option<u64>,
-    /// The seq that the caller asks for; the state is at 1.
+    /// The seq that the caller asks for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub min_seq: u64,
     /// Whether no fresher state is to be had.
@@ -125,15 +125,22 @@ pub fn run(json: &[u8]) -> Result<Vec<Outcome>, &'static str> {
         local: &local,
         policy: &policy,
     };
+    let seq = replica.head().map_or(0, |head| head.seq);
     let mut cache = StatementCache::default();
     Ok(vectors
         .cases
         .iter()
-        .map(|case| judge(&validator, case, &vectors.public_origin, &mut cache))
+        .map(|case| judge(&validator, case, &vectors.public_origin, seq, &mut cache))
         .collect())
 }
 
-fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mut StatementCache) -> Outcome {
+fn judge(
+    validator: &Validator<'_>,
+    case: &Case,
+    public_origin: &str,
+    seq: u64,
+    cache: &mut StatementCache,
+) -> Outcome {
     let facts = RequestFacts {
         method: &case.method,
         path: &case.path,
@@ -149,7 +156,7 @@ fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mu
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,
         feed_age_ms: case.feed_age_ms,
-        seq: 1,
+        seq,
         read_after_arrival: false,
         exhausted: case.exhausted,
     };
