@@ -41,6 +41,8 @@ pub const VERSION: u32 = 1;
 pub const DEFAULT_MAX_STALENESS_MS: u64 = 2000;
 /// DESIGN §9: after how long an isolate refreshes in the background.
 pub const DEFAULT_REFRESH_MS: u64 = 1000;
+/// DESIGN §9: how long the publisher may be silent before every route does what it does when stale.
+pub const DEFAULT_MAX_FEED_AGE_SECONDS: u64 = 24 * 3600;
 /// The longest `allow_for_seconds`: 24 h.
 pub const MAX_ALLOW_STALE_SECONDS: u64 = 24 * 3600;
 /// DESIGN §9: how long a connection that was let in may stay open, in seconds.
@@ -64,6 +66,9 @@ pub struct Policy {
     /// After how many milliseconds an isolate asks for news.
     #[serde(default = "default_refresh")]
     pub refresh_ms: u64,
+    /// How long the publisher may be silent, in seconds, before `on_stale` of every route applies; absent: 24 h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_feed_age_seconds: Option<u64>,
     /// The rules, first match wins.
     pub routes: Vec<Route>,
 }
@@ -244,6 +249,7 @@ impl Policy {
                 ("admin".to_owned(), names(&["admin"])),
             ]),
             refresh_ms: DEFAULT_REFRESH_MS,
+            max_feed_age_seconds: None,
             routes: vec![
                 Route {
                     path: "/public/**".into(),
@@ -285,6 +291,12 @@ impl Policy {
         }
         if !(100..=60_000).contains(&self.refresh_ms) {
             return Err(error("refresh_ms", "from 100 to 60000"));
+        }
+        if self
+            .max_feed_age_seconds
+            .is_some_and(|seconds| !(60..=2_592_000).contains(&seconds))
+        {
+            return Err(error("max_feed_age_seconds", "from 60 to 2592000"));
         }
         for (name, scopes) in &self.presets {
             self.scopes
@@ -425,6 +437,14 @@ impl CompiledPolicy {
             .iter()
             .filter(|r| !r.route.public && !r.route.strict && r.route.on_stale.is_deny());
         deny.map(|route| route.max_staleness_ms).max().unwrap_or(0)
+    }
+
+    /// How long the publisher may be silent, in milliseconds.
+    pub fn max_feed_age_ms(&self) -> u64 {
+        let seconds = self.policy.max_feed_age_seconds;
+        seconds
+            .unwrap_or(DEFAULT_MAX_FEED_AGE_SECONDS)
+            .saturating_mul(1000)
     }
 
     /// The longest time, in seconds, that a connection which was let in with a credential may stay open.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::Path, process::Command};
 
-use e2e::{Admin, Port, Request, Stack, Workerd, WorkerdConfig, files, http};
+use e2e::{Admin, Objects, Port, Request, Stack, Workerd, WorkerdConfig, files, http};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -55,12 +55,11 @@ impl Candidate {
     }
 }
 
-const EMPTY: &str = "export class Hub {}\nexport default { fetch: () => new Response('ok') };\n";
+const EMPTY: &str = "export default { fetch: () => new Response('ok') };\n";
 
 /// A Worker as small as jose allows: key imported once, issuer, audience and algorithm checked.
 const JOSE: &str = "
 import { importJWK, jwtVerify } from 'jose';
-export class Hub {}
 let key;
 export default {
   async fetch(request, env) {
@@ -211,6 +210,7 @@ pub(crate) async fn worker(
         vars,
         gates: vec![port.address()],
         store,
+        objects: Objects::None,
     })?;
     workerd.wait().await?;
     Ok((workerd, port))

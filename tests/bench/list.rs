@@ -7,7 +7,7 @@
 use std::{error::Error, fs, path::Path, time::Duration};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use e2e::{Port, Request, Workerd, WorkerdConfig, files, http, wait};
+use e2e::{Objects, Port, Request, Workerd, WorkerdConfig, files, http, wait};
 use serde::Serialize;
 use shared::crypto::{Ed25519Signature, VerifyingKey, base64url};
 use shared::feed::{
@@ -262,6 +262,7 @@ async fn edge(folder: &Path, resource: &Port) -> Result<(Workerd, String), Failu
         vars: vars.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         gates: vec![gate.clone()],
         store: false,
+        objects: Objects::All,
     })?;
     edge.wait().await?;
     Ok((edge, gate))

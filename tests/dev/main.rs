@@ -10,8 +10,8 @@ mod tour;
 use std::{error::Error, process::ExitCode, time::Duration};
 
 use e2e::{
-    Admin, ControlPlane, ControlPlaneConfig, Origin, Process, Request, Secrets, Workerd, WorkerdConfig,
-    edge_vars, files, http,
+    Admin, ControlPlane, ControlPlaneConfig, Objects, Origin, Process, Request, Secrets, Workerd,
+    WorkerdConfig, edge_vars, files, http,
 };
 use settings::{DevEnv, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,6 +79,7 @@ async fn start(settings: &Settings, stack: &mut Option<Running>) -> Result<(), F
         vars: edge_vars(&control, &origin.url(), &settings.edge_url())?,
         gates: vec![settings.edge_address()],
         store: true,
+        objects: Objects::All,
     })?;
     control.serve()?;
     let running = stack.insert(Running {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Port, Request, Workerd, WorkerdConfig, http, wait};
+use e2e::{Objects, Port, Request, Workerd, WorkerdConfig, http, wait};
 
 const HELLO: &str = "
 import { DurableObject } from 'cloudflare:workers';
@@ -36,6 +36,7 @@ async fn two_gates_share_a_hub_whose_rows_survive_a_kill() {
         vars: vec![("GREETING".into(), "say \"hi\"\\".into())],
         gates: ports.iter().map(Port::address).collect(),
         store: true,
+        objects: Objects::Hub,
     })
     .unwrap();
     workerd.wait().await.unwrap();

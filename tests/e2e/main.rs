@@ -9,6 +9,7 @@
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
 //! | either side killed, restarted, cut off | `failure` |
+//! | hub, regions and gates apart: killed, wiped, cut off from each other | `regions` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd; a second reader of the feed | `parity` |
 //! | another role, suspension, deactivation reach every key and token | `inherit` |
@@ -62,6 +63,7 @@ mod passkeys;
 mod paths;
 mod people;
 mod race;
+mod regions;
 mod revocation;
 mod rotation;
 mod scale;

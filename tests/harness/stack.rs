@@ -10,8 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Admin, Anon, ControlPlane, ControlPlaneConfig, EdgeCaller, Link, Origin, Port, Secrets, Workerd,
-    WorkerdConfig, files, http::Request, postgres, wait,
+    Admin, Anon, ControlPlane, ControlPlaneConfig, EdgeCaller, Link, Objects, Origin, Port, Secrets, Spread,
+    Workerd, WorkerdConfig, files, http::Request, postgres, wait,
 };
 
 /// Where the control plane keeps its data.
@@ -29,6 +29,7 @@ pub enum Database {
 pub struct Builder {
     database: Database,
     gates: usize,
+    regions: usize,
     recorded: bool,
     test_routes: bool,
     vars: Vec<(String, String)>,
@@ -42,6 +43,7 @@ impl Default for Builder {
         Self {
             database: Database::Sqlite,
             gates: 1,
+            regions: 0,
             recorded: false,
             test_routes: false,
             vars: Vec::new(),
@@ -64,6 +66,13 @@ impl Builder {
     #[must_use]
     pub fn gates(mut self, gates: usize) -> Self {
         self.gates = gates;
+        self
+    }
+
+    /// With hub, so many regions, and each gate as processes of their own: see [`Spread`].
+    #[must_use]
+    pub fn regions(mut self, regions: usize) -> Self {
+        self.regions = regions;
         self
     }
 
@@ -165,21 +174,48 @@ impl Builder {
             vars.retain(|(have, _)| *have != name);
             vars.push((name, value));
         }
-        let mut edge = Workerd::start(WorkerdConfig {
-            modules: files::edge_modules(self.test_routes),
-            folder: dir.path().join("edge"),
-            log: logs.join("workerd.log"),
-            vars,
-            gates: gates.iter().map(Port::address).collect(),
-            store: true,
-        })
-        .expect("workerd starts");
+        let modules = files::edge_modules(self.test_routes);
+        let mut spread = None;
+        if self.regions > 0 {
+            let started = Spread::start(self.regions, dir.path(), &modules, &vars).await;
+            spread = Some(started.expect("hub and regions start"));
+        }
+        let process = |name: &str, vars: Vec<(String, String)>, gates: &[Port], objects| {
+            Workerd::start(WorkerdConfig {
+                modules: modules.clone(),
+                folder: dir.path().join(name),
+                log: logs.join(if name == "edge" {
+                    "workerd.log".to_owned()
+                } else {
+                    format!("{name}.log")
+                }),
+                vars,
+                gates: gates.iter().map(Port::address).collect(),
+                store: true,
+                objects,
+            })
+            .expect("workerd starts")
+        };
+        let mut edge = match &mut spread {
+            None => process("edge", vars, &gates, Objects::All),
+            Some(spread) => {
+                for number in 1..gates.len() {
+                    let vars = spread.gate_vars(number, &vars);
+                    let name = format!("gate{number}");
+                    let mut gate = process(&name, vars, &gates[number..=number], Objects::None);
+                    gate.wait().await.expect("a gate listens");
+                    spread.gates.push(gate);
+                }
+                process("edge", spread.gate_vars(0, &vars), &gates[..1], Objects::None)
+            }
+        };
         edge.wait().await.expect("workerd listens");
         control.serve().expect("the control plane starts");
         control.wait().await.expect("the control plane is ready");
         let admin_key = bootstrap.get("admin_key").expect("checked before").to_owned();
         let stack = Stack {
             edge,
+            spread,
             control,
             link,
             origin,
@@ -204,6 +240,8 @@ pub fn edge_vars(control: &ControlPlane, origin: &str, resource: &str) -> io::Re
         ("RESOURCE", resource.to_owned()),
         ("BRAND", "pc".to_owned()),
         ("ENVIRONMENTS", "live,test,dev".to_owned()),
+        // One machine, one region.
+        ("REGIONS", "weur".to_owned()),
     ];
     vars.extend(more.map(|(name, value)| (name.to_owned(), value)));
     Ok(vars)
@@ -214,6 +252,8 @@ pub fn edge_vars(control: &ControlPlane, origin: &str, resource: &str) -> io::Re
 pub struct Stack {
     /// The edge in workerd. Before the control plane, so that it goes first.
     pub edge: Workerd,
+    /// Hub and regions, in stacks that have them in pieces; `edge` is the first gate then.
+    pub spread: Option<Spread>,
     /// The control plane.
     pub control: ControlPlane,
     /// The recorder, in stacks that have one.
@@ -268,6 +308,11 @@ impl Stack {
     /// Somebody without a credential at the control plane.
     pub fn anon_at_control(&self) -> Anon {
         Anon::new(&self.control.address())
+    }
+
+    /// Hub and regions in pieces.
+    pub fn spread(&mut self) -> &mut Spread {
+        self.spread.as_mut().expect("a stack with regions(n)")
     }
 
     /// `host:port` of a gate.

@@ -1,7 +1,8 @@
 //! The edge in bare workerd: writes a configuration, starts the process, restarts it on the same disk and ports.
 //!
-//! The hub (the Worker that owns the Durable Object) and each gate are services of their own, so they never share an
-//! isolate; in one isolate a test could pass because gate and object share memory. Knows nothing of what the Worker does.
+//! The hub, the regions and each gate are services of their own, so they never share an isolate; in one isolate a test could
+//! pass because gate and object share memory. They may also be spread over several processes ([`Objects`]), which then find
+//! each other by URLs in their variables. Knows nothing of what the Worker does.
 
 use std::{
     fmt::Write as _,
@@ -15,6 +16,33 @@ use std::{
 use crate::{files, process::Process};
 
 const COMPATIBILITY_DATE: &str = "2026-11-01";
+
+/// Which Durable Objects run in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objects {
+    /// None: gates alone.
+    None,
+    /// The class `Hub` alone.
+    Hub,
+    /// The class `Region` alone.
+    Regions,
+    /// Both classes.
+    All,
+}
+
+impl Objects {
+    fn classes(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        // Class, binding, service.
+        const HUB: (&str, &str, &str) = ("Hub", "HUB", "hub");
+        const REGION: (&str, &str, &str) = ("Region", "REGION", "regions");
+        match self {
+            Self::None => &[],
+            Self::Hub => &[HUB],
+            Self::Regions => &[REGION],
+            Self::All => &[HUB, REGION],
+        }
+    }
+}
 
 /// What the edge is started from.
 #[derive(Clone, Debug)]
@@ -31,6 +59,8 @@ pub struct WorkerdConfig {
     pub gates: Vec<String>,
     /// Where KV lives: outside, so that tests can see it; `None` leaves it unbound.
     pub store: bool,
+    /// The Durable Objects.
+    pub objects: Objects,
 }
 
 /// A running workerd.
@@ -92,7 +122,7 @@ impl Workerd {
         self.wait().await
     }
 
-    /// Removes what the Durable Object stored. Only while it is stopped.
+    /// Removes what the Durable Objects stored. Only while it is stopped.
     pub fn wipe_disk(&self) -> io::Result<()> {
         let disk = disk(&self.config.folder);
         fs::remove_dir_all(&disk)?;
@@ -160,6 +190,14 @@ fn capnp(config: &WorkerdConfig) -> String {
         let _ = write!(text, ",\n    (name = {}, text = {})", quoted(name), quoted(value));
         text
     });
+    let classes = config.objects.classes();
+    let objects: String = classes.iter().fold(String::new(), |mut text, (class, binding, service)| {
+        let _ = write!(
+            text,
+            "(name = \"{binding}\", durableObjectNamespace = (className = \"{class}\", serviceName = \"{service}\")),\n    "
+        );
+        text
+    });
     let mut services = String::new();
     let mut sockets = String::new();
     let mut workers = String::new();
@@ -167,6 +205,8 @@ fn capnp(config: &WorkerdConfig) -> String {
         "modules = [\n    (name = \"index.js\", esModule = embed \"index.js\"),{wasm}\n  ],\n  \
          compatibilityDate = \"{COMPATIBILITY_DATE}\",\n"
     );
+    let bindings =
+        format!("bindings = [\n    {objects}(name = \"HARNESS\", text = \"1\"){store}{vars}\n  ],\n");
     for number in 0..config.gates.len() {
         let _ = writeln!(services, "    (name = \"gate{number}\", worker = .gate{number}),");
         let _ = writeln!(
@@ -175,29 +215,27 @@ fn capnp(config: &WorkerdConfig) -> String {
         );
         let _ = write!(
             workers,
-            "\nconst gate{number} :Workerd.Worker = (\n  {common}  bindings = [\n    \
-             (name = \"HUB\", durableObjectNamespace = (className = \"Hub\", serviceName = \"hub\")){store}{vars}\n  ],\n);\n"
+            "\nconst gate{number} :Workerd.Worker = (\n  {common}  {bindings});\n"
+        );
+    }
+    for (class, _, service) in classes {
+        let _ = writeln!(services, "    (name = \"{service}\", worker = .{service}),");
+        let _ = write!(
+            workers,
+            "\nconst {service} :Workerd.Worker = (\n  {common}  durableObjectNamespaces = [(className = \"{class}\", \
+             uniqueKey = \"{service}\", enableSql = true)],\n  durableObjectStorage = (localDisk = \"objects\"),\n  {bindings});\n"
         );
     }
     format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n
 const config :Workerd.Config = (
   services = [
-    (name = \"hub\", worker = .hub),
 {services}    (name = \"store\", worker = .store),
     (name = \"objects\", disk = (writable = true)),
     (name = \"internet\", network = (allow = [\"public\", \"private\", \"local\"])),
   ],
   sockets = [
 {sockets}  ],
-);
-
-const hub :Workerd.Worker = (
-  {common}  durableObjectNamespaces = [(className = \"Hub\", uniqueKey = \"hub\", enableSql = true)],
-  durableObjectStorage = (localDisk = \"objects\"),
-  bindings = [
-    (name = \"HUB\", durableObjectNamespace = \"Hub\"){store}{vars}
-  ],
 );
 {workers}
 const store :Workerd.Worker = (

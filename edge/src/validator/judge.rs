@@ -6,6 +6,7 @@ use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 use shared::verdict::Reason;
 
+use super::canary::is_canary;
 use super::{CLOCK_SKEW_SECONDS, Kind, Statement, Validator};
 
 impl Validator<'_> {
@@ -20,14 +21,7 @@ impl Validator<'_> {
         now: UnixSeconds,
     ) -> Result<ScopeSet, Reason> {
         self.check_standing(statement, captures)?;
-        check_times(statement, now)?;
-        if self
-            .state
-            .not_after(statement.index)
-            .is_some_and(|end| now >= end)
-        {
-            return Err(Reason::Ended);
-        }
+        self.check_times(statement, now)?;
         self.check_audience(statement, route)?;
         check_browser(statement, route, origin)?;
         check_tenant(statement, captures)?;
@@ -43,14 +37,14 @@ impl Validator<'_> {
     }
 
     /// The signing key still counts and owns the index; the credential is on no list.
-    fn check_standing(&self, statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
+    pub(super) fn check_standing(&self, statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
         if self.state.key(&KeyRef::Ours(statement.signing_key)).is_none() {
             return Err(Reason::SigningKeyUnknown);
         }
         if self.state.owner(statement.index) != Some(statement.signing_key) {
             return Err(Reason::IndexUnowned);
         }
-        if self.state.is_revoked(statement.index) {
+        if self.state.is_revoked(statement.index) || self.local.contains(statement.index) {
             return Err(Reason::Revoked);
         }
         let superseded = |subject: &Subject| {
@@ -65,7 +59,27 @@ impl Validator<'_> {
         }
     }
 
+    /// The skew helps where our clock may be behind the issuer's; it never lengthens a life.
+    pub(super) fn check_times(&self, statement: &Statement, now: UnixSeconds) -> Result<(), Reason> {
+        if statement.expires_at.is_some_and(|end| now >= end) {
+            return Err(Reason::Expired);
+        }
+        let soon = now.saturating_add(CLOCK_SKEW_SECONDS);
+        if statement.issued_at > soon || statement.not_before.is_some_and(|start| start > soon) {
+            return Err(Reason::NotYetValid);
+        }
+        let ended = self.state.not_after(statement.index);
+        if ended.is_some_and(|end| now >= end) {
+            return Err(Reason::Ended);
+        }
+        Ok(())
+    }
+
     fn check_audience(&self, statement: &Statement, route: &CompiledRoute) -> Result<(), Reason> {
+        // A canary is meant for its own endpoint and no route.
+        if is_canary(statement.org) {
+            return Err(Reason::AudienceRefused);
+        }
         match &statement.kind {
             Kind::ApiKey { environment } if self.deployment.environments.contains(environment) => Ok(()),
             Kind::ApiKey { .. } => Err(Reason::EnvironmentRefused),
@@ -120,18 +134,6 @@ impl Validator<'_> {
         }
         subjects
     }
-}
-
-/// The skew helps where our clock may be behind the issuer's; it never lengthens a life.
-fn check_times(statement: &Statement, now: UnixSeconds) -> Result<(), Reason> {
-    if statement.expires_at.is_some_and(|end| now >= end) {
-        return Err(Reason::Expired);
-    }
-    let soon = now.saturating_add(CLOCK_SKEW_SECONDS);
-    if statement.issued_at > soon || statement.not_before.is_some_and(|start| start > soon) {
-        return Err(Reason::NotYetValid);
-    }
-    Ok(())
 }
 
 fn check_browser(statement: &Statement, route: &CompiledRoute, origin: Option<&str>) -> Result<(), Reason> {

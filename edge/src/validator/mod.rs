@@ -20,6 +20,7 @@
 //! 11. freshness of the state
 
 mod cache;
+mod canary;
 pub mod cors;
 mod credential;
 mod judge;
@@ -41,6 +42,8 @@ use shared::policy::{CompiledPolicy, CompiledRoute, DEFAULT_MAX_STALENESS_MS, On
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 use shared::verdict::Reason;
+
+use crate::replication::LocalSet;
 
 pub use cache::StatementCache;
 pub use credential::{Credential, Scheme};
@@ -83,13 +86,19 @@ pub struct RequestFacts<'a> {
     pub mcp_name: Option<&'a str>,
     /// The MCP-Protocol-Version header, several joined by commas.
     pub mcp_version: Option<&'a str>,
+    /// The least seq that a state must have for this decision; 0: any.
+    pub min_seq: u64,
 }
 
 /// How old the state is, and what the adapter has already tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Freshness {
-    /// Milliseconds since the hub was last heard.
+    /// Milliseconds since the hub was last heard, through a region.
     pub contact_age_ms: u64,
+    /// Milliseconds since the newest heartbeat came to the hub, where known.
+    pub feed_age_ms: Option<u64>,
+    /// The seq that the state has reached.
+    pub seq: u64,
     /// The state was read by a read that started after this request arrived.
     pub read_after_arrival: bool,
     /// No further read is to be had for this request: decide with what there is.
@@ -103,6 +112,8 @@ pub enum Need {
     Strict,
     /// The state is older than the route allows.
     Stale,
+    /// The caller named a seq that the state has not reached.
+    Seq,
 }
 
 /// Who was let in, and to what.
@@ -151,6 +162,8 @@ pub struct Validator<'p> {
     pub deployment: &'p Deployment,
     /// The joined restriction list.
     pub state: &'p State,
+    /// What was ended at the edge and is in no frame yet.
+    pub local: &'p LocalSet,
     /// The compiled policy of that state.
     pub policy: &'p CompiledPolicy,
 }
@@ -170,11 +183,12 @@ impl<'p> Validator<'p> {
         };
         // 2. Deny by default.
         let Some((route, captures)) = self.policy.route(facts.method, &path) else {
-            return stale(None, freshness).unwrap_or_else(|| refuse(Reason::RouteDenied, None, None));
+            return stale(None, freshness, self.policy)
+                .unwrap_or_else(|| refuse(Reason::RouteDenied, None, None));
         };
         // 3. A public route looks at no credential.
         if route.route.public {
-            return stale(Some(route), freshness).unwrap_or_else(|| {
+            return stale(Some(route), freshness, self.policy).unwrap_or_else(|| {
                 Decision::Allow(Grant {
                     route,
                     path: path.clone(),
@@ -212,15 +226,18 @@ impl<'p> Validator<'p> {
             Err(reason) => return with_needs(refuse(reason, Some(route), Some(statement)), operation),
         };
         // 11. Only now may a request cost a read.
-        stale(Some(route), freshness).unwrap_or_else(|| {
-            Decision::Allow(Grant {
-                route,
-                path: path.clone(),
-                statement: Some(statement.clone()),
-                effective,
-                proof,
+        let stale = stale(Some(route), freshness, self.policy);
+        stale
+            .or_else(|| behind(route, facts, freshness))
+            .unwrap_or_else(|| {
+                Decision::Allow(Grant {
+                    route,
+                    path: path.clone(),
+                    statement: Some(statement.clone()),
+                    effective,
+                    proof,
+                })
             })
-        })
     }
 
     fn statement(
@@ -289,26 +306,50 @@ fn with_needs(decision: Decision<'_>, operation: ScopeSet) -> Decision<'_> {
 }
 
 /// What to do instead of letting a request in, if the state is not fresh enough for its route.
-fn stale(route: Option<&CompiledRoute>, freshness: Freshness) -> Option<Decision<'_>> {
+fn stale<'p>(
+    route: Option<&'p CompiledRoute>,
+    freshness: Freshness,
+    policy: &CompiledPolicy,
+) -> Option<Decision<'p>> {
     let (strict, bound, on_stale) = match route {
         Some(route) => (route.route.strict, route.max_staleness_ms, route.route.on_stale),
         None => (false, DEFAULT_MAX_STALENESS_MS, OnStale::Deny),
     };
+    // A revocation that never reached the hub was never acknowledged; but a publisher that has been silent for so long has
+    // lost the edge.
+    let orphaned = freshness
+        .feed_age_ms
+        .filter(|age| *age > policy.max_feed_age_ms());
     let need = match strict {
         true if !freshness.read_after_arrival => Need::Strict,
         false if freshness.contact_age_ms > bound => Need::Stale,
+        _ if orphaned.is_some() => Need::Stale,
         _ => return None,
     };
     if !freshness.exhausted {
         return Some(Decision::Refresh(need));
     }
+    let age = freshness.contact_age_ms.max(orphaned.unwrap_or(0));
     match on_stale {
-        OnStale::AllowForSeconds(seconds)
-            if need == Need::Stale && freshness.contact_age_ms <= seconds.saturating_mul(1000) =>
-        {
+        OnStale::AllowForSeconds(seconds) if need == Need::Stale && age <= seconds.saturating_mul(1000) => {
             None
         }
         _ => Some(refuse(Reason::StateStale, route, None)),
+    }
+}
+
+/// What to do instead of letting a request in, if its caller knows of a newer state.
+fn behind<'p>(
+    route: &'p CompiledRoute,
+    facts: &RequestFacts<'_>,
+    freshness: Freshness,
+) -> Option<Decision<'p>> {
+    if facts.min_seq <= freshness.seq {
+        None
+    } else if freshness.exhausted {
+        Some(refuse(Reason::StateStale, Some(route), None))
+    } else {
+        Some(Decision::Refresh(Need::Seq))
     }
 }
 

@@ -25,6 +25,8 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         mcp_method: None,
         mcp_name: None,
         mcp_version: None,
+        feed_age_ms: None,
+        min_seq: 0,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -90,6 +92,51 @@ fn removing_the_signing_key_ends_what_it_signed_at_once() {
         SigningKeyId::from_u64(3).expect("in range"),
     )));
     assert_eq!(check(&fixture, "/v1/memory/x", &key), "signing_key_unknown");
+}
+
+#[test]
+fn what_was_ended_at_the_edge_is_revoked_like_the_rest() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.reason_with(&[]), None);
+    assert_eq!(fixture.reason_with(&[index(8)]), None);
+    assert_eq!(
+        fixture.reason_with(&[index(7)]),
+        Some(shared::verdict::Reason::Revoked)
+    );
+}
+
+#[test]
+fn a_canary_lives_until_the_state_or_the_local_set_ends_it() {
+    use shared::verdict::Reason;
+    let mut fixture = Fixture::new();
+    let canary = fixture.canary();
+    let bearer = format!("Bearer {}", canary.expose());
+    let other = format!("Bearer {}", fixture.key().expose());
+    let token = format!("Bearer {}", fixture.token(|_| {}));
+    assert_eq!(fixture.canary_reason(Some(&bearer), NOW, &[]), None);
+    assert_eq!(
+        fixture.canary_reason(Some(&bearer), NOW + 2000, &[]),
+        Some(Reason::Expired)
+    );
+    assert_eq!(
+        fixture.canary_reason(Some(&bearer), NOW, &[index(9)]),
+        Some(Reason::Revoked)
+    );
+    for refused in [&other, &token] {
+        assert_eq!(
+            fixture.canary_reason(Some(refused), NOW, &[]),
+            Some(Reason::AudienceRefused)
+        );
+    }
+    assert_eq!(
+        fixture.canary_reason(None, NOW, &[]),
+        Some(Reason::CredentialMissing)
+    );
+    fixture.say(Entry::revoked(index(9)));
+    assert_eq!(
+        fixture.canary_reason(Some(&bearer), NOW, &[]),
+        Some(Reason::Revoked)
+    );
 }
 
 #[test]

@@ -9,6 +9,8 @@ use shared::policy::Policy;
 use shared::time::UnixSeconds;
 use shared::verdict::Reason;
 
+use crate::replication::LocalSet;
+
 use super::{Decision, Deployment, Freshness, RequestFacts, StatementCache, Validator};
 
 /// The whole file.
@@ -68,6 +70,12 @@ pub struct Case {
     /// How old the state is, in milliseconds.
     #[serde(default)]
     pub contact_age_ms: u64,
+    /// How long the publisher has been silent, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_age_ms: Option<u64>,
+    /// The seq that the caller asks for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_seq: u64,
     /// Whether no fresher state is to be had.
     #[serde(default)]
     pub exhausted: bool,
@@ -110,20 +118,29 @@ pub fn run(json: &[u8]) -> Result<Vec<Outcome>, &'static str> {
         environments: vectors.environments,
         issuer: vectors.issuer,
     };
+    let local = LocalSet::default();
     let validator = Validator {
         deployment: &deployment,
         state: replica.state(),
+        local: &local,
         policy: &policy,
     };
+    let seq = replica.head().map_or(0, |head| head.seq);
     let mut cache = StatementCache::default();
     Ok(vectors
         .cases
         .iter()
-        .map(|case| judge(&validator, case, &vectors.public_origin, &mut cache))
+        .map(|case| judge(&validator, case, &vectors.public_origin, seq, &mut cache))
         .collect())
 }
 
-fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mut StatementCache) -> Outcome {
+fn judge(
+    validator: &Validator<'_>,
+    case: &Case,
+    public_origin: &str,
+    seq: u64,
+    cache: &mut StatementCache,
+) -> Outcome {
     let facts = RequestFacts {
         method: &case.method,
         path: &case.path,
@@ -134,9 +151,12 @@ fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mu
         mcp_method: case.mcp_method.as_deref(),
         mcp_name: case.mcp_name.as_deref(),
         mcp_version: case.mcp_version.as_deref(),
+        min_seq: case.min_seq,
     };
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,
+        feed_age_ms: case.feed_age_ms,
+        seq,
         read_after_arrival: false,
         exhausted: case.exhausted,
     };
@@ -161,4 +181,12 @@ fn judge(validator: &Validator<'_>, case: &Case, public_origin: &str, cache: &mu
         reason: reason.to_owned(),
         scopes,
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -4,6 +4,7 @@
 //! anything is awaited.
 
 use shared::dpop::Proof;
+use shared::id::StatusIndex;
 use shared::policy::OnStale;
 use shared::verdict::Reason;
 use worker::{Context, Env, console_error};
@@ -13,6 +14,7 @@ use super::cors;
 use super::feed;
 use super::http::{self, HeaderList, now};
 use super::isolate::{self, Cause, Isolate};
+use super::peers;
 use super::response::{CONFLICT, OK};
 use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator};
 
@@ -36,6 +38,8 @@ pub(super) struct Pass {
     pub(super) strict: bool,
     /// The route has rules per operation.
     pub(super) mcp: bool,
+    /// The credential's; none on a public route.
+    pub(super) index: Option<StatusIndex>,
     /// How long the connection may stay open.
     pub(super) lifetime_ms: u64,
     /// `X-Portcullis-*`, empty on a public route.
@@ -69,7 +73,7 @@ pub(super) async fn decide(
             Some(Judged::Pass(pass, bound)) => {
                 feed::refresh_in_background(env, context);
                 return match bound {
-                    Some((proof, audience)) => spend(proof, audience, pass, env).await,
+                    Some((proof, audience)) => spend(proof, audience, pass, env, config).await,
                     None => Ok(pass),
                 };
             }
@@ -85,6 +89,9 @@ pub(super) async fn decide(
             Some(Judged::Refresh(Need::Stale)) => {
                 freshness.exhausted = !feed::refresh_first(env, config, Cause::Stale).await;
             }
+            Some(Judged::Refresh(Need::Seq)) => {
+                freshness.exhausted = !feed::refresh_first(env, config, Cause::Seq).await;
+            }
             None => break,
         }
     }
@@ -97,12 +104,18 @@ pub(super) async fn decide(
 }
 
 /// Lets a proof count, once (RFC 9449 §11.1): in this isolate, and on a strict route at the whole edge.
-async fn spend(proof: Proof, audience: String, pass: Pass, env: &Env) -> Result<Pass, Stop> {
+async fn spend(
+    proof: Proof,
+    audience: String,
+    pass: Pass,
+    env: &Env,
+    config: &EdgeConfig,
+) -> Result<Pass, Stop> {
     let at = now().seconds();
     let is_new = isolate::with(|isolate| isolate.replays.remember(&proof, at));
     let reason = match is_new {
         Some(true) if !pass.strict => return Ok(pass),
-        Some(true) => match http::ask_hub_about_proof(env, &proof).await {
+        Some(true) => match peers::ask_about_proof(env, config, &proof).await {
             Ok(OK) => return Ok(pass),
             Ok(CONFLICT) => Reason::ProofReplayed,
             Ok(status) => {
@@ -140,20 +153,22 @@ fn judge(
 ) -> Judged {
     let now = now();
     let from_copy = isolate.is_copy();
-    let age = isolate.contact_age_ms(now);
-    let missing = || Stop {
-        reason: Reason::StateMissing,
-        scopes: String::new(),
-        audience: None,
-        cors: HeaderList::default(),
+    // A region that was never fresh, or a clock that jumped back: nobody knows how old this is, so it is too old.
+    freshness.contact_age_ms = isolate.contact_age_ms(now).unwrap_or(u64::MAX);
+    freshness.feed_age_ms = isolate.feed_age_ms(now);
+    freshness.seq = isolate.head().map_or(0, |head| head.seq);
+    let Some((state, local, policy, cache)) = isolate.deciding() else {
+        return Judged::Stop(Stop {
+            reason: Reason::StateMissing,
+            scopes: String::new(),
+            audience: None,
+            cors: HeaderList::default(),
+        });
     };
-    let (Some(age), Some((replica, policy, cache))) = (age, isolate.deciding()) else {
-        return Judged::Stop(missing());
-    };
-    freshness.contact_age_ms = age;
     let validator = Validator {
         deployment: &config.deployment,
-        state: replica.state(),
+        state,
+        local,
         policy,
     };
     match validator.check(facts, freshness, now.seconds(), cache) {
@@ -181,6 +196,7 @@ fn judge(
                 own_cors: cors::is_ours(route),
                 strict: route.route.strict,
                 mcp: route.mcp.is_some(),
+                index: grant.statement.as_ref().map(|statement| statement.index),
                 lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
                 cors: cors::answer_headers(Some(route), facts.origin),
                 identity,

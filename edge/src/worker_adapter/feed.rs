@@ -1,25 +1,40 @@
-//! Reading the hub: when, how often, and who waits for it (DESIGN §4, "In an isolate").
+//! Reading the region: when, how often, and who waits for it (DESIGN §4, "In an isolate").
 //!
 //! No code runs between requests, so reads ride on requests. All but those of strict routes share one latch, a start time
 //! that lapses: a request that is cancelled in the middle holds nobody up. Waiters sleep on their own timers and look
-//! again. The age of the state counts from the moment at which a read *started*.
+//! again. The age of the state counts from the moment at which a read *started*, if the region was fresh then.
+//!
+//! Ordinary reads may share what another isolate of the data centre has read within the last second; a receipt's bound
+//! counts that second in. Strict reads, and those for a caller who names a seq, never do.
 
 use shared::feed::Refusal;
+use shared::time::UnixMillis;
 use worker::{Context, Env, console_error};
 
-use super::account::Account;
 use super::config::EdgeConfig;
-use super::http::{self, now};
-use super::isolate::{self, Caught, Cause, Latch};
+use super::http::{self, Incoming, now};
+use super::isolate::{self, Cause, Latch};
+use super::peers::{self, Answer, Peer, READ_MS};
+use super::response::OK;
+use crate::replication::{Caught, RegionName};
 
 /// How long a request waits for a refresh that another one has started.
 const WAIT_MS: u64 = 2500;
 const NAP_MS: u32 = 5;
 /// Answers in a row that one read may take to catch up. Each holds up to 24 MiB.
 const MAX_ROUNDS: usize = 8;
+/// DESIGN §9: how long the isolates of a data centre share an answer.
+const COLO_TTL_MS: u64 = 1000;
 
-/// Makes sure that there is something to decide with: the first requests of an isolate wait for the hub, and if it does
-/// not answer, for the copy in KV.
+/// Makes sure that the isolate has a region: the first request chooses it.
+pub(super) fn choose_region(incoming: &Incoming, config: &EdgeConfig) {
+    isolate::with(|isolate| {
+        isolate.region(|| config.region_near(&incoming.place).cloned());
+    });
+}
+
+/// Makes sure that there is something to decide with: the first requests of an isolate wait for the region, and if it
+/// does not answer, for the copy in KV.
 pub(super) async fn warm_up(env: &Env, config: &EdgeConfig) {
     if isolate::with(|isolate| isolate.is_cold()) != Some(true) {
         return;
@@ -53,7 +68,7 @@ pub(super) fn refresh_in_background(env: &Env, context: &Context) {
     });
 }
 
-/// Refreshes and waits for it, or waits for the refresh that is running. Whether the hub was heard.
+/// Refreshes and waits for it, or waits for the refresh that is running. Whether a fresh region was heard.
 pub(super) async fn refresh_first(env: &Env, config: &EdgeConfig, cause: Cause) -> bool {
     let arrived = now();
     let before = isolate::with(|isolate| isolate.contact_at()).flatten();
@@ -62,21 +77,25 @@ pub(super) async fn refresh_first(env: &Env, config: &EdgeConfig, cause: Cause) 
             Some(Latch::Taken(start)) => {
                 let heard = read(env, config, cause).await.is_ok();
                 isolate::with(|isolate| isolate.release_latch(start));
-                return heard;
+                return heard && isolate::with(|isolate| isolate.contact_at()).flatten() != before;
             }
             Some(Latch::InFlight) if now().since(arrived) < WAIT_MS => http::pause(NAP_MS).await,
             Some(Latch::InFlight | Latch::TooSoon) | None => {
-                return isolate::with(|isolate| isolate.contact_at()).flatten() > before;
+                return isolate::with(|isolate| isolate.contact_at()).flatten() != before;
             }
         }
-        if isolate::with(|isolate| isolate.contact_at()).flatten() > before {
+        if isolate::with(|isolate| isolate.contact_at()).flatten() != before {
             return true;
         }
     }
 }
 
-/// A read of this request's own, started now. `Err` if it did not leave the isolate as new as the hub.
+/// A read of this request's own, started now. `Err` if it did not leave the isolate as new as the region; for a strict route
+/// also if the region was not fresh itself.
 pub(super) async fn read(env: &Env, config: &EdgeConfig, cause: Cause) -> Result<(), ()> {
+    let Some(Some(region)) = isolate::with(|isolate| isolate.home().cloned()) else {
+        return Err(());
+    };
     let mut from_scratch = false;
     for _ in 0..MAX_ROUNDS {
         let started = now();
@@ -84,41 +103,75 @@ pub(super) async fn read(env: &Env, config: &EdgeConfig, cause: Cause) -> Result
             isolate.count_read(cause);
             isolate.head()
         });
-        let (epoch, after) = match head {
-            Some(Some(head)) if !from_scratch => (head.epoch, head.seq),
-            Some(_) => (0, 0),
-            None => return Err(()),
+        let head = head.ok_or(())?.filter(|_| !from_scratch);
+        let (epoch, after) = head.map_or((0, 0), |head| (head.epoch, head.seq));
+        let path = format!("/state?epoch={epoch}&after={after}");
+        // Only ours: another deployment of the same account has another feed, or another key.
+        let key = format!("{}/{region}{path}", config.trust.feed);
+        let shared = config.colo_cache && cause.takes_shared();
+        let found = if shared { cached(&key, started).await } else { None };
+        let is_new = shared && found.is_none();
+        let (answer, started) = match found {
+            Some(found) => found,
+            None => (ask(env, config, &region, &path).await?, started),
         };
-        let answer = match http::ask_hub(env, &format!("/state?epoch={epoch}&after={after}"), None).await {
-            Ok(answer) if answer.status == 200 => answer,
-            Ok(answer) => {
-                console_error!("the hub answered {}", answer.status);
-                return Err(());
-            }
-            Err(error) => {
-                console_error!("the hub did not answer: {}", http::describe(&error));
-                return Err(());
-            }
-        };
-        let Ok(account) = serde_json::from_str::<Account>(&answer.account) else {
+        let Some(account) = answer.account.clone() else {
             return Err(());
         };
-        if account.incompatible {
-            console_error!("the hub met an entry that it does not know, and has stopped");
-            isolate::with(|isolate| isolate.account = account);
+        let (is_fresh, is_incompatible) = (account.contact_age_ms == Some(0), account.incompatible);
+        let taken = isolate::with(|isolate| {
+            isolate.take_answer(&config.trust, &answer.body, account, started, now())
+        });
+        if is_incompatible {
+            console_error!("the region met an entry that it does not know, and has stopped");
             return Err(());
         }
-        match isolate::with(|isolate| isolate.take_answer(&config.trust, &answer.body, account, started)) {
-            Some(Ok(Caught::Up)) => return Ok(()),
-            Some(Ok(Caught::Behind)) => {}
+        match taken {
+            Some(Ok(caught)) => {
+                if is_new && is_fresh {
+                    peers::keep(&key, started, &answer).await;
+                }
+                match caught {
+                    Caught::Behind => {}
+                    // Whoever is past a fresh region knows all that it knew.
+                    Caught::Up | Caught::Ahead if is_fresh || cause != Cause::Strict => return Ok(()),
+                    Caught::Up | Caught::Ahead => return Err(()),
+                }
+            }
             // Frames that do not fit may still be bridged by a snapshot.
             Some(Err(Refusal::Gap | Refusal::BadCertificate)) if !from_scratch => from_scratch = true,
             Some(Err(refusal)) => {
-                console_error!("an answer of the hub is refused: {}", refusal);
+                console_error!("an answer of the region is refused: {}", refusal);
                 return Err(());
             }
             None => return Err(()),
         }
     }
     Err(())
+}
+
+async fn ask(env: &Env, config: &EdgeConfig, region: &RegionName, path: &str) -> Result<Answer, ()> {
+    match peers::ask_peer(env, config, Peer::Region(region), path, None, READ_MS).await {
+        Ok(answer) if answer.status == OK => Ok(answer),
+        Ok(answer) => {
+            console_error!("the region answered {}", answer.status);
+            Err(())
+        }
+        Err(error) => {
+            console_error!("the region did not answer: {}", http::describe(&error));
+            Err(())
+        }
+    }
+}
+
+/// What another isolate has read within the last second, with the start of that read. A cache counts in whole seconds, so we
+/// look ourselves; and the clock of another machine may be ahead of ours, but never makes anything newer than now.
+async fn cached(key: &str, now: UnixMillis) -> Option<(Answer, UnixMillis)> {
+    let (started, account, body) = peers::cached(key).await?;
+    let answer = Answer {
+        status: OK,
+        account: Some(account),
+        body,
+    };
+    (now.since(started) < COLO_TTL_MS).then(|| (answer, started.min(now)))
 }

@@ -3,6 +3,7 @@
 //! The request goes out in the canonical path that was judged, with the query as sent. What a caller says in headers of
 //! ours is dropped in both directions; `http.js` does that to every request and answer that passes.
 
+use shared::id::LIMIT;
 use shared::path;
 use shared::verdict::{Outcome, Reason};
 use wasm_bindgen::JsValue;
@@ -13,10 +14,10 @@ use super::decide::{self, Pass, Stop};
 use super::feed;
 use super::http::{self, ForwardRules, HeaderList, Incoming};
 use super::response::{
-    self, BODY_NOT_ALLOWED, BROWSER_KEY, MCP_HEADERS, METHOD_NOT_ALLOWED, MISCONFIGURED, NOT_FOUND,
+    self, BODY_NOT_ALLOWED, BROWSER_KEY, MCP_HEADERS, METHOD_NOT_ALLOWED, MIN_SEQ, MISCONFIGURED, NOT_FOUND,
     ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
 };
-use super::{cors, isolate, metadata};
+use super::{cors, isolate, metadata, self_revoke};
 use crate::validator::{Credential, RequestFacts, Scheme};
 
 /// Below this the gate itself answers; nothing is ever forwarded there.
@@ -40,8 +41,11 @@ pub(super) async fn handle(
     if is_refused_method(&incoming.method) {
         return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
     }
-    match decide::decide(facts(incoming, config), env, context, config).await {
-        Ok(pass) => forward(request, incoming, pass, config).await,
+    let Some(facts) = facts(incoming, config) else {
+        return response::refuse(MIN_SEQ, &incoming.request_id, HeaderList::default());
+    };
+    match decide::decide(facts, env, context, config).await {
+        Ok(pass) => forward(request, incoming, pass, env, config).await,
         Err(stop) => refuse(stop, incoming, &incoming.path, config),
     }
 }
@@ -57,9 +61,19 @@ pub(super) fn is_own(path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// What the validator looks at.
-fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> RequestFacts<'a> {
-    RequestFacts {
+/// The seq that a caller asks for: 0 without the header, `None` if it is no number below 2^53.
+pub(super) fn min_seq(incoming: &Incoming) -> Option<u64> {
+    let Some(text) = incoming.min_seq.as_deref() else {
+        return Some(0);
+    };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|seq| digits && *seq < LIMIT)
+}
+
+/// What the validator looks at; `None` if it cannot be read.
+fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> Option<RequestFacts<'a>> {
+    Some(RequestFacts {
+        min_seq: min_seq(incoming)?,
         method: &incoming.method,
         path: &incoming.path,
         authorization: incoming.authorization.as_deref(),
@@ -69,7 +83,7 @@ fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> RequestFacts<'a>
         mcp_method: incoming.mcp_method.as_deref(),
         mcp_name: incoming.mcp_name.as_deref(),
         mcp_version: incoming.mcp_version.as_deref(),
-    }
+    })
 }
 
 async fn preflight(
@@ -91,6 +105,7 @@ async fn forward(
     request: &web_sys::Request,
     incoming: &Incoming,
     pass: Pass,
+    env: &Env,
     config: &EdgeConfig,
 ) -> Result<web_sys::Response, JsValue> {
     let Some(upstream) = config.upstream(pass.origin.as_deref()) else {
@@ -126,16 +141,41 @@ async fn forward(
     if (pass.strict || pass.mcp) && rules.websocket {
         return response::refuse(UPGRADE_REFUSED, &incoming.request_id, pass.cors);
     }
-    match http::send(request, &url, rules, &outgoing, &answer).await {
+    // What the gate itself can do should the control plane be away.
+    let ending = pass.index.filter(|_| {
+        pass.origin.as_deref() == Some("control-plane")
+            && pass.path == self_revoke::PATH
+            && incoming.method == "POST"
+    });
+    let wait_ms = ending.map(|_| self_revoke::WAIT_MS);
+    match (
+        http::send(request, &url, rules, &outgoing, &answer, wait_ms).await,
+        ending,
+    ) {
+        (Ok(Some(response)), Some(index)) if self_revoke::is_absent(response.status()) => {
+            self_revoke::end_here(index, incoming, pass.cors, env, config).await
+        }
+        (Err(_), Some(index)) => self_revoke::end_here(index, incoming, pass.cors, env, config).await,
+        (sent, _) => answered(sent, incoming, pass.cors),
+    }
+}
+
+/// What the caller gets for what the origin said.
+fn answered(
+    sent: Result<Option<web_sys::Response>, JsValue>,
+    incoming: &Incoming,
+    cors: HeaderList,
+) -> Result<web_sys::Response, JsValue> {
+    match sent {
         Ok(Some(response)) => Ok(response),
-        Ok(None) => response::refuse(BODY_NOT_ALLOWED, &incoming.request_id, pass.cors),
+        Ok(None) => response::refuse(BODY_NOT_ALLOWED, &incoming.request_id, cors),
         Err(error) => {
             console_error!(
                 "{} the origin did not answer: {}",
                 incoming.request_id,
                 http::describe(&error)
             );
-            response::refuse(ORIGIN_UNREACHABLE, &incoming.request_id, pass.cors)
+            response::refuse(ORIGIN_UNREACHABLE, &incoming.request_id, cors)
         }
     }
 }

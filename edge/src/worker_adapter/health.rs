@@ -11,6 +11,7 @@ use super::feed;
 use super::http::{HeaderList, Incoming, now};
 use super::isolate::{self, Cause, Isolate};
 use super::response;
+use crate::replication::Place;
 
 /// The endpoint.
 pub(super) const PATH: &str = "/.portcullis/health";
@@ -38,7 +39,8 @@ pub(super) async fn handle(
 }
 
 fn report(isolate: &mut Isolate) -> Value {
-    let age = isolate.contact_age_ms(now());
+    let now = now();
+    let age = isolate.contact_age_ms(now);
     let reads: serde_json::Map<_, _> = isolate
         .reads()
         .map(|(cause, count)| (cause.to_owned(), count.into()))
@@ -54,14 +56,22 @@ fn report(isolate: &mut Isolate) -> Value {
     };
     json!({
         "status": status,
-        "head": isolate.head(),
+        "head": isolate.head().map(Place::from),
         "contact_age_ms": age,
-        "feed_age_ms": isolate.account.feed_age_ms,
-        "incompatible": isolate.account.incompatible,
+        "feed_age_ms": isolate.feed_age_ms(now),
+        "region": {
+            "name": isolate.home(),
+            "head": isolate.account().head,
+            "contact_age_ms": isolate.account().contact_age_ms,
+        },
+        "incompatible": isolate.account().incompatible,
         "revoked": isolate.revoked_count(),
+        "local": isolate.local_count(),
         "statements_cached": isolate.cache.len(),
+        // Never shrinks: the most that this isolate has needed so far.
+        "wasm_memory_bytes": core::arch::wasm32::memory_size::<0>().saturating_mul(65_536),
         "hub_reads": total,
         "hub_reads_by_cause": reads,
-        "refused": { "hub": isolate.account.refused, "gate": isolate.refused },
+        "refused": { "hub": isolate.account().refused, "gate": isolate.refused },
     })
 }

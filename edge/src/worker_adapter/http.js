@@ -16,13 +16,17 @@ const END_TO_END = /^(content-length|cookie|host|mcp-.+|origin)$/;
 const CORS = /^access-control-/;
 const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-// The request in thirteen lines; a header that is not there is a NUL.
+// Where the caller is: continent, country, longitude.
+const place = (cf) => [cf?.continent ?? "", cf?.country ?? "", cf?.longitude ?? ""].join(" ");
+
+// The request in fifteen lines; a header that is not there is a NUL.
 export function facts(request) {
   const headers = request.headers;
   const header = (name) => headers.get(name) ?? "\0";
   return [request.method, request.url, header("authorization"), header("origin"), header("x-request-id"),
     header("upgrade"), header("access-control-request-method"), header("access-control-request-headers"),
-    header("dpop"), header("mcp-method"), header("mcp-name"), header("mcp-protocol-version"), crypto.randomUUID()].join("\n");
+    header("dpop"), header("mcp-method"), header("mcp-name"), header("mcp-protocol-version"), header("portcullis-min-seq"), place(request.cf),
+    crypto.randomUUID()].join("\n");
 }
 
 export function header(request, name) {
@@ -110,8 +114,8 @@ function limited(answer, lifetime_ms) {
 // Sends a request on and answers with what came back. flags: 1 = a guarded route, 2 = remove Authorization,
 // 4 = WebSocket upgrade, 8 = this route's CORS is ours, 16 = a DELETE has no body (MCP: it was not judged as a message).
 // On guarded routes nothing stays open past lifetime_ms. Resolves to null for a body where none is allowed: fetch cannot send
-// one with GET or HEAD. Rejects when the origin cannot be reached.
-export async function forward(request, url, flags, request_headers, response_headers, lifetime_ms) {
+// one with GET or HEAD. Rejects when the origin cannot be reached, or has not answered and ended within wait_ms (0: no limit).
+export async function forward(request, url, flags, request_headers, response_headers, lifetime_ms, wait_ms) {
   const guarded = (flags & 1) !== 0, upgrade = (flags & 4) !== 0;
   const bodiless = ["GET", "HEAD", (flags & 16) !== 0 ? "DELETE" : "GET"].includes(request.method);
   if (bodiless && request.body && request.headers.get("content-length") !== "0") return null;
@@ -126,6 +130,7 @@ export async function forward(request, url, flags, request_headers, response_hea
   const init = { method: request.method, headers: outgoing, body, redirect: "manual" };
   // The credential is gone from the request: a cache would give one caller's answer to another.
   if (guarded && !upgrade) init.cache = "no-store";
+  if (wait_ms) init.signal = AbortSignal.timeout(wait_ms);
   const answer = await fetch(url, init);
 
   const socket = guarded && answer.webSocket ? relay(answer.webSocket, lifetime_ms) : answer.webSocket;
@@ -190,15 +195,6 @@ export async function rest_of_body(body, limit) {
     return undefined;
   }
   return join(body);
-}
-
-// Asks the hub: resolves to [status, the hub's account of itself, body].
-export async function ask(env, path, body, timeout_ms) {
-  const stub = env.HUB.get(env.HUB.idFromName("hub"));
-  const init = { signal: AbortSignal.timeout(timeout_ms) };
-  if (body !== undefined) Object.assign(init, { method: "POST", body });
-  const answer = await stub.fetch(`http://hub${path}`, init);
-  return [answer.status, answer.headers.get("portcullis-hub") ?? "", new Uint8Array(await answer.arrayBuffer())];
 }
 
 export function sleep(milliseconds) {

@@ -1,19 +1,14 @@
-//! The border to the runtime: requests in, answers out, the clock. The only file that calls `http.js`.
+//! The border to the runtime: requests in, answers out, the clock. The only file that calls `http.js`; what goes to hub and
+//! regions is in [`peers`](super::peers).
 //!
 //! What it does not do: decide anything. Header lists cross as one text of lines, because each crossing costs.
 
-use js_sys::{Array, Date, Promise, Uint8Array};
-use shared::dpop::Proof;
+use js_sys::{Date, Promise, Uint8Array};
 use shared::time::UnixMillis;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::Env;
-
-/// How long the hub may take to say what is new: somebody's request waits for it.
-const READ_TIMEOUT_MS: u32 = 4000;
-/// How long it may take over what a publisher sends, which may be a snapshot of many megabytes.
-const WRITE_TIMEOUT_MS: u32 = 50_000;
 
 // All of them `catch`: an exception that passed through Rust would skip its destructors, and leave borrows behind (I13).
 #[wasm_bindgen(module = "/src/worker_adapter/http.js")]
@@ -30,6 +25,7 @@ extern "C" {
         request_headers: &str,
         response_headers: &str,
         lifetime_ms: f64,
+        wait_ms: u32,
     ) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
     fn respond(status: u16, headers: &str, body: JsValue) -> Result<web_sys::Response, JsValue>;
@@ -39,8 +35,6 @@ extern "C" {
     fn front_of_body(body: &JsValue, count: u32) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
     fn rest_of_body(body: &JsValue, limit: f64) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(catch)]
-    fn ask(env: &JsValue, path: &str, body: JsValue, timeout_ms: u32) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
     fn load_copy(env: &JsValue) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
@@ -89,6 +83,10 @@ pub(super) struct Incoming {
     pub(super) mcp_method: Option<String>,
     pub(super) mcp_name: Option<String>,
     pub(super) mcp_version: Option<String>,
+    /// The least seq that the decision must be made from, as sent.
+    pub(super) min_seq: Option<String>,
+    /// Where the caller is, as the platform knows it: continent, country, longitude, with spaces between.
+    pub(super) place: String,
     /// The caller's `X-Request-Id` if it is harmless, else a new one.
     pub(super) request_id: String,
 }
@@ -105,6 +103,7 @@ impl Incoming {
         let (preflight_method, preflight_headers) = (next()?, next()?);
         let proof = next()?;
         let (mcp_method, mcp_name, mcp_version) = (next()?, next()?, next()?);
+        let (min_seq, place) = (next()?, next()??);
         let fresh_id = next()??;
         let (base, path, query) = split_url(url);
         Some(Self {
@@ -121,6 +120,8 @@ impl Incoming {
             mcp_method,
             mcp_name,
             mcp_version,
+            min_seq,
+            place,
             request_id: sent_id.filter(|id| is_harmless_id(id)).unwrap_or(fresh_id),
         })
     }
@@ -205,13 +206,14 @@ pub(super) struct ForwardRules {
 }
 
 /// Sends the request on and streams the answer back. `None` for a body where none is allowed; an
-/// error means that the origin gave no answer.
+/// error means that the origin gave no answer, within `wait_ms` if that is given.
 pub(super) async fn send(
     request: &web_sys::Request,
     url: &str,
     rules: ForwardRules,
     request_headers: &HeaderList,
     response_headers: &HeaderList,
+    wait_ms: Option<u32>,
 ) -> Result<Option<web_sys::Response>, JsValue> {
     let flags = u32::from(rules.guarded)
         | u32::from(rules.remove_authorization) << 1
@@ -227,6 +229,7 @@ pub(super) async fn send(
         &request_headers.0,
         &response_headers.0,
         lifetime_ms,
+        wait_ms.unwrap_or(0),
     )?;
     let answer = JsFuture::from(answer).await?;
     if answer.is_null() {
@@ -291,61 +294,6 @@ impl Body {
 /// The whole body, or `None` if it is longer than `limit`.
 pub(super) async fn body(request: &web_sys::Request, limit: usize) -> Result<Option<Vec<u8>>, JsValue> {
     Body::open(request)?.whole(limit).await
-}
-
-/// What the hub answered.
-#[derive(Debug)]
-pub(super) struct HubAnswer {
-    pub(super) status: u16,
-    /// The hub's account of itself, JSON, from a header.
-    pub(super) account: String,
-    pub(super) body: Vec<u8>,
-}
-
-/// Asks the one hub: POST with a body, GET without.
-pub(super) async fn ask_hub(env: &Env, path: &str, body: Option<&[u8]>) -> Result<HubAnswer, JsValue> {
-    let timeout_ms = if body.is_some() {
-        WRITE_TIMEOUT_MS
-    } else {
-        READ_TIMEOUT_MS
-    };
-    ask_hub_for(timeout_ms, env, path, body).await
-}
-
-/// Asks the hub whether a proof is new, and has it remembered. Gives the status; somebody's request waits for it.
-pub(super) async fn ask_hub_about_proof(env: &Env, proof: &Proof) -> Result<u16, JsValue> {
-    let question = [
-        proof.id.as_slice(),
-        &proof.ends.0.to_be_bytes(),
-        proof.key.0.as_slice(),
-    ]
-    .concat();
-    let answer = ask_hub_for(READ_TIMEOUT_MS, env, "/proof", Some(&question)).await?;
-    Ok(answer.status)
-}
-
-async fn ask_hub_for(
-    timeout_ms: u32,
-    env: &Env,
-    path: &str,
-    body: Option<&[u8]>,
-) -> Result<HubAnswer, JsValue> {
-    let body = body.map_or(JsValue::UNDEFINED, |bytes| Uint8Array::from(bytes).into());
-    let parts: Array = JsFuture::from(ask(env, path, body, timeout_ms)?)
-        .await?
-        .dyn_into()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturates; a status has three digits"
-    )]
-    let status = parts.get(0).as_f64().unwrap_or(0.0) as u16;
-    let account = parts.get(1).as_string().unwrap_or_default();
-    Ok(HubAnswer {
-        status,
-        account,
-        body: Uint8Array::new(&parts.get(2)).to_vec(),
-    })
 }
 
 /// Whether the optional KV namespace is bound.

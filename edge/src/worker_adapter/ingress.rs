@@ -2,7 +2,10 @@
 //!
 //! Size, form, certificate and signature are checked here, with the isolate's own replica, before the hub is touched: what
 //! is not signed for this feed costs no object anything. And no memory: unless the front of a body holds a certificate of
-//! this feed, the rest is not even read. Order and content are the hub's to judge.
+//! this feed, the rest is not even read. Order and content are the hub's to judge; a hub that is silent is passed by, and its
+//! regions judge for themselves.
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use shared::feed::{
@@ -14,7 +17,9 @@ use worker::{Env, console_error};
 use super::config::EdgeConfig;
 use super::http::{self, Body, HeaderList, Incoming, now};
 use super::isolate;
+use super::peers::{self, Answer, Peer, Question, WRITE_MS};
 use super::response::{self, HUB_UNREACHABLE, METHOD_NOT_ALLOWED, OK, TOO_LARGE};
+use crate::replication::{LEASE_MARGIN_MS, LEASE_MS, MAX_LOCAL, Place, RegionReport};
 
 /// Takes feed messages.
 pub(super) const PATH: &str = "/.portcullis/feed";
@@ -25,6 +30,12 @@ const CONTENT_TYPE: &str = "application/vnd.portcullis.feed";
 const MAX_FETCH: usize = 4096;
 /// A message without a snapshot: a batch of frames.
 const MAX_FRAMES: usize = 6 << 20;
+/// How long the hub may take, its pushes to regions included, before the message goes to the regions directly.
+const HUB_WAIT_MS: u32 = 2000;
+/// The same for a snapshot, which may take long to take in.
+const BULK_WAIT_MS: u32 = WRITE_MS;
+/// How long a region may take then.
+const REGION_WAIT_MS: u32 = 2000;
 
 /// Answers both endpoints.
 pub(super) async fn handle(
@@ -38,11 +49,15 @@ pub(super) async fn handle(
     }
     let fetch = incoming.path == FETCH_PATH;
     let body = Body::open(request)?;
+    let mut is_bulk = false;
     let limit = if fetch {
         MAX_FETCH
     } else {
         match limit(&body.front(PEEK).await?, config) {
-            Ok(limit) => limit,
+            Ok(limit) => {
+                is_bulk = limit > MAX_FRAMES;
+                limit
+            }
             Err(refusal) => return refuse(response::feed_status(refusal), &refusal.to_string(), incoming),
         }
     };
@@ -58,17 +73,17 @@ pub(super) async fn handle(
         Ok(checked) => checked,
         Err(refusal) => return refuse(response::feed_status(refusal), &refusal.to_string(), incoming),
     };
-    let answer = match http::ask_hub(env, path, Some(payload)).await {
-        Ok(answer) if answer.status != HUB_UNREACHABLE.status => answer,
-        Ok(_) => return response::refuse(HUB_UNREACHABLE, &incoming.request_id, HeaderList::default()),
-        Err(error) => {
-            console_error!(
-                "{} the hub did not answer: {}",
-                incoming.request_id,
-                http::describe(&error)
-            );
+    let patience = if is_bulk || fetch {
+        BULK_WAIT_MS
+    } else {
+        HUB_WAIT_MS
+    };
+    let answer = match ask_hub(env, config, path, payload, patience).await {
+        Some(answer) => answer,
+        None if fetch => {
             return response::refuse(HUB_UNREACHABLE, &incoming.request_id, HeaderList::default());
         }
+        None => return tell_regions(env, config, payload, incoming).await,
     };
     let mut headers = HeaderList::default();
     let is_feed = fetch && answer.status == OK;
@@ -79,6 +94,91 @@ pub(super) async fn handle(
     headers.push("cache-control", "no-store");
     headers.push("x-request-id", &incoming.request_id);
     http::answer_bytes(answer.status, &headers, &answer.body)
+}
+
+/// The hub's answer, if it gives one in time.
+async fn ask_hub(
+    env: &Env,
+    config: &EdgeConfig,
+    path: &str,
+    payload: &[u8],
+    patience_ms: u32,
+) -> Option<Answer> {
+    let asked = peers::ask_peer(env, config, Peer::Hub, path, Some(payload), patience_ms).await;
+    match asked {
+        // All its own answers carry an account; what a proxy says in its stead does not.
+        Ok(answer) if answer.account.is_some() => Some(answer),
+        Ok(answer) => {
+            console_error!("the hub answered {}", answer.status);
+            None
+        }
+        Err(error) => {
+            console_error!("the hub did not answer: {}", http::describe(&error));
+            None
+        }
+    }
+}
+
+/// Past a hub that is silent, to all regions at once: their isolates go on with them while their leases last. The hub will
+/// get the same message again; until it has, nobody can say what a lease is worth.
+async fn tell_regions(
+    env: &Env,
+    config: &EdgeConfig,
+    message: &[u8],
+    incoming: &Incoming,
+) -> Result<web_sys::Response, JsValue> {
+    let (mut regions, mut questions) = (Vec::new(), Vec::new());
+    for region in &config.regions {
+        let peer = Peer::Region(region);
+        if let Ok(question) = Question::send(env, config, peer, "/apply", Some(message), REGION_WAIT_MS) {
+            regions.push(region);
+            questions.push(question);
+        }
+    }
+    let answers = Question::all(questions).await;
+    if !answers.iter().flatten().any(|answer| answer.account.is_some()) {
+        return response::refuse(HUB_UNREACHABLE, &incoming.request_id, HeaderList::default());
+    }
+    let mut local = BTreeSet::new();
+    let mut reports = Vec::new();
+    for (region, answer) in regions.into_iter().zip(&answers) {
+        let heard = answer.as_ref().filter(|answer| answer.account.is_some());
+        let account = heard.and_then(|answer| answer.account.as_ref());
+        let head = account.and_then(|account| account.head.clone());
+        local.extend(
+            account
+                .into_iter()
+                .flat_map(|account| account.local.iter().copied()),
+        );
+        let has_all = heard.is_some_and(|answer| answer.status == OK);
+        reports.push(RegionReport {
+            name: region.clone(),
+            epoch: head.as_ref().map(|head| head.epoch),
+            seq: head.as_ref().map(|head| head.seq),
+            digest: head.map(|head| head.digest),
+            lease_ms: if has_all {
+                0
+            } else {
+                LEASE_MS.saturating_add(LEASE_MARGIN_MS)
+            },
+            age_ms: heard.map(|_| 0),
+        });
+    }
+    let local: Vec<_> = local.into_iter().take(MAX_LOCAL).collect();
+    let answer = json!({
+        "epoch": null,
+        "seq": null,
+        "digest": null,
+        "accepted": 0,
+        "known": 0,
+        "refused": [],
+        "kinds": kinds::SUPPORTED,
+        "counters": {},
+        "hub": false,
+        "regions": reports,
+        "local": local,
+    });
+    response::json_answer(OK, &answer, &incoming.request_id, HeaderList::default())
 }
 
 /// How long a message may be that starts like this.
@@ -143,7 +243,7 @@ fn authenticate(bytes: &[u8], config: &EdgeConfig) -> Result<(EnvelopeType, usiz
 fn refuse(status: u16, code: &str, incoming: &Incoming) -> Result<web_sys::Response, JsValue> {
     let answer = isolate::with(|isolate| {
         isolate.count_refusal(code);
-        let head = isolate.head();
+        let head = isolate.head().map(Place::from);
         json!({
             "epoch": head.as_ref().map(|head| head.epoch),
             "seq": head.as_ref().map(|head| head.seq),

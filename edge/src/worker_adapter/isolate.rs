@@ -1,17 +1,18 @@
-//! What one isolate remembers between requests: a replica of the feed, the compiled policy, verified statements, and how
-//! old all that is. Plain bytes and numbers only; never a promise, stream or future of some request.
+//! What one isolate remembers between requests: its copy of the feed ([`Follower`], which also knows how old it is), the
+//! compiled policy, verified statements, and which region it reads. Plain bytes and numbers only; never a promise, stream or future of some request.
 //!
 //! Everything here is synchronous. The reading is in `feed`, the deciding in `decide`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use shared::feed::{Refusal, Replica, Trust, split_message};
+use shared::feed::{Head, Refusal, Replica, State, Trust};
+use shared::id::StatusIndex;
 use shared::policy::{CompiledPolicy, DEFAULT_REFRESH_MS, Policy};
 use shared::time::UnixMillis;
 use worker::console_error;
 
-use super::account::{Account, Position};
+use crate::replication::{Account, Caught, Follower, LocalSet, RegionName};
 use crate::validator::{Replays, StatementCache};
 
 /// A refresh that has not ended after this long was cancelled with its request.
@@ -35,7 +36,7 @@ pub(super) fn with<T>(use_it: impl FnOnce(&mut Isolate) -> T) -> Option<T> {
     })
 }
 
-/// Why the hub was read.
+/// Why the region was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The isolate knew nothing yet.
@@ -48,6 +49,15 @@ pub(super) enum Cause {
     Strict,
     /// The health endpoint, where an operator wants to see what is.
     Health,
+    /// The caller named a seq that the isolate had not reached.
+    Seq,
+}
+
+impl Cause {
+    /// Whether an answer that another isolate got a moment ago will do.
+    pub(super) fn takes_shared(self) -> bool {
+        matches!(self, Self::Cold | Self::Refresh | Self::Stale)
+    }
 }
 
 /// Whether a shared refresh may start.
@@ -61,19 +71,11 @@ pub(super) enum Latch {
     TooSoon,
 }
 
-/// How an answer of the hub left the replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caught {
-    /// At the hub's head, or past it because another read was faster.
-    Up,
-    /// The answer did not hold everything: ask again from here.
-    Behind,
-}
-
 /// The memory of one isolate.
 #[derive(Debug, Default)]
 pub(super) struct Isolate {
-    replica: Option<Replica>,
+    follower: Option<Follower>,
+    region: Option<RegionName>,
     policy: Option<CompiledPolicy>,
     /// The longest scope catalogue so far: later ones only append to it.
     catalogue: Vec<String>,
@@ -82,28 +84,50 @@ pub(super) struct Isolate {
     pub(super) cache: StatementCache,
     /// Proofs of possession that came before.
     pub(super) replays: Replays,
-    /// When the last read that left us at the hub's head *started*.
-    contact_at: Option<UnixMillis>,
-    /// The state came from KV, and the hub has not been heard since.
-    from_copy: bool,
     copy_tried_at: Option<UnixMillis>,
     latch: Option<UnixMillis>,
     attempted_at: Option<UnixMillis>,
-    pub(super) account: Account,
-    reads: [u64; 5],
+    /// What the region said last, and when.
+    account: Account,
+    account_at: Option<UnixMillis>,
+    reads: [u64; 6],
     /// Feed messages refused before the hub was touched, by code.
     pub(super) refused: BTreeMap<String, u64>,
 }
 
 impl Isolate {
-    /// The replica, made when first needed.
-    pub(super) fn replica(&mut self, trust: &Trust) -> &mut Replica {
-        self.replica.get_or_insert_with(|| Replica::new(trust.clone()))
+    fn follower(&mut self, trust: &Trust) -> &mut Follower {
+        self.follower.get_or_insert_with(|| Follower::new(trust.clone()))
     }
 
-    /// State and policy, once there are both, with the statement cache to go with them.
-    pub(super) fn deciding(&mut self) -> Option<(&Replica, &CompiledPolicy, &mut StatementCache)> {
-        Some((self.replica.as_ref()?, self.policy.as_ref()?, &mut self.cache))
+    /// The replica, made when first needed, to authenticate with.
+    pub(super) fn replica(&mut self, trust: &Trust) -> &mut Replica {
+        self.follower(trust).replica()
+    }
+
+    /// The region that this isolate reads: the one nearest to its first caller, for good. A data centre does not move, and
+    /// going to and fro between regions would make reads of their differences.
+    pub(super) fn region(&mut self, nearest: impl FnOnce() -> Option<RegionName>) -> Option<&RegionName> {
+        if self.region.is_none() {
+            self.region = nearest();
+        }
+        self.region.as_ref()
+    }
+
+    /// The region, once a request has chosen it.
+    pub(super) fn home(&self) -> Option<&RegionName> {
+        self.region.as_ref()
+    }
+
+    /// State, local set and policy, once there are all, with the statement cache to go with them.
+    pub(super) fn deciding(&mut self) -> Option<(&State, &LocalSet, &CompiledPolicy, &mut StatementCache)> {
+        let follower = self.follower.as_ref()?;
+        Some((
+            follower.state(),
+            follower.local(),
+            self.policy.as_ref()?,
+            &mut self.cache,
+        ))
     }
 
     /// The policy, if there is one.
@@ -113,14 +137,28 @@ impl Isolate {
 
     /// How many credentials are revoked.
     pub(super) fn revoked_count(&self) -> u64 {
-        self.replica
+        self.follower
             .as_ref()
-            .map_or(0, |replica| replica.state().revoked_count())
+            .map_or(0, |follower| follower.state().revoked_count())
     }
 
-    /// Where the replica stands.
-    pub(super) fn head(&self) -> Option<Position> {
-        self.replica.as_ref().and_then(Replica::head).map(Into::into)
+    /// How many were ended at the edge and are in no frame yet.
+    pub(super) fn local_count(&self) -> usize {
+        self.follower
+            .as_ref()
+            .map_or(0, |follower| follower.local().all().len())
+    }
+
+    /// Ends a credential here at once; its region was told.
+    pub(super) fn end_locally(&mut self, index: StatusIndex) {
+        if let Some(follower) = self.follower.as_mut() {
+            follower.end_locally(index);
+        }
+    }
+
+    /// Where the copy stands.
+    pub(super) fn head(&self) -> Option<Head> {
+        self.follower.as_ref().and_then(Follower::head)
     }
 
     /// Whether there is anything to decide with.
@@ -128,19 +166,30 @@ impl Isolate {
         self.policy.is_none()
     }
 
-    /// Whether the hub has never been heard, and what is known comes from KV.
+    /// Whether no region has ever been heard, and what is known comes from KV.
     pub(super) fn is_copy(&self) -> bool {
-        self.from_copy
+        self.follower.as_ref().is_some_and(Follower::is_copy)
     }
 
-    /// Milliseconds since the hub was last heard; `None`: never.
+    /// Milliseconds since what is known was fresh; `None`: never, or nobody can say.
     pub(super) fn contact_age_ms(&self, now: UnixMillis) -> Option<u64> {
-        self.contact_at.map(|at| now.since(at))
+        self.follower.as_ref()?.contact_age_ms(now)
     }
 
-    /// The start of the read that `contact_age_ms` counts from.
+    /// The moment that `contact_age_ms` counts from.
     pub(super) fn contact_at(&self) -> Option<UnixMillis> {
-        self.contact_at
+        self.follower.as_ref()?.contact_at()
+    }
+
+    /// What the region said last of itself.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Milliseconds since the newest heartbeat came to the hub, as far as anybody here knows.
+    pub(super) fn feed_age_ms(&self, now: UnixMillis) -> Option<u64> {
+        let elapsed = now.since(self.account_at?);
+        self.account.feed_age_ms.map(|age| age.saturating_add(elapsed))
     }
 
     /// Whether the ordinary refresh is due.
@@ -154,7 +203,7 @@ impl Isolate {
 
     /// Starts a shared refresh unless one is running or has just been.
     pub(super) fn take_latch(&mut self, now: UnixMillis) -> Latch {
-        if self.latch.is_some_and(|start| now.since(start) < LATCH_MS) {
+        if within(self.latch, now, LATCH_MS) {
             return Latch::InFlight;
         }
         let refresh = self
@@ -166,7 +215,7 @@ impl Isolate {
         } else {
             refresh.min(MIN_INTERVAL_MS)
         };
-        if self.attempted_at.is_some_and(|start| now.since(start) < interval) {
+        if within(self.attempted_at, now, interval) {
             return Latch::TooSoon;
         }
         self.latch = Some(now);
@@ -188,9 +237,9 @@ impl Isolate {
         }
     }
 
-    /// Reads of the hub by cause.
+    /// Reads of the region by cause.
     pub(super) fn reads(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        ["cold", "refresh", "stale", "strict", "health"]
+        ["cold", "refresh", "stale", "strict", "health", "seq"]
             .into_iter()
             .zip(self.reads)
     }
@@ -201,39 +250,28 @@ impl Isolate {
         *count = count.saturating_add(1);
     }
 
-    /// Takes in what the hub answered to a read that started at `started`.
+    /// Takes in what the region answered to a read that started at `started`.
     pub(super) fn take_answer(
         &mut self,
         trust: &Trust,
         message: &[u8],
         account: Account,
         started: UnixMillis,
+        now: UnixMillis,
     ) -> Result<Caught, Refusal> {
-        self.accept(trust, message)?;
-        let (ours, theirs) = (self.head(), account.head.clone());
+        let outcome = self.follower(trust).take_answer(message, &account, started, now);
         self.account = account;
-        let key = |position: &Position| (position.epoch, position.seq);
-        if ours == theirs {
-            self.contact_at = self.contact_at.max(Some(started));
-            self.from_copy = false;
-            return Ok(Caught::Up);
+        self.account_at = Some(started);
+        // What was applied counts, even if something after it was refused.
+        if !message.is_empty() {
+            self.compile_policy();
         }
-        match (ours, theirs) {
-            (Some(ours), Some(theirs)) if key(&ours) == key(&theirs) => Err(Refusal::Fork),
-            // A read that started later has brought us further. This one is as fresh as its start, but proves no more.
-            (Some(ours), Some(theirs)) if key(&ours) > key(&theirs) => Ok(Caught::Up),
-            // The hub has lost what it once told us.
-            (Some(_), None) => Err(Refusal::LowerEpoch),
-            _ => Ok(Caught::Behind),
-        }
+        outcome
     }
 
     /// Whether the copy in KV should be looked for: seldom, and only while there is nothing else.
     pub(super) fn wants_copy(&mut self, now: UnixMillis) -> bool {
-        let due = self.is_cold()
-            && self
-                .copy_tried_at
-                .is_none_or(|at| now.since(at) > 5 * MIN_INTERVAL_MS);
+        let due = self.is_cold() && !within(self.copy_tried_at, now, 5 * MIN_INTERVAL_MS);
         if due {
             self.copy_tried_at = Some(now);
         }
@@ -243,36 +281,21 @@ impl Isolate {
     /// Takes in the copy from KV: eight bytes of time, then the feed. It counts from when the hub made it.
     pub(super) fn take_copy(&mut self, trust: &Trust, copy: &[u8]) -> Result<(), Refusal> {
         let (time, message) = copy.split_first_chunk::<8>().ok_or(Refusal::Malformed)?;
-        if self.is_cold() {
-            self.accept(trust, message)?;
-            self.contact_at = Some(UnixMillis(u64::from_be_bytes(*time)));
-            self.from_copy = true;
+        if !self.is_cold() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn accept(&mut self, trust: &Trust, message: &[u8]) -> Result<(), Refusal> {
-        let replica = self.replica.get_or_insert_with(|| Replica::new(trust.clone()));
-        let mut outcome = Ok(());
-        for envelope in split_message(message)? {
-            match replica.accept(envelope) {
-                Ok(_) | Err(Refusal::Replayed) => {}
-                Err(refusal) => {
-                    outcome = Err(refusal);
-                    break;
-                }
-            }
-        }
-        // What was applied counts, even if something after it was refused.
-        if !message.is_empty() {
-            self.compile_policy();
-        }
+        let made_at = UnixMillis(u64::from_be_bytes(*time));
+        let outcome = self.follower(trust).take_copy(message, made_at);
+        self.compile_policy();
         outcome
     }
 
     /// Compiles the policy if it is another one. One that does not compile leaves none: nothing is let in by a guess.
     fn compile_policy(&mut self) {
-        let Some((version, document)) = self.replica.as_ref().and_then(|replica| replica.state().policy())
+        let Some((version, document)) = self
+            .follower
+            .as_ref()
+            .and_then(|follower| follower.state().policy())
         else {
             return;
         };
@@ -301,4 +324,9 @@ impl Isolate {
         // Scopes of remembered statements are bits of the old catalogue.
         self.cache.clear();
     }
+}
+
+/// Whether something started less than `limit` ago. A start that lies ahead was noted before the clock jumped back.
+fn within(start: Option<UnixMillis>, now: UnixMillis, limit: u64) -> bool {
+    start.is_some_and(|start| start <= now && now.since(start) < limit)
 }

@@ -1,4 +1,4 @@
-//! The Cloudflare Worker: one gate and one Durable Object, a thin rim around the validator (I6).
+//! The Cloudflare Worker: the gate and two kinds of Durable Objects, a thin rim around validator and replication (I6).
 //!
 //! What it does: reads requests and variables, keeps the feed fresh, forwards, answers. What it does not: decide. The path
 //! of one request: [`http::Incoming`] → [`decide`] → (a fresher state from [`feed`], if needed) → [`gateway`] or
@@ -6,7 +6,7 @@
 //!
 //! Nothing here may panic: one panic hangs every request in flight in the isolate and wipes its memory (I13).
 
-mod account;
+mod canary;
 mod config;
 mod cors;
 mod crypto;
@@ -18,10 +18,16 @@ mod http;
 mod hub;
 mod ingress;
 mod isolate;
+mod log;
 mod metadata;
+mod object;
+mod peers;
+mod region;
 mod response;
+mod self_revoke;
 #[cfg(feature = "test-routes")]
 mod test_routes;
+mod uplink;
 mod verify;
 
 use wasm_bindgen::JsValue;
@@ -73,7 +79,12 @@ async fn route(
     if let Some(answer) = test_routes::handle(request, incoming).await {
         return answer;
     }
+    if incoming.path.starts_with(uplink::PREFIX) {
+        return uplink::handle(request, incoming, env, &config).await;
+    }
+    feed::choose_region(incoming, &config);
     match incoming.path.as_str() {
+        canary::PATH => canary::handle(incoming, env, &config).await,
         verify::PATH => verify::handle(request, incoming, env, context, &config).await,
         ingress::PATH | ingress::FETCH_PATH => ingress::handle(request, incoming, env, &config).await,
         health::PATH => health::handle(incoming, env, &config).await,

@@ -17,6 +17,8 @@ const RETRY_AFTER_SECONDS: &str = "1";
 
 /// 200.
 pub(super) const OK: u16 = 200;
+/// 202, to a self-revocation that the edge has taken for the control plane.
+pub(super) const ACCEPTED: u16 = 202;
 /// 409, of the hub to an isolate: that proof came before.
 pub(super) const CONFLICT: u16 = 409;
 /// 204, to a preflight.
@@ -54,6 +56,20 @@ pub(super) const MCP_HEADERS: Problem = problem(
     "mcp_headers",
     "Bad Request",
     "Send `Mcp-Method` once, and `Mcp-Name` once with tools/call, resources/read (in normal form) and prompts/get (MCP 2026-07-28).",
+);
+/// 400: a `Portcullis-Min-Seq` that is no number.
+pub(super) const MIN_SEQ: Problem = problem(
+    400,
+    "min_seq",
+    "Bad Request",
+    "`Portcullis-Min-Seq` is the `seq` of a receipt: one decimal number.",
+);
+/// 401, to a peer.
+pub(super) const UPLINK_KEY_REFUSED: Problem = problem(
+    401,
+    "uplink_key_refused",
+    "Unauthorized",
+    "This address is for peers with the uplink key.",
 );
 /// 401 without a credential.
 pub(super) const UNAUTHENTICATED: Problem = problem(
@@ -109,7 +125,8 @@ pub(super) const STATE_STALE: Problem = problem(
     503,
     "state_stale",
     "Service Unavailable",
-    "The gate has not heard from its hub recently enough to decide. The credential may be good: try again.",
+    "The gate has not heard from its hub recently enough to decide, or not the frame that was asked for. The credential may be \
+     good: try again.",
 );
 /// 502: allowed, but nobody answered.
 pub(super) const ORIGIN_UNREACHABLE: Problem = problem(

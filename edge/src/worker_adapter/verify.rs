@@ -17,7 +17,9 @@ use super::config::EdgeConfig;
 use super::decide;
 use super::gateway;
 use super::http::{self, HeaderList, Incoming, request_header};
-use super::response::{self, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, OK, ORIGINAL_REQUEST_UNCLEAR};
+use super::response::{
+    self, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, MIN_SEQ, OK, ORIGINAL_REQUEST_UNCLEAR,
+};
 use crate::validator::RequestFacts;
 
 /// The endpoint.
@@ -45,6 +47,9 @@ pub(super) async fn handle(
     {
         return response::refuse(FORBIDDEN, &incoming.request_id, HeaderList::default());
     }
+    let Some(min_seq) = gateway::min_seq(incoming) else {
+        return response::refuse(MIN_SEQ, &incoming.request_id, HeaderList::default());
+    };
     let host = request_header(request, "x-forwarded-host");
     let facts = RequestFacts {
         method: &method,
@@ -56,6 +61,7 @@ pub(super) async fn handle(
         mcp_method: incoming.mcp_method.as_deref(),
         mcp_name: incoming.mcp_name.as_deref(),
         mcp_version: incoming.mcp_version.as_deref(),
+        min_seq,
     };
     match decide::decide(facts, env, context, config).await {
         Ok(pass) => {

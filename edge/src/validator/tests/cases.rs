@@ -26,6 +26,8 @@ fn case(name: &str, path: &str, authorization: Option<String>, expected: &str) -
         mcp_method: None,
         mcp_name: None,
         mcp_version: None,
+        feed_age_ms: None,
+        min_seq: 0,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -289,7 +291,31 @@ fn freshness(f: &Fixture) -> Vec<Case> {
     let admin = || bearer(f.key_with(|s| s.scopes = ScopeSet(1 << 5)).expose());
     let aged = |age: u64, case: Case| Case { contact_age_ms: age, ..case };
     let last = |case: Case| Case { exhausted: true, ..case };
+    // 24 h.
+    let orphaned = |age: u64, case: Case| Case { feed_age_ms: Some(86_400_000 + age), ..case };
+    let from = |min_seq: u64, case: Case| Case { min_seq, ..case };
+    let canary = || bearer(f.key_with(|s| {
+        s.org = OrgId::from_u64(shared::id::LIMIT - 1).expect("the highest");
+        s.scopes = ScopeSet(1 << 5);
+    }).expose());
     vec![
+        orphaned(0, case("a publisher that is silent, but not for too long", READ, key(), "allowed")),
+        orphaned(1, case("a publisher that is silent for too long", READ, key(), "refresh")),
+        last(orphaned(1, case("a publisher that stays silent", READ, key(), "state_stale"))),
+        last(orphaned(1, case("a public route without a publisher", "/public/a", None, "state_stale"))),
+        last(orphaned(1, case("a patient route without a publisher", "/patient/x", key(), "state_stale"))),
+        orphaned(9_000_000, case("no publisher, and revoked", READ, revoked.clone(), "revoked")),
+        from(2, case("a seq that the state has", READ, key(), "allowed")),
+        from(3, case("a seq that the state has not", READ, key(), "refresh")),
+        last(from(3, case("a seq that nobody has", READ, key(), "state_stale"))),
+        last(from(3, case("a seq that nobody has, on a patient route", "/patient/x", key(), "state_stale"))),
+        from(3, case("a seq for a public route", "/public/a", None, "public")),
+        from(3, case("a seq with a bad credential never costs a read", READ, bearer("nonsense"), "credential_malformed")),
+        from(3, case("a seq with a revoked credential never costs a read", READ, revoked.clone(), "revoked")),
+        from(3, case("a seq without the scope never costs a read", "/admin/x", key(), "scope_insufficient")),
+        case("a canary", READ, canary(), "audience_refused"),
+        case("a canary on a route of every credential", "/tenants/x/y/z", canary(), "audience_refused"),
+        last(aged(u64::from(u32::MAX) * 1000, case("an age that nobody knows, on a patient route", "/patient/x", key(), "state_stale"))),
         aged(2000, case("at the bound", READ, key(), "allowed")),
         aged(2001, case("beyond the bound", READ, key(), "refresh")),
         last(aged(2001, case("beyond the bound, and nothing fresher", READ, key(), "state_stale"))),
@@ -301,7 +327,7 @@ fn freshness(f: &Fixture) -> Vec<Case> {
         last(case("a strict route that cannot read", "/admin/x", admin(), "state_stale")),
         case("a strict route refuses without reading", "/admin/x", key(), "scope_insufficient"),
         aged(9_000_000, case("a bad credential never costs a read", READ, bearer("nonsense"), "credential_malformed")),
-        aged(9_000_000, case("revoked stays revoked", READ, revoked, "revoked")),
+        aged(9_000_000, case("revoked stays revoked", READ, revoked.clone(), "revoked")),
         aged(2001, case("an unknown index, stale", READ, unknown(), "refresh")),
         last(aged(2001, case("an unknown index, nothing fresher", READ, unknown(), "state_stale"))),
     ]

@@ -11,9 +11,11 @@ use shared::key::{self, Environment, PlainKey};
 use shared::policy::Policy;
 use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
+use shared::verdict::Reason;
 
 use super::super::vectors::{self, Case, Vectors};
 use super::super::{Deployment, Statement, Validator};
+use crate::replication::LocalSet;
 
 /// 2026-11-21T00:00:00Z.
 pub(super) const NOW: u64 = 1_795_219_200;
@@ -181,12 +183,65 @@ impl Fixture {
         let validator = Validator {
             deployment: &deployment,
             state: self.replica.state(),
+            local: &LocalSet::default(),
             policy: &policy,
         };
         let key = self.key();
         validator
             .verify(&super::super::Credential::ApiKey(key.expose()))
             .expect("verifies")
+    }
+
+    fn with_validator<T>(&self, ended: &[StatusIndex], ask: impl FnOnce(&Validator<'_>) -> T) -> T {
+        let (_, document) = self.replica.state().policy().expect("a policy");
+        let policy = Policy::from_json(document).and_then(Policy::compile);
+        ask(&Validator {
+            deployment: &deployment(),
+            state: self.replica.state(),
+            local: &LocalSet::of(ended.iter().copied(), self.replica.state()),
+            policy: &policy.expect("compiles"),
+        })
+    }
+
+    /// Why the usual key is refused, if it is, with these ended at the edge.
+    pub(super) fn reason_with(&self, ended: &[StatusIndex]) -> Option<Reason> {
+        let authorization = format!("Bearer {}", self.key().expose());
+        let facts = super::super::RequestFacts {
+            method: "GET",
+            path: "/v1/memory/x",
+            authorization: Some(&authorization),
+            ..super::super::RequestFacts::default()
+        };
+        self.with_validator(ended, |validator| {
+            let fresh = super::super::Freshness::default();
+            let mut cache = super::super::StatementCache::default();
+            match validator.check(&facts, fresh, UnixSeconds(NOW), &mut cache) {
+                super::super::Decision::Refuse(refusal) => Some(refusal.reason),
+                super::super::Decision::Allow(_) => None,
+                super::super::Decision::Refresh(_) => panic!("fresh"),
+            }
+        })
+    }
+
+    /// A canary with the index 9.
+    pub(super) fn canary(&self) -> PlainKey {
+        self.key_with(|statement| {
+            statement.org = OrgId::from_u64(LIMIT - 1).expect("the highest");
+            statement.index = index(9);
+            statement.scopes = ScopeSet::EMPTY;
+        })
+    }
+
+    /// Why the canary's endpoint refuses this, if it does.
+    pub(super) fn canary_reason(
+        &self,
+        authorization: Option<&str>,
+        now: u64,
+        ended: &[StatusIndex],
+    ) -> Option<Reason> {
+        self.with_validator(ended, |validator| {
+            validator.canary(authorization, UnixSeconds(now)).err()
+        })
     }
 
     pub(super) fn reason(&self, case: &Case) -> String {

@@ -1,117 +1,225 @@
-//! The Durable Object `Hub`: the edge's one durable copy of the feed. What it has answered "accepted" to is on disk.
+//! The Durable Object `Hub`: the edge's first durable copy of the feed. What it has answered "accepted" to is on disk.
 //!
-//! What it does: takes envelopes in strictly in order ([`Replica`]), keeps snapshot, log and last heartbeat, and serves
-//! them to isolates and to a publisher that lost its own. What it does not: decide about requests, or trust a caller.
+//! What it does: takes envelopes in strictly in order, pushes them to the regions that are in use, keeps the book of their
+//! leases ([`replication::Hub`] decides all that), and gives a publisher back what it lost. What it does not: decide about
+//! requests, or trust a caller.
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `POST /apply`, a feed message | what was accepted and refused |
-//! | `GET /state?epoch=&after=` | what a consumer there lacks, as a feed message |
-//! | `POST /fetch`, a signed fetch request | the same, for the publisher |
-//! | `POST /proof`, a DPoP proof's id and end | whether it is new |
+//! | `POST /hub/apply`, a feed message | what was accepted and refused, and where the regions stand |
+//! | `GET /hub/state?region=&epoch=&after=&digest=` | what a region that stands there lacks, and a lease |
+//! | `POST /hub/fetch`, a signed fetch request | the same, for the publisher, without a lease |
+//! | `POST /hub/local`, a JSON list of indexes | credentials that were ended in a region |
+//! | `POST /hub/proof`, a DPoP proof's id and end | whether it is new |
 //!
-//! Every answer carries the hub's [`Account`].
+//! Every answer carries the hub's [`Account`]. While the hub waits for regions other events run: nothing is borrowed then,
+//! and what was learnt before is asked again.
 
-mod feed;
 mod proofs;
-mod storage;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use shared::feed::MAX_MESSAGE;
-use wasm_bindgen::JsValue;
+use serde_json::{Value, json};
+use shared::feed::{Head, MAX_MESSAGE, kinds};
+use shared::id::StatusIndex;
+use shared::time::UnixMillis;
 use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
-use super::account::HEADER;
-use super::http::{self, HeaderList};
-use super::response::{HUB_UNREACHABLE, INVALID_REQUEST, NOT_FOUND, OK};
-use feed::Feed;
+use super::config::EdgeConfig;
+use super::http;
+use super::log::SqlLog;
+use super::object::{self, Reply};
+use super::peers::{PUSH_MS, Peer, Question};
+use super::response::{self, FORBIDDEN, HUB_UNREACHABLE, INVALID_REQUEST, NOT_FOUND, OK};
+use crate::replication::{self, Account, Place, Position, RegionName, Taken};
 use proofs::Proofs;
+
+/// A fetch request older than this, or from further ahead, may be a replay.
+const FETCH_WINDOW_MS: u64 = 10 * 60 * 1000;
+/// KV takes one write a second per key; the copy is for emergencies only.
+const COPY_INTERVAL_MS: u64 = 30_000;
+/// The most bytes of a list of local indexes.
+const MAX_LOCAL_BYTES: usize = 32 * 1024;
+
+type Core = replication::Hub<SqlLog>;
 
 /// The object.
 #[durable_object(fetch)]
 pub struct Hub {
     state: State,
     env: Env,
-    feed: RefCell<Option<Feed>>,
+    /// `None` before it is opened, and after the disk failed: then only the disk counts.
+    core: RefCell<Option<Core>>,
+    copied_at: Cell<Option<UnixMillis>>,
     /// Opened when first needed: most deployments never are asked.
     proofs: RefCell<Option<Proofs>>,
 }
 
 impl DurableObject for Hub {
     fn new(state: State, env: Env) -> Self {
-        let feed = Feed::load(&state, &env);
-        Self {
+        let hub = Self {
             state,
             env,
-            feed: RefCell::new(feed),
+            core: RefCell::new(None),
+            copied_at: Cell::new(None),
             proofs: RefCell::new(None),
-        }
+        };
+        // The leases of the one before count from here.
+        hub.with(|_| Ok(()));
+        hub
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
         let url = request.inner().url();
         let (_, path, query) = http::split_url(&url);
-        if path == "/proof" {
-            let question = http::body(request.inner(), proofs::LENGTH).await;
-            return Ok(self.answer(
-                self.judge_proof(&question.ok().flatten().unwrap_or_default()),
-                b"",
-            )?);
-        }
-        let body = match path {
-            "/apply" | "/fetch" => match http::body(request.inner(), MAX_MESSAGE).await {
-                Ok(Some(body)) => body,
-                Ok(None) | Err(_) => return Ok(self.answer(INVALID_REQUEST.status, b"")?),
-            },
-            _ => Vec::new(),
+        let Some(path) = path.strip_prefix("/hub/") else {
+            return object::respond(&Reply::status(NOT_FOUND.status));
         };
-        // From here on nothing is awaited: one event, one transaction.
-        let Ok(mut slot) = self.feed.try_borrow_mut() else {
-            return Ok(self.answer(HUB_UNREACHABLE.status, b"")?);
+        let limit = match path {
+            "apply" | "fetch" => MAX_MESSAGE,
+            "local" => MAX_LOCAL_BYTES,
+            "proof" => proofs::LENGTH,
+            _ => 0,
         };
-        if slot.is_none() {
-            *slot = Feed::load(&self.state, &self.env);
-        }
-        let Some(feed) = slot.as_mut() else {
-            drop(slot);
-            return Ok(self.answer(HUB_UNREACHABLE.status, b"")?);
+        let Ok(Some(body)) = http::body(request.inner(), limit).await else {
+            return object::respond(&Reply::status(INVALID_REQUEST.status));
         };
-        let outcome = match path {
-            "/apply" => feed
-                .apply(&body)
-                .map(|(status, value)| (status, value.to_string().into_bytes())),
-            "/state" => feed
-                .since(number(query, "epoch"), number(query, "after"))
-                .map(|message| (OK, message)),
-            "/fetch" => feed.fetch(&body),
-            _ => Ok((NOT_FOUND.status, Vec::new())),
+        let reply = match path {
+            "apply" => self.apply(&body).await,
+            "state" => self.pull(query),
+            "fetch" => self.fetch_back(&body),
+            "local" => self.add_local(&body),
+            "proof" => Some(Reply::status(self.judge_proof(&body))),
+            _ => Some(Reply::status(NOT_FOUND.status)),
         };
-        let copy = feed.due_copy(http::has_kv(&self.env));
-        if outcome.is_err() {
-            // Memory may be ahead of the disk now. Only the disk counts.
-            *slot = None;
-        }
-        drop(slot);
-        if let Some(copy) = copy {
-            let env = self.env.clone();
-            self.state.wait_until(async move {
-                if let Err(error) = http::save_to_kv(&env, &copy).await {
-                    console_error!("hub: KV did not take the copy: {}", http::describe(&error));
-                }
-            });
-        }
-        match outcome {
-            Ok((status, body)) => Ok(self.answer(status, &body)?),
-            Err(error) => {
-                console_error!("hub: storage failed: {}", error);
-                Ok(self.answer(HUB_UNREACHABLE.status, b"")?)
-            }
-        }
+        self.copy_to_kv();
+        object::respond(&reply.unwrap_or_else(|| Reply::status(HUB_UNREACHABLE.status)))
     }
 }
 
 impl Hub {
+    /// Runs a function on the hub, opened if need be. `None`, with a line in the log: the disk failed, or it cannot start.
+    fn with<T>(&self, use_it: impl FnOnce(&mut Core) -> Result<T>) -> Option<T> {
+        object::with(&self.core, || self.open(), "hub", use_it)
+    }
+
+    fn open(&self) -> Result<Core> {
+        let config = EdgeConfig::of_isolate(&self.env)?;
+        let log = SqlLog::open(self.state.storage().sql())?;
+        Core::open(
+            log,
+            config.trust.clone(),
+            config.regions.iter().cloned(),
+            http::now(),
+        )
+        .map_err(object::open_error)
+    }
+
+    /// Takes a message in; then the regions in use get what they lack. A region that does not answer is pushed to again with
+    /// the next message, be it a heartbeat.
+    async fn apply(&self, message: &[u8]) -> Option<Reply> {
+        let now = http::now();
+        let (taken, pushes) = self.with(|hub| {
+            let taken = hub.apply(message, now)?;
+            Ok((taken, hub.pushes(now)?))
+        })?;
+        let answers = self.push(pushes).await;
+        let now = http::now();
+        self.with(|hub| {
+            for (region, applied) in &answers {
+                hub.pushed(region, *applied, now);
+            }
+            let status = taken.refused.map_or(OK, response::feed_status);
+            Ok(Reply {
+                status,
+                body: receipt(hub, &taken, now).to_string().into_bytes(),
+                account: Some(hub.account(now)),
+            })
+        })
+    }
+
+    /// Pushes to all at once; gives what those who answered have applied.
+    async fn push(&self, pushes: Vec<(RegionName, Vec<u8>)>) -> Vec<(RegionName, Option<Head>)> {
+        let Ok(config) = EdgeConfig::of_isolate(&self.env) else {
+            return Vec::new();
+        };
+        let (mut names, mut questions) = (Vec::new(), Vec::new());
+        for (name, message) in pushes {
+            let peer = Peer::Region(&name);
+            match Question::send(&self.env, &config, peer, "/apply", Some(&message), PUSH_MS) {
+                Ok(question) => {
+                    questions.push(question);
+                    names.push(name);
+                }
+                Err(error) => console_error!("hub: {} cannot be reached: {}", name, http::describe(&error)),
+            }
+        }
+        if questions.is_empty() {
+            return Vec::new();
+        }
+        let answers = Question::all(questions).await;
+        let heard = names.into_iter().zip(answers).filter_map(|(name, answer)| {
+            let answer = answer.filter(|answer| answer.account.is_some())?;
+            Some((name, answer.head()))
+        });
+        heard.collect()
+    }
+
+    /// A region's pull.
+    fn pull(&self, query: Option<&str>) -> Option<Reply> {
+        let now = http::now();
+        let Some(region) = object::parameter(query, "region").and_then(|name| name.parse().ok()) else {
+            return Some(Reply::status(INVALID_REQUEST.status));
+        };
+        let applied = Head::try_from(&Place {
+            epoch: object::number(query, "epoch"),
+            seq: object::number(query, "after"),
+            digest: object::parameter(query, "digest").unwrap_or_default().to_owned(),
+        });
+        self.with(|hub| {
+            let message: Option<Vec<u8>> = hub.pull(&region, applied.ok(), now)?;
+            Ok(message.map_or_else(
+                || Reply::status(NOT_FOUND.status),
+                |body| Reply::ok(body, hub.account(now)),
+            ))
+        })
+    }
+
+    /// Answers a publisher that has lost what it once sent.
+    fn fetch_back(&self, request: &[u8]) -> Option<Reply> {
+        let now = http::now();
+        self.with(|hub| {
+            let (status, body) = match hub.feed().fetch_request(request) {
+                Ok(request) if request.time.0.abs_diff(now.0) <= FETCH_WINDOW_MS => {
+                    let theirs = Position {
+                        epoch: request.epoch,
+                        seq: request.after,
+                    };
+                    (OK, hub.feed().since(theirs)?)
+                }
+                Ok(_) => (FORBIDDEN.status, refused("too_old")),
+                Err(refusal) => (response::feed_status(refusal), refused(&refusal.to_string())),
+            };
+            Ok(Reply {
+                status,
+                body,
+                account: Some(hub.account(now)),
+            })
+        })
+    }
+
+    /// A region tells of credentials that were ended there.
+    fn add_local(&self, body: &[u8]) -> Option<Reply> {
+        let Ok(indexes) = serde_json::from_slice::<Vec<StatusIndex>>(body) else {
+            return Some(Reply::status(INVALID_REQUEST.status));
+        };
+        let now = http::now();
+        self.with(|hub| {
+            hub.add_local(&indexes)?;
+            Ok(Reply::ok(Vec::new(), hub.account(now)))
+        })
+    }
+
     /// Whether a proof is new. Nothing is awaited: one event, one transaction.
     fn judge_proof(&self, question: &[u8]) -> u16 {
         let Ok(mut slot) = self.proofs.try_borrow_mut() else {
@@ -135,27 +243,53 @@ impl Hub {
         }
     }
 
-    fn answer(&self, status: u16, body: &[u8]) -> std::result::Result<Response, JsValue> {
-        let account = self
-            .feed
-            .try_borrow()
-            .ok()
-            .and_then(|slot| slot.as_ref().map(Feed::account));
-        let mut headers = HeaderList::default();
-        if let Some(account) = account {
-            headers.push(HEADER, &serde_json::to_string(&account).unwrap_or_default());
+    /// Renews the copy in KV, if one is due: the time it was made, big-endian, then the whole feed.
+    fn copy_to_kv(&self) {
+        let now = http::now();
+        let is_due = self
+            .copied_at
+            .get()
+            .is_none_or(|at| at > now || now.since(at) >= COPY_INTERVAL_MS);
+        if !is_due || !http::has_kv(&self.env) {
+            return;
         }
-        http::answer_bytes(status, &headers, body).map(Into::into)
+        let copy = self.with(|hub| {
+            if hub.head().is_none() || hub.feed().is_incompatible() {
+                return Ok(None);
+            }
+            let mut copy = now.0.to_be_bytes().to_vec();
+            copy.extend(hub.feed().since(Position::default())?);
+            Ok(Some(copy))
+        });
+        let Some(copy) = copy.flatten() else { return };
+        self.copied_at.set(Some(now));
+        let env = self.env.clone();
+        self.state.wait_until(async move {
+            if let Err(error) = http::save_to_kv(&env, &copy).await {
+                console_error!("hub: KV did not take the copy: {}", http::describe(&error));
+            }
+        });
     }
 }
 
-fn number(query: Option<&str>, name: &str) -> u64 {
-    let mut pairs = query
-        .unwrap_or_default()
-        .split('&')
-        .filter_map(|pair| pair.split_once('='));
-    pairs
-        .find(|(key, _)| *key == name)
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap_or(0)
+/// What a publisher is told.
+fn receipt(hub: &mut Core, taken: &Taken, now: UnixMillis) -> Value {
+    let account: Account = hub.account(now);
+    json!({
+        "epoch": account.head.as_ref().map(|head| head.epoch),
+        "seq": account.head.as_ref().map(|head| head.seq),
+        "digest": account.head.as_ref().map(|head| head.digest.as_str()),
+        "accepted": taken.accepted,
+        "known": taken.known,
+        "refused": taken.refused.iter().map(|refusal| json!({"code": refusal.to_string()})).collect::<Vec<_>>(),
+        "kinds": kinds::SUPPORTED,
+        "counters": account.refused,
+        "hub": true,
+        "regions": hub.report(now),
+        "local": account.local,
+    })
+}
+
+fn refused(code: &str) -> Vec<u8> {
+    json!({ "refused": [{ "code": code }] }).to_string().into_bytes()
 }

@@ -7,8 +7,8 @@
 use worker::{Result, SqlStorage, SqlStorageValue};
 
 use crate::validator::Shares;
-use crate::worker_adapter::http;
 use crate::worker_adapter::response::{CONFLICT, HUB_UNREACHABLE, INVALID_REQUEST, OK};
+use crate::worker_adapter::{http, log};
 
 /// The bytes of a question.
 pub(super) const LENGTH: usize = 72;
@@ -73,7 +73,7 @@ impl Proofs {
             "INSERT INTO spent (id, ends, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
             vec![
                 SqlStorageValue::Blob(id.to_vec()),
-                super::storage::integer(ends)?,
+                log::integer(ends)?,
                 SqlStorageValue::Blob(key.to_vec()),
             ],
         )?;
@@ -87,7 +87,7 @@ impl Proofs {
     fn prune(&mut self, end: u64) -> Result<()> {
         let dropped = self.sql.exec(
             "DELETE FROM spent WHERE ends <= ? RETURNING key",
-            vec![super::storage::integer(end)?],
+            vec![log::integer(end)?],
         )?;
         for row in dropped.raw() {
             if let Some(SqlStorageValue::Blob(key)) = row?.into_iter().next()

@@ -1,8 +1,9 @@
-//! What the hub keeps in its SQLite, and how. It stores bytes that were accepted; it does not judge them.
+//! What hub and regions keep in their SQLite, and how: a [`Log`] on a Durable Object's disk.
 //!
 //! ```text
 //! frames   (epoch, seq) -> envelope            the log
 //! snapshot (generation, part) -> bytes         one envelope, in parts of at most 1 MiB
+//! local    (index)                             credentials that were ended at the edge and are in no frame yet
 //! meta     name -> integer or bytes            generation in force; last heartbeat and when it came; incompatible or not
 //! ```
 //!
@@ -10,27 +11,24 @@
 //! synchronous. The order of statements makes each prefix of a change a valid store all the same: new parts are written
 //! before the generation points at them, and nothing is deleted before that.
 
+use shared::id::StatusIndex;
+use shared::time::UnixMillis;
 use worker::{Result, SqlStorage, SqlStorageValue};
+
+use crate::replication::{Log, Position};
 
 /// A row may hold 2 MB in production; the local runtime would take more, so we hold ourselves to it.
 const MAX_PART: usize = 1 << 20;
 /// Frames kept for consumers that lag behind, even when a snapshot covers them.
 const LOG_LENGTH: u64 = 10_000;
 
-/// A point in the chain, as the store needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
-    pub(super) epoch: u64,
-    pub(super) seq: u64,
-}
-
-/// The store of one hub.
+/// The disk of one hub or region.
 #[derive(Debug)]
-pub(super) struct Storage {
+pub(super) struct SqlLog {
     sql: SqlStorage,
 }
 
-impl Storage {
+impl SqlLog {
     /// Opens the store, and makes its tables the first time.
     pub(super) fn open(sql: SqlStorage) -> Result<Self> {
         for statement in [
@@ -38,6 +36,7 @@ impl Storage {
              WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS snapshot (generation INTEGER, part INTEGER, body BLOB NOT NULL, \
              PRIMARY KEY (generation, part)) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS local (position INTEGER PRIMARY KEY)",
             "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, number INTEGER, body BLOB) WITHOUT ROWID",
         ] {
             sql.exec(statement, None)?;
@@ -45,8 +44,34 @@ impl Storage {
         Ok(Self { sql })
     }
 
-    /// The snapshot's envelope, put together again.
-    pub(super) fn snapshot(&self) -> Result<Option<Vec<u8>>> {
+    /// A number under a name.
+    fn number(&self, name: &str) -> Result<Option<u64>> {
+        let rows = self
+            .sql
+            .exec("SELECT number FROM meta WHERE name = ?", vec![name.into()])?;
+        let Some(row) = rows.raw().next() else {
+            return Ok(None);
+        };
+        Ok(match row?.into_iter().next() {
+            Some(SqlStorageValue::Integer(number)) => u64::try_from(number).ok(),
+            _ => None,
+        })
+    }
+
+    /// Sets a number under a name.
+    fn set_number(&self, name: &str, number: u64) -> Result<()> {
+        self.sql.exec(
+            "INSERT INTO meta (name, number) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = excluded.number",
+            vec![name.into(), integer(number)?],
+        )?;
+        Ok(())
+    }
+}
+
+impl Log for SqlLog {
+    type Error = worker::Error;
+
+    fn snapshot(&self) -> Result<Option<Vec<u8>>> {
         let Some(generation) = self.number("generation")? else {
             return Ok(None);
         };
@@ -61,11 +86,10 @@ impl Storage {
         Ok(Some(envelope))
     }
 
-    /// The envelopes of frames of one epoch after a seq, in order, until `limit` bytes are reached.
-    pub(super) fn frames_after(&self, position: Position, limit: usize) -> Result<Vec<Vec<u8>>> {
+    fn frames_after(&self, at: Position, limit: usize) -> Result<Vec<Vec<u8>>> {
         let rows = self.sql.exec(
             "SELECT body FROM frames WHERE epoch = ? AND seq > ? ORDER BY seq",
-            vec![integer(position.epoch)?, integer(position.seq)?],
+            vec![integer(at.epoch)?, integer(at.seq)?],
         )?;
         let mut frames = Vec::new();
         let mut total = 0usize;
@@ -80,27 +104,25 @@ impl Storage {
         Ok(frames)
     }
 
-    /// Whether the log holds the frame right after this position, so that a consumer there can go on with frames alone.
-    pub(super) fn continues(&self, position: Position) -> Result<bool> {
-        let next = position.seq.saturating_add(1);
+    fn continues(&self, at: Position) -> Result<bool> {
+        let next = at.seq.saturating_add(1);
         let rows = self.sql.exec(
             "SELECT 1 FROM frames WHERE epoch = ? AND seq = ?",
-            vec![integer(position.epoch)?, integer(next)?],
+            vec![integer(at.epoch)?, integer(next)?],
         )?;
         Ok(rows.raw().next().is_some())
     }
 
-    /// Appends a frame's envelope.
-    pub(super) fn append(&self, position: Position, envelope: &[u8]) -> Result<()> {
+    fn append(&mut self, at: Position, envelope: &[u8]) -> Result<()> {
         self.sql.exec(
             "INSERT INTO frames (epoch, seq, body) VALUES (?, ?, ?)",
-            vec![integer(position.epoch)?, integer(position.seq)?, part(envelope)?],
+            vec![integer(at.epoch)?, integer(at.seq)?, part(envelope)?],
         )?;
         Ok(())
     }
 
-    /// Puts a snapshot's envelope into force, then prunes: earlier snapshots, earlier epochs, and what the log need not keep.
-    pub(super) fn replace_snapshot(&self, position: Position, envelope: &[u8]) -> Result<()> {
+    /// Then prunes: earlier snapshots, earlier epochs, and what the log need not keep.
+    fn replace_snapshot(&mut self, at: Position, envelope: &[u8]) -> Result<()> {
         let generation = self.number("generation")?.unwrap_or(0).saturating_add(1);
         // Parts of a generation that was never put into force.
         self.sql.exec(
@@ -121,52 +143,64 @@ impl Storage {
         self.sql.exec(
             "DELETE FROM frames WHERE epoch < ? OR (epoch = ? AND seq <= ?)",
             vec![
-                integer(position.epoch)?,
-                integer(position.epoch)?,
-                integer(position.seq.saturating_sub(LOG_LENGTH))?,
+                integer(at.epoch)?,
+                integer(at.epoch)?,
+                integer(at.seq.saturating_sub(LOG_LENGTH))?,
             ],
         )?;
         Ok(())
     }
 
-    /// When the last heartbeat came.
-    pub(super) fn heartbeat_time(&self) -> Result<Option<u64>> {
-        self.number("heartbeat")
+    fn heartbeat_at(&self) -> Result<Option<UnixMillis>> {
+        Ok(self.number("heartbeat")?.map(UnixMillis))
     }
 
-    /// Replaces the last heartbeat; `time` is when it came, by this object's clock.
-    pub(super) fn set_heartbeat(&self, time: u64, envelope: &[u8]) -> Result<()> {
+    fn set_heartbeat(&mut self, at: UnixMillis, envelope: &[u8]) -> Result<()> {
         self.sql.exec(
             "INSERT INTO meta (name, number, body) VALUES ('heartbeat', ?, ?) \
              ON CONFLICT (name) DO UPDATE SET number = excluded.number, body = excluded.body",
-            vec![integer(time)?, part(envelope)?],
+            vec![integer(at.0)?, part(envelope)?],
         )?;
         Ok(())
     }
 
-    /// A number under a name.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
-        self.first_number("SELECT number FROM meta WHERE name = ?", vec![name.into()])
+    fn is_incompatible(&self) -> Result<bool> {
+        Ok(self.number("incompatible")? == Some(1))
     }
 
-    /// Sets a number under a name.
-    pub(super) fn set_number(&self, name: &str, number: u64) -> Result<()> {
+    fn set_incompatible(&mut self, incompatible: bool) -> Result<()> {
+        self.set_number("incompatible", u64::from(incompatible))
+    }
+
+    fn local(&self) -> Result<Vec<StatusIndex>> {
+        let rows = self.sql.exec("SELECT position FROM local", None)?;
+        let mut indexes = Vec::new();
+        for row in rows.raw() {
+            let index = match row?.into_iter().next() {
+                Some(SqlStorageValue::Integer(number)) => {
+                    u64::try_from(number).ok().and_then(StatusIndex::from_u64)
+                }
+                _ => None,
+            };
+            indexes.push(index.ok_or("a local index that is none")?);
+        }
+        Ok(indexes)
+    }
+
+    fn add_local(&mut self, index: StatusIndex) -> Result<()> {
         self.sql.exec(
-            "INSERT INTO meta (name, number) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = excluded.number",
-            vec![name.into(), integer(number)?],
+            "INSERT INTO local (position) VALUES (?) ON CONFLICT DO NOTHING",
+            vec![integer(index.get())?],
         )?;
         Ok(())
     }
 
-    fn first_number(&self, query: &str, bindings: Vec<SqlStorageValue>) -> Result<Option<u64>> {
-        let rows = self.sql.exec(query, bindings)?;
-        let Some(row) = rows.raw().next() else {
-            return Ok(None);
-        };
-        Ok(match row?.into_iter().next() {
-            Some(SqlStorageValue::Integer(number)) => u64::try_from(number).ok(),
-            _ => None,
-        })
+    fn drop_local(&mut self, index: StatusIndex) -> Result<()> {
+        self.sql.exec(
+            "DELETE FROM local WHERE position = ?",
+            vec![integer(index.get())?],
+        )?;
+        Ok(())
     }
 }
 

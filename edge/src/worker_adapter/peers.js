@@ -1,0 +1,58 @@
+// How peers.rs reaches the hub, a region and the colo's cache. Every answer of a peer is [status, account, body].
+
+// A peer behind a URL (base), or an object behind a binding; region "" is the hub.
+function target(env, base, region) {
+  if (base) {
+    const root = `${base}/.portcullis/peer/${region ? `region/${region}` : "hub"}`;
+    const headers = { authorization: `Bearer ${env.UPLINK_KEY}` };
+    return (path, init) => fetch(root + path, { ...init, headers, redirect: "manual", cache: "no-store" });
+  }
+  const stub = region
+    ? env.REGION.get(env.REGION.idFromName(region), { locationHint: region })
+    : env.HUB.get(env.HUB.idFromName("hub"));
+  return (path, init) => stub.fetch(`http://object/${region || "hub"}${path}`, init);
+}
+
+// Never rejects for what the peer says, only if it says nothing in time.
+export async function ask(env, base, region, path, body, timeout_ms) {
+  const init = { signal: AbortSignal.timeout(timeout_ms) };
+  if (body !== undefined) Object.assign(init, { method: "POST", body });
+  const answer = await target(env, base, region)(path, init);
+  return [answer.status, answer.headers.get("portcullis-account") ?? "", new Uint8Array(await answer.arrayBuffer())];
+}
+
+// All of them, in order; undefined for one that failed.
+export function all(promises) {
+  return Promise.all(promises.map((promise) => promise.catch(() => undefined)));
+}
+
+// Passes a request of a peer on to an object of ours; undefined if there is none.
+export async function pass_on(env, region, path, request) {
+  if (!(region ? env.REGION : env.HUB)) return undefined;
+  const init = { method: request.method };
+  if (request.method === "POST") init.body = request.body ?? new Uint8Array();
+  return target(env, "", region)(path, init);
+}
+
+// One per colo, under a name that no public URL has. Without a cache (bare workerd throws) there is nothing in it.
+const address = (key) => `https://feed.portcullis.invalid/${key}`;
+
+export async function cached(key) {
+  try {
+    const cache = await caches.open("portcullis-feed");
+    const hit = await cache.match(address(key));
+    if (!hit) return undefined;
+    const started = Number(hit.headers.get("portcullis-started"));
+    return [started, hit.headers.get("portcullis-account") ?? "", new Uint8Array(await hit.arrayBuffer())];
+  } catch {
+    return undefined;
+  }
+}
+
+export async function keep(key, started, account, body) {
+  try {
+    const cache = await caches.open("portcullis-feed");
+    const headers = { "cache-control": "max-age=1", "portcullis-started": String(started), "portcullis-account": account };
+    await cache.put(address(key), new Response(body, { headers }));
+  } catch { /* the next one asks the region */ }
+}

@@ -1,0 +1,328 @@
+//! The Durable Object `Region`: a durable copy of the feed near the isolates that read it, one per region.
+//!
+//! What it does: pulls from the hub when its lease needs it, takes what the hub (or a publisher, past a hub that is silent)
+//! pushes, and serves the isolates; [`replication::Region`] decides all that. What it does not: decide about requests, but
+//! for the canary.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /NAME/state?epoch=&after=` | what an isolate that stands there lacks |
+//! | `POST /NAME/apply`, a feed message | nothing but the account |
+//! | `POST /NAME/local`, a JSON list of one index | 200: that credential is dead here, on disk |
+//! | `POST /NAME/canary`, an Authorization header | 200, 401, or 503 if this region is not fresh |
+//!
+//! Every answer carries the region's account of itself. A pull is one event's own: others that need it sleep on timers of
+//! their own and look again, and its latch, a start time, lapses.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use shared::feed::{MAX_MESSAGE, Refusal};
+use shared::id::StatusIndex;
+use shared::policy::Policy;
+use shared::time::UnixMillis;
+use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
+
+use super::config::EdgeConfig;
+use super::http;
+use super::log::SqlLog;
+use super::object::{self, Reply};
+use super::peers::{self, PULL_MS, PUSH_MS, Peer};
+use super::response::{self, HUB_UNREACHABLE, INVALID_REQUEST, INVALID_TOKEN, NOT_FOUND, OK};
+use crate::replication::{self, Caught, Place, Position, RegionName};
+use crate::validator::Validator;
+
+/// A pull that has not ended after this long was cancelled with its event.
+const LATCH_MS: u64 = 2500;
+/// Pulls start at most this often, whatever asks for them.
+const MIN_INTERVAL_MS: u64 = 200;
+/// How long an event waits for the pull of another.
+const WAIT_MS: u64 = 2500;
+const NAP_MS: u32 = 5;
+/// Answers in a row that one pull may take to catch up, and for how long it starts another.
+const MAX_ROUNDS: usize = 8;
+const MAX_PULL_MS: u64 = 1500;
+/// The most bytes of an Authorization header, and of a list of one index.
+const MAX_QUESTION: usize = 9 * 1024;
+
+type Core = replication::Region<SqlLog>;
+
+/// The object.
+#[durable_object(fetch)]
+pub struct Region {
+    inner: Rc<Inner>,
+}
+
+/// Shared with pulls that nobody waits for.
+struct Inner {
+    state: State,
+    env: Env,
+    /// `None` before it is opened, and after the disk failed: then only the disk counts.
+    core: RefCell<Option<Core>>,
+    latch: Cell<Option<UnixMillis>>,
+    attempted_at: Cell<Option<UnixMillis>>,
+}
+
+impl DurableObject for Region {
+    fn new(state: State, env: Env) -> Self {
+        Self {
+            inner: Rc::new(Inner {
+                state,
+                env,
+                core: RefCell::new(None),
+                latch: Cell::new(None),
+                attempted_at: Cell::new(None),
+            }),
+        }
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        let url = request.inner().url();
+        let (_, path, query) = http::split_url(&url);
+        let config = EdgeConfig::of_isolate(&self.inner.env)?;
+        let (name, path) = path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .unwrap_or_default();
+        let Some(name) = config.region(name) else {
+            return object::respond(&Reply::status(NOT_FOUND.status));
+        };
+        let limit = match path {
+            "apply" => MAX_MESSAGE,
+            "local" | "canary" => MAX_QUESTION,
+            _ => 0,
+        };
+        let Ok(Some(body)) = http::body(request.inner(), limit).await else {
+            return object::respond(&Reply::status(INVALID_REQUEST.status));
+        };
+        let inner = &self.inner;
+        let reply = match path {
+            "state" => inner.state(name, query).await,
+            "apply" => inner.apply(&body),
+            "local" => inner.end_locally(name, &body).await,
+            "canary" => inner.canary(name, &body, &config).await,
+            _ => Some(Reply::status(NOT_FOUND.status)),
+        };
+        object::respond(&reply.unwrap_or_else(|| Reply::status(HUB_UNREACHABLE.status)))
+    }
+}
+
+impl Inner {
+    /// Runs a function on the region, opened if need be. `None`, with a line in the log: the disk failed, or it cannot start.
+    fn with<T>(&self, use_it: impl FnOnce(&mut Core) -> Result<T>) -> Option<T> {
+        object::with(&self.core, || self.open(), "region", use_it)
+    }
+
+    fn open(&self) -> Result<Core> {
+        let config = EdgeConfig::of_isolate(&self.env)?;
+        let log = SqlLog::open(self.state.storage().sql())?;
+        Core::open(log, config.trust.clone()).map_err(object::open_error)
+    }
+
+    /// What an isolate lacks. An isolate that is told while the lease holds is as fresh as this region.
+    async fn state(self: &Rc<Self>, name: &RegionName, query: Option<&str>) -> Option<Reply> {
+        self.freshen(name).await?;
+        let now = http::now();
+        let theirs = Position {
+            epoch: object::number(query, "epoch"),
+            seq: object::number(query, "after"),
+        };
+        self.with(|region| Ok(Reply::ok(region.since(theirs)?, region.account(now))))
+    }
+
+    /// Pulls first if the lease does not hold, and behind the answer's back if a pull is due.
+    async fn freshen(self: &Rc<Self>, name: &RegionName) -> Option<()> {
+        let arrived = http::now();
+        loop {
+            let (now, lease) = (http::now(), self.with(|region| Ok(region.lease()))?);
+            if lease.holds(now) {
+                if lease.is_pull_due(now) && self.take_latch(now) {
+                    let (inner, name) = (Rc::clone(self), name.clone());
+                    self.state.wait_until(async move {
+                        inner.pull(&name).await;
+                        inner.release_latch(now);
+                    });
+                }
+                return Some(());
+            }
+            if self.take_latch(now) {
+                self.pull(name).await;
+                self.release_latch(now);
+                return Some(());
+            }
+            // Nobody is at it, but somebody was a moment ago, in vain.
+            if self.latch.get().is_none() || now.since(arrived) >= WAIT_MS {
+                return Some(());
+            }
+            http::pause(NAP_MS).await;
+        }
+    }
+
+    /// Starts a pull, unless one is running or has just been. A start that lies ahead was noted before the clock jumped back.
+    fn take_latch(&self, now: UnixMillis) -> bool {
+        let within = |start: Option<UnixMillis>, limit: u64| {
+            start.is_some_and(|start| start <= now && now.since(start) < limit)
+        };
+        if !within(self.latch.get(), LATCH_MS) {
+            self.latch.set(None);
+        }
+        if self.latch.get().is_some() || within(self.attempted_at.get(), MIN_INTERVAL_MS) {
+            return false;
+        }
+        self.latch.set(Some(now));
+        self.attempted_at.set(Some(now));
+        true
+    }
+
+    /// Ends the pull that started then, unless a later one has taken over.
+    fn release_latch(&self, start: UnixMillis) {
+        if self.latch.get() == Some(start) {
+            self.latch.set(None);
+        }
+    }
+
+    /// Catches up with the hub. What it has learnt is in the core, the lease included.
+    async fn pull(&self, name: &RegionName) {
+        let Ok(config) = EdgeConfig::of_isolate(&self.env) else {
+            return;
+        };
+        let first = http::now();
+        let mut from_scratch = false;
+        for _ in 0..MAX_ROUNDS {
+            let started = http::now();
+            if started.since(first) > MAX_PULL_MS {
+                break;
+            }
+            let Some(head) = self.with(|region| Ok(region.head().map(Place::from))) else {
+                return;
+            };
+            let place = peers::place_query(head.as_ref().filter(|_| !from_scratch));
+            let question = format!("/state?region={name}&{place}");
+            let answer = match peers::ask_peer(&self.env, &config, Peer::Hub, &question, None, PULL_MS).await
+            {
+                Ok(answer) if answer.status == OK => answer,
+                Ok(answer) => {
+                    console_error!("{}: the hub answered {}", name, answer.status);
+                    return;
+                }
+                Err(error) => {
+                    console_error!("{}: the hub did not answer: {}", name, http::describe(&error));
+                    return;
+                }
+            };
+            let Some(account) = answer.account else { return };
+            let taken = self.with(|region| {
+                let caught = region.take_pull(&answer.body, &account, started, http::now())?;
+                let mut untold = region.local().all();
+                untold.retain(|index| !account.local.contains(index));
+                Ok((caught, untold))
+            });
+            let Some((caught, untold)) = taken else { return };
+            if !untold.is_empty() {
+                self.tell_hub(&config, &untold).await;
+            }
+            match caught {
+                Ok(Caught::Behind) => {}
+                Ok(Caught::Up) => return,
+                Ok(Caught::Ahead) => {
+                    console_error!("{}: the hub has forgotten what it once told", name);
+                    return;
+                }
+                // Frames that do not fit may still be bridged by a snapshot.
+                Err(Refusal::Gap | Refusal::BadCertificate) if !from_scratch => from_scratch = true,
+                Err(refusal) => {
+                    console_error!("{}: an answer of the hub is refused: {}", name, refusal);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tells the hub of credentials that were ended here. If it does not hear, the next pull tells it again.
+    async fn tell_hub(&self, config: &EdgeConfig, indexes: &[StatusIndex]) {
+        let body = serde_json::to_vec(indexes).unwrap_or_default();
+        let told = peers::ask_peer(&self.env, config, Peer::Hub, "/local", Some(&body), PUSH_MS).await;
+        if let Err(error) = told {
+            console_error!(
+                "the hub was not told of local endings: {}",
+                http::describe(&error)
+            );
+        }
+    }
+
+    /// Takes a push in.
+    fn apply(&self, message: &[u8]) -> Option<Reply> {
+        let now = http::now();
+        self.with(|region| {
+            let taken = region.apply(message, now)?;
+            Ok(Reply {
+                status: taken.refused.map_or(OK, response::feed_status),
+                body: Vec::new(),
+                account: Some(region.account(now)),
+            })
+        })
+    }
+
+    /// Ends a credential, whose holder has shown it to the gate.
+    async fn end_locally(&self, name: &RegionName, body: &[u8]) -> Option<Reply> {
+        let Ok([index]) = serde_json::from_slice::<[StatusIndex; 1]>(body) else {
+            return Some(Reply::status(INVALID_REQUEST.status));
+        };
+        let now = http::now();
+        let (done, account) = self.with(|region| Ok((region.end_locally(index)?, region.account(now))))?;
+        if !done {
+            console_error!("{}: no room for another local ending", name);
+            return Some(Reply::status(HUB_UNREACHABLE.status));
+        }
+        if let Ok(config) = EdgeConfig::of_isolate(&self.env) {
+            self.tell_hub(&config, &[index]).await;
+        }
+        Some(Reply::ok(Vec::new(), account))
+    }
+
+    /// Whether a canary lives by this region's own state, if that is fresh.
+    async fn canary(
+        self: &Rc<Self>,
+        name: &RegionName,
+        authorization: &[u8],
+        config: &EdgeConfig,
+    ) -> Option<Reply> {
+        self.freshen(name).await?;
+        let now = http::now();
+        self.with(|region| {
+            let account = region.account(now);
+            let status = if region.lease().holds(now) {
+                judge_canary(region, authorization, config, now)
+            } else {
+                HUB_UNREACHABLE.status
+            };
+            Ok(Reply {
+                status,
+                body: Vec::new(),
+                account: Some(account),
+            })
+        })
+    }
+}
+
+fn judge_canary(region: &mut Core, authorization: &[u8], config: &EdgeConfig, now: UnixMillis) -> u16 {
+    let local = region.local().clone();
+    let state = region.feed().state();
+    let policy = state.policy().and_then(|(_, document)| {
+        let policy = Policy::from_json(document).ok()?;
+        policy.compile().ok()
+    });
+    let Some(policy) = policy else {
+        return HUB_UNREACHABLE.status;
+    };
+    let validator = Validator {
+        deployment: &config.deployment,
+        state,
+        local: &local,
+        policy: &policy,
+    };
+    match validator.canary(std::str::from_utf8(authorization).ok(), now.seconds()) {
+        Ok(_) => OK,
+        Err(_) => INVALID_TOKEN.status,
+    }
+}
