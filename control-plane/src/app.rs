@@ -10,6 +10,7 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::edge::Edges;
 use crate::http::limit::Limits;
 use crate::mail;
 use crate::oauth::lookup::OpenClients;
@@ -40,6 +41,8 @@ pub struct App {
     pub keyring: Keyring,
     /// The publisher: wake it, ask whether it runs.
     pub feed: Feed,
+    /// What is known of edges beside what they have.
+    pub edges: Edges,
     /// Clients that nobody registered here.
     pub open_clients: OpenClients,
     /// Identity providers of organisations.
@@ -96,6 +99,7 @@ impl App {
         Ok(Arc::new(Self {
             mail,
             limits: Limits::new(&config, &clock),
+            edges: Edges::new(&config, &clock, &random)?,
             open_clients,
             identity_providers,
             config,

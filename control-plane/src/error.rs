@@ -25,6 +25,8 @@ pub enum Code {
     Busy,
     /// No credential.
     CredentialsMissing,
+    /// An edge that fetches knows more than this database.
+    EdgeAhead,
     /// The invitation was accepted before.
     InvitationAccepted,
     /// More than the caller has itself.
@@ -71,6 +73,8 @@ pub enum Code {
     UnknownField,
     /// Not JSON.
     UnsupportedMediaType,
+    /// A key of an edge that has no business here.
+    WrongEdge,
 }
 
 impl Code {
@@ -82,6 +86,7 @@ impl Code {
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
             Self::CredentialsMissing => (S::UNAUTHORIZED, "credentials_missing", "Credentials missing"),
+            Self::EdgeAhead => (S::CONFLICT, "edge_ahead", "The edge knows more"),
             Self::ExceedsCaller => (S::FORBIDDEN, "exceeds_caller", "More than the caller has"),
             Self::IdempotencyMismatch => (
                 S::UNPROCESSABLE_ENTITY,
@@ -113,6 +118,7 @@ impl Code {
                 "unsupported_media_type",
                 "Unsupported media type",
             ),
+            Self::WrongEdge => (S::FORBIDDEN, "wrong_edge", "Not an edge of this feed"),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{mail, oauth, people, revocation, sessions, signing};
+use crate::{edge, mail, oauth, people, revocation, sessions, signing};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
@@ -24,6 +24,7 @@ const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
 /// Starts all jobs. They end with the runtime.
 pub fn start(app: &Arc<App>) {
     revocation::start(Arc::clone(app));
+    edge::start(app);
     every("forget old idempotency keys", HOUR, app, forget_idempotency);
     every("forget ended status indexes", HOUR, app, prune_indexes);
     every("forget ended sessions", HOUR, app, sessions::forget);

@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{factors, keys, mail, members, oauth, pages, people, sessions};
+use crate::{edge, factors, keys, mail, members, oauth, pages, people, sessions};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -68,6 +68,7 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/account/org", post(sessions::switch_org))
         .merge(for_people())
+        .merge(for_edges())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -110,6 +111,13 @@ fn for_people() -> Router<Arc<App>> {
         .route("/account/members", get(members::get))
         .route("/account/members/invite", post(members::invite))
         .route("/account/members/invitations/{id}/revoke", post(members::revoke))
+}
+
+/// Edges: what operators see of them, and what those ask for that we cannot reach.
+fn for_edges() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/edge/status", get(edge::status::get))
+        .route("/v1/edge/feed", get(edge::pull::get))
 }
 
 /// What programs in a browser call, from any origin. `/authorize` is never among them.

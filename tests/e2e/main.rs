@@ -26,6 +26,7 @@
 //! | our own signing keys are replaced | `signing_keys` |
 //! | a browser app of another origin, and the pages, in Chromium | `spa` |
 //! | `portcullis doctor` | `doctor` |
+//! | `portcullis edge` | `edges` |
 //! | many grants at once | `scale` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
@@ -43,6 +44,7 @@ mod compromise;
 mod connections;
 mod doctor;
 mod dpop;
+mod edges;
 mod failure;
 mod feed;
 mod forged;

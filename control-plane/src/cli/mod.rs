@@ -1,11 +1,13 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration; `members`, `invitations` and the other `keys` commands call a running server over its API (I11); `doctor` looks
+//! the configuration, and so does `edge key`; `members`, `invitations`, `edge status` and the other `keys` commands call a
+//! running server over its API (I11); `doctor` looks
 //! at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
 mod client;
 mod doctor;
+mod edge;
 mod inspect;
 mod invitations;
 mod keys;
@@ -82,6 +84,9 @@ enum Command {
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
+    /// Edges: how far they are (over the server's API), and the keys of those that fetch the feed
+    #[command(subcommand)]
+    Edge(edge::EdgeCommand),
     /// Check a running deployment from outside and say what to fix
     Doctor(doctor::DoctorArgs),
     /// The configuration
@@ -168,6 +173,10 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
+        Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,
+        Command::Edge(edge::EdgeCommand::Key { name, revoke, list }) => {
+            edge::key(load()?, &name, (revoke.as_deref(), list), format).await
+        }
         Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Config(ConfigCommand::Check) => {
             let config = load()?;

@@ -208,18 +208,29 @@ fn parse(kind: Kind, text: &str) -> Result<Value, &'static str> {
         Kind::List => Ok(Value::Array(
             items().map(|item| Value::String(item.to_owned())).collect(),
         )),
-        Kind::Pairs(first, second) => items()
-            .map(|item| {
-                let (left, right) = item
-                    .split_once('=')
-                    .ok_or("a list of pairs with `=`, separated by commas")?;
-                let text = |text: &str| Value::String(text.to_owned());
-                Ok(Value::Table(Table::from_iter([
-                    (first.to_owned(), text(left)),
-                    (second.to_owned(), text(right)),
-                ])))
-            })
-            .collect::<Result<_, _>>()
-            .map(Value::Array),
+        Kind::Edges => pairs(text, |name, how| match how {
+            "pull" => [("name", name), ("mode", how)],
+            url => [("name", name), ("url", url)],
+        }),
+        Kind::Pairs(first, second) => pairs(text, |left, right| [(first, left), (second, right)]),
     }
+}
+
+/// `left=right,left=right` as tables with two keys each.
+fn pairs<'a>(
+    text: &'a str,
+    table: impl Fn(&'a str, &'a str) -> [(&'static str, &'a str); 2],
+) -> Result<Value, &'static str> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items
+        .map(|item| {
+            let (left, right) = item
+                .split_once('=')
+                .ok_or("a list of pairs with `=`, separated by commas")?;
+            let members =
+                table(left, right).map(|(key, value)| (key.to_owned(), Value::String(value.to_owned())));
+            Ok(Value::Table(Table::from_iter(members)))
+        })
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
 }

@@ -7,6 +7,7 @@
 
 mod clients;
 mod device;
+mod edges;
 mod factors;
 mod identity_providers;
 mod load;
@@ -26,6 +27,7 @@ use shared::key::Environment;
 
 pub use clients::{Clients, Fetch, admits};
 pub use device::Device;
+pub use edges::{Canary, Edge, EdgeMode};
 pub use factors::Factors;
 pub use identity_providers::IdentityProvider;
 pub use load::{ConfigError, environment_variable, load};
@@ -76,7 +78,7 @@ pub struct Config {
     pub bootstrap_file: Option<PathBuf>,
     /// The first owner's e-mail address.
     pub bootstrap_email: String,
-    /// The edges that get the feed. In the environment: `name=url,name=url`.
+    /// The edges that get the feed. In the environment: `name=url,name=url`, and `name=pull` for one that fetches it.
     pub edges: Vec<Edge>,
     /// Identity providers whose assertions become access tokens. In the environment: `org_…=issuer,org_…=issuer`.
     pub identity_providers: Vec<IdentityProvider>,
@@ -86,6 +88,8 @@ pub struct Config {
     pub keys: Keys,
     /// The restriction feed.
     pub feed: Feed,
+    /// A credential that is revoked all the time, to see how long that takes.
+    pub canary: Canary,
     /// Caps on what one caller may use.
     pub limits: Limits,
     /// How long a sign-in lasts.
@@ -116,16 +120,6 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
-}
-
-/// An edge deployment that the publisher pushes to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Edge {
-    /// Its name in receipts and metrics.
-    pub name: String,
-    /// Its base URL.
-    pub url: String,
 }
 
 /// Access tokens.
@@ -159,8 +153,10 @@ pub struct Feed {
     pub heartbeat_ms: u64,
     /// How long a receipt may be waited for.
     pub receipt_wait_ms: u64,
-    /// How long a cache between hub and isolates holds an answer. There is none yet, so 0; it is part of every bound.
+    /// How long a cache between a region and its isolates holds an answer; part of every bound.
     pub colo_ttl_ms: u64,
+    /// An edge that nobody has heard of for so long raises an alert.
+    pub contact_alert_ms: u64,
 }
 
 /// Caps on what one caller may use.
@@ -229,14 +225,12 @@ impl Default for Config {
             log_filter: "info".to_owned(),
             bootstrap_file: None,
             bootstrap_email: "admin@localhost".to_owned(),
-            edges: vec![Edge {
-                name: "hub".to_owned(),
-                url: "http://127.0.0.1:8787".to_owned(),
-            }],
+            edges: vec![Edge::push("hub", "http://127.0.0.1:8787")],
             identity_providers: Vec::new(),
             tokens: Tokens::default(),
             keys: Keys::default(),
             feed: Feed::default(),
+            canary: Canary::default(),
             limits: Limits::default(),
             sessions: Sessions::default(),
             sign_in: SignIn::default(),
@@ -275,7 +269,8 @@ impl Default for Feed {
         Self {
             heartbeat_ms: 1000,
             receipt_wait_ms: 5000,
-            colo_ttl_ms: 0,
+            colo_ttl_ms: 1000,
+            contact_alert_ms: 30_000,
         }
     }
 }

@@ -10,6 +10,8 @@ pub(super) enum Kind {
     Bool,
     /// Comma-separated.
     List,
+    /// `name=url,name=pull`: edges.
+    Edges,
     /// `name=url,name=url`: tables with these two keys.
     Pairs(&'static str, &'static str),
 }
@@ -32,7 +34,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("log_filter", Kind::Text),
     ("bootstrap_file", Kind::Text),
     ("bootstrap_email", Kind::Text),
-    ("edges", Kind::Pairs("name", "url")),
+    ("edges", Kind::Edges),
     ("identity_providers", Kind::Pairs("org", "issuer")),
     ("tokens.access_seconds", Kind::Integer),
     ("tokens.refresh_idle_seconds", Kind::Integer),
@@ -42,6 +44,9 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("feed.heartbeat_ms", Kind::Integer),
     ("feed.receipt_wait_ms", Kind::Integer),
     ("feed.colo_ttl_ms", Kind::Integer),
+    ("feed.contact_alert_ms", Kind::Integer),
+    ("canary.enabled", Kind::Bool),
+    ("canary.interval_seconds", Kind::Integer),
     ("limits.request_seconds", Kind::Integer),
     ("sessions.idle_seconds", Kind::Integer),
     ("sessions.max_seconds", Kind::Integer),

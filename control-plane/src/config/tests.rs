@@ -55,6 +55,45 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
+fn an_edge_is_pushed_to_or_fetches() {
+    let config = from(
+        "edges = [{name = 'a', url = 'http://x'}, {name = 'b', mode = 'pull'}]",
+        &[],
+    )
+    .expect("valid");
+    assert_eq!(config.edges, [Edge::push("a", "http://x"), Edge::pull("b")]);
+    assert!(config.has_canary());
+    let variables = [
+        ("PORTCULLIS_EDGES", "b=pull"),
+        ("PORTCULLIS_CANARY_INTERVAL_SECONDS", "5"),
+    ];
+    let config = from("", &variables).expect("valid");
+    assert_eq!(
+        (config.edges.as_slice(), config.has_canary()),
+        ([Edge::pull("b")].as_slice(), false)
+    );
+    assert!(
+        !from("[canary]\nenabled = false", &[])
+            .expect("valid")
+            .has_canary()
+    );
+    for (file, problem) in [
+        (
+            "edges = [{name = 'a', url = 'http://x', mode = 'pull'}]",
+            "no URL",
+        ),
+        ("edges = [{name = 'a'}]", "absolute"),
+        ("edges = [{name = 'a/b', mode = 'pull'}]", "no name"),
+        ("edges = [{name = '', mode = 'pull'}]", "no name"),
+        ("edges = [{name = 'a', mode = 'poll'}]", "poll"),
+        ("[canary]\ninterval_seconds = 0", "between"),
+    ] {
+        let refusal = refusal(file, &[]);
+        assert!(refusal.contains(problem), "{file}: {refusal}");
+    }
+}
+
+#[test]
 fn our_own_variable_wins_over_database_url() {
     let variables = [
         ("PORTCULLIS_DATABASE_URL", "sqlite://ours.db"),
@@ -245,6 +284,10 @@ fn the_list_of_names_is_complete() {
             guesses_per_address: Some(1),
             ..Device::default()
         },
+        canary: Canary {
+            enabled: Some(true),
+            ..Canary::default()
+        },
         sign_up: SignUp { enabled: Some(true) },
         mail: Mail {
             smtp_host: Some("mail.example".into()),
@@ -315,7 +358,8 @@ fn the_list_of_names_is_complete() {
             (_, Kind::Bool) => "true",
             (_, Kind::List) => "a,b",
             ("identity_providers", _) => "org_000000001=https://idp.example",
-            (_, Kind::Pairs(..)) => "hub=http://127.0.0.1:1",
+            (_, Kind::Edges) => "hub=http://127.0.0.1:1",
+            (_, Kind::Pairs(..)) => "a=b",
         };
         // What needs a mail server beside it has one.
         let file = if path.starts_with("mail.smtp_") {

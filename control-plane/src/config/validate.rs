@@ -1,7 +1,5 @@
 //! What the types cannot say: which values make sense, alone and together.
 
-use std::collections::BTreeSet;
-
 use url::{Host, Url};
 
 use super::{Config, ConfigError};
@@ -10,7 +8,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     issuer(&config.issuer)?;
     resource(&config.resource)?;
     brand(&config.brand)?;
-    edges(config)?;
+    super::edges::validate(config)?;
     super::clients::validate(config)?;
     super::identity_providers::validate(config)?;
     let invalid = |key, problem: &str| {
@@ -56,6 +54,8 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         8_640_000,
     )?;
     positive("feed.heartbeat_ms", config.feed.heartbeat_ms, 60_000)?;
+    positive("feed.contact_alert_ms", config.feed.contact_alert_ms, 86_400_000)?;
+    positive("canary.interval_seconds", config.canary.interval_seconds, 86_400)?;
     positive("feed.receipt_wait_ms", config.feed.receipt_wait_ms, 60_000)?;
     positive("limits.request_seconds", config.limits.request_seconds, 600)?;
     sign_in(config)?;
@@ -203,26 +203,4 @@ fn brand(text: &str) -> Result<(), ConfigError> {
         key: "brand",
         problem,
     })
-}
-
-fn edges(config: &Config) -> Result<(), ConfigError> {
-    let invalid = |problem: String| ConfigError::Invalid {
-        key: "edges",
-        problem,
-    };
-    let mut names = BTreeSet::new();
-    for edge in &config.edges {
-        if !names.insert(&edge.name) {
-            return Err(invalid(format!("the name {:?} is listed twice", edge.name)));
-        }
-        let url =
-            Url::parse(&edge.url).map_err(|_| invalid(format!("{:?} needs an absolute URL", edge.name)))?;
-        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-            return Err(invalid(format!(
-                "{:?} needs an http or https URL without a query",
-                edge.name
-            )));
-        }
-    }
-    Ok(())
 }

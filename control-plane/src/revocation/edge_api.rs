@@ -4,13 +4,17 @@
 
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
-use shared::feed::{Head, MAX_MESSAGE};
+use ::time::OffsetDateTime;
+use ::time::format_description::well_known::Rfc2822;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
+use shared::feed::MAX_MESSAGE;
+use shared::time::{UnixMillis, UnixSeconds};
 
 use super::FeedError;
+use super::report::Report;
 
-const MEDIA_TYPE: &str = "application/vnd.portcullis.feed";
+/// Of feed messages.
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.portcullis.feed";
 const PUSH_LIMIT: Duration = Duration::from_secs(5);
 /// For whole states: little to send may be much to take in.
 const BULK_LIMIT: Duration = Duration::from_mins(1);
@@ -19,24 +23,9 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// What an edge says after a push, whatever the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// What it holds; `None` if it holds nothing.
-    pub(super) head: Option<Head>,
-    /// Why envelopes changed nothing.
-    pub(super) refused: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct RawAnswer {
-    epoch: Option<u64>,
-    seq: Option<u64>,
-    digest: Option<String>,
-    #[serde(default)]
-    refused: Vec<RawRefusal>,
-}
-
-#[derive(Deserialize)]
-struct RawRefusal {
-    code: String,
+    pub(super) report: Report,
+    /// The edge's clock, in whole seconds, if it said what that shows.
+    pub(super) date: Option<UnixMillis>,
 }
 
 /// Posts a feed message; `bulk` if it holds a snapshot.
@@ -58,27 +47,18 @@ pub(super) async fn push(
     if !matches!(status.as_u16(), 200 | 400 | 409) {
         return Err(FeedError::Edge(format!("the edge answered {status}")));
     }
+    let date = date(response.headers());
     let body = read(response, MAX_ANSWER).await?;
-    let strange = |what: &str| FeedError::Edge(format!("the edge answered {status} with {what}"));
-    let raw: RawAnswer =
-        serde_json::from_slice(&body).map_err(|_| strange("something that is not the feed's JSON"))?;
-    let head = match (raw.epoch, raw.seq, raw.digest) {
-        (Some(epoch), Some(seq), Some(digest)) => {
-            let digest = parse_digest(&digest).ok_or_else(|| strange("a malformed digest"))?;
-            Some(Head { epoch, seq, digest })
-        }
-        (None, None, None) => None,
-        _ => return Err(strange("half a head")),
-    };
-    // Codes go into logs and metrics: words only.
-    let word = |code: &String| code.len() <= 40 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    let refused = raw
-        .refused
-        .into_iter()
-        .map(|refusal| refusal.code)
-        .filter(word)
-        .collect();
-    Ok(Answer { head, refused })
+    let report = Report::parse(&body)
+        .map_err(|problem| FeedError::Edge(format!("the edge answered {status} with {problem}")))?;
+    Ok(Answer { report, date })
+}
+
+/// RFC 9110 §6.6.1.
+fn date(headers: &HeaderMap) -> Option<UnixMillis> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let at = OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp();
+    u64::try_from(at).ok().map(|at| UnixSeconds(at).millis())
 }
 
 /// Asks for everything that an edge holds; the answer is a feed message.
@@ -98,11 +78,11 @@ pub(super) async fn fetch(http: &reqwest::Client, url: &str, request: Vec<u8>) -
     read(response, MAX_MESSAGE).await
 }
 
-fn address(url: &str, path: &str) -> String {
+pub(crate) fn address(url: &str, path: &str) -> String {
     format!("{}{path}", url.trim_end_matches('/'))
 }
 
-async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, FeedError> {
+pub(crate) async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, FeedError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > limit {
@@ -114,22 +94,10 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, 
 }
 
 /// The error's text without the URL, which an operator may have given a password.
-fn unreachable(error: reqwest::Error) -> FeedError {
+pub(crate) fn unreachable(error: reqwest::Error) -> FeedError {
     let mut text = error.without_url().to_string();
     if text.len() > 200 {
         "no connection".clone_into(&mut text);
     }
     FeedError::Edge(text)
-}
-
-fn parse_digest(hex: &str) -> Option<[u8; 32]> {
-    let mut digest = [0u8; 32];
-    if hex.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        let digit = |at: usize| pair.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
-    }
-    Some(digest)
 }

@@ -123,7 +123,7 @@ pub(super) fn decode(row: &PendingRow) -> Result<Entry, StoreError> {
 }
 
 /// Where the chain ends: before the first frame, at seq 0 with a digest of zeros.
-pub(super) async fn head(tx: &mut Tx) -> Result<Head, FeedError> {
+pub(crate) async fn head(tx: &mut Tx) -> Result<Head, FeedError> {
     let state = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
     let epoch = uint(state.epoch, "epoch")?;
     let Some(last) = tx.last_frame(epoch).await? else {
@@ -239,7 +239,7 @@ impl Pen {
 }
 
 /// A place in the chain as the database counts it.
-pub(super) fn position(head: Head) -> Position {
+pub(crate) fn position(head: Head) -> Position {
     Position {
         epoch: head.epoch,
         seq: head.seq,

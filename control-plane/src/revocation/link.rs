@@ -2,16 +2,21 @@
 //!
 //! An edge is known by its head. A head that this database has written (or has taken over) tells what is missing; any
 //! other head means that the edge knows more than we do, and `recover` takes that over before anything is sent.
+//!
+//! Where the hub did not answer, the edge gave the message to its regions itself. Then the last of those that are awake
+//! decides what comes next, and the hub gets it once more when it is back.
 
 use shared::feed::{Head, join_message};
 use shared::time::UnixMillis;
 
-use super::edge_api::{self, Answer};
+use super::acknowledge::take_report;
+use super::edge_api;
 use super::frame::{Pen, head, heartbeat, position};
+use super::report::Report;
 use super::{FeedError, incarnation, recover};
 use crate::app::App;
 use crate::config::Edge;
-use crate::store::feed::{Peer, Position};
+use crate::store::feed::Position;
 use crate::store::{StoreError, Tx};
 
 /// Frames in one message.
@@ -24,7 +29,7 @@ const TAKEOVER_WINDOW_MS: u64 = 10 * 60 * 1000;
 
 /// What an edge holds, in terms of this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Not asked yet.
     Unknown,
     /// Nothing.
@@ -39,7 +44,7 @@ pub(super) enum Standing {
 
 /// What a contact left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// There is more to send.
     More,
     /// The edge has everything.
@@ -48,24 +53,24 @@ pub(super) enum Step {
 
 /// The publisher's side of one edge.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     edge: Edge,
     standing: Standing,
     takeovers: Vec<UnixMillis>,
 }
 
-struct Plan {
-    message: Vec<u8>,
+/// What an edge gets next.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) message: Vec<u8>,
     /// Where the edge will be if it takes everything.
-    target: Head,
-    /// When the newest change in the message was framed.
-    framed_at: Option<UnixMillis>,
+    pub(crate) target: Head,
     more: bool,
     bulk: bool,
 }
 
 impl Link {
-    pub(super) fn new(edge: Edge) -> Self {
+    pub(crate) fn new(edge: Edge) -> Self {
         Self {
             edge,
             standing: Standing::Unknown,
@@ -83,21 +88,33 @@ impl Link {
     }
 
     /// Sends what is missing, or a heartbeat, and takes note of the answer.
-    pub(super) async fn contact(&mut self, app: &App) -> Result<Step, FeedError> {
+    pub(crate) async fn contact(&mut self, app: &App) -> Result<Step, FeedError> {
         if let Standing::Stranger(theirs) = self.standing {
             self.take_over(app, theirs).await?;
         }
-        let plan = plan(app, &mut self.standing).await?;
+        let mut plan = plan(app, &mut self.standing).await?;
         let before = self.standing;
-        let answer = edge_api::push(&app.http, &self.edge.url, plan.message, plan.bulk)
-            .await
-            .inspect_err(|_| {
-                // It may have taken everything, or come back empty.
-                self.standing = Standing::Unknown;
-            })?;
+        let answer = edge_api::push(
+            &app.http,
+            &self.edge.url,
+            std::mem::take(&mut plan.message),
+            plan.bulk,
+        )
+        .await
+        .inspect_err(|_| {
+            // It may have taken everything, or come back empty.
+            self.standing = Standing::Unknown;
+        })?;
         let now = app.clock.now();
-        self.standing = standing(&mut app.store.begin_read().await?, answer.head).await?;
-        self.note(app, &answer, plan.framed_at, now).await?;
+        let report = &answer.report;
+        let skew = answer.date.map(|date| skew_ms(date, now));
+        app.feed
+            .ledger(self.name(), |ledger| ledger.skew_ms = skew.or(ledger.skew_ms));
+        if !report.hub {
+            return self.note_regions(app, &plan, report).await;
+        }
+        self.standing = standing(&mut app.store.begin_read().await?, report.head).await?;
+        take_report(app, &self.edge.name, report, self.standing).await?;
         let forward = match (before, self.standing) {
             (Standing::Unknown, _)
             | (_, Standing::Stranger(_))
@@ -108,14 +125,7 @@ impl Link {
             _ => false,
         };
         if !forward {
-            let why = if answer.refused.is_empty() {
-                "nothing said".to_owned()
-            } else {
-                answer.refused.join(", ")
-            };
-            return Err(FeedError::Edge(format!(
-                "the edge does not take what was sent: {why}"
-            )));
+            return Err(not_taken(report));
         }
         let complete = match self.standing {
             Standing::At(at) => at == position(plan.target),
@@ -129,40 +139,24 @@ impl Link {
         })
     }
 
-    /// An acknowledgement is what the edge says that it holds, where we wrote it.
-    async fn note(
-        &mut self,
-        app: &App,
-        answer: &Answer,
-        framed_at: Option<UnixMillis>,
-        now: UnixMillis,
-    ) -> Result<(), StoreError> {
-        for code in &answer.refused {
-            metrics::counter!("portcullis_feed_refusals_total", "edge" => self.edge.name.clone(), "code" => code.clone())
-                .increment(1);
-        }
-        let Standing::At(at) = self.standing else {
-            return Ok(());
+    /// Without the hub: its regions have what they say, and nothing is known of those that are idle.
+    async fn note_regions(&mut self, app: &App, plan: &Plan, report: &Report) -> Result<Step, FeedError> {
+        let before = self.standing;
+        let lowest = take_report(app, &self.edge.name, report, before).await?;
+        let Some(lowest) = lowest else {
+            self.standing = Standing::Unknown;
+            return Err(FeedError::Edge(
+                "the hub does not answer, and no region is awake".to_owned(),
+            ));
         };
-        if !app.feed.acknowledge(&self.edge.name, at, now) {
-            return Ok(());
+        self.standing = lowest;
+        if lowest == Standing::At(position(plan.target)) && !plan.more {
+            return Ok(Step::UpToDate);
         }
-        #[expect(clippy::cast_precision_loss, reason = "numbers for a graph")]
-        {
-            metrics::gauge!("portcullis_feed_edge_seq", "edge" => self.edge.name.clone()).set(at.seq as f64);
-            if let Some(framed_at) = framed_at {
-                metrics::histogram!("portcullis_feed_acknowledgement_ms", "edge" => self.edge.name.clone())
-                    .record(now.since(framed_at) as f64);
-            }
+        if lowest == before {
+            return Err(not_taken(report));
         }
-        let mut tx = app.store.begin().await?;
-        tx.acknowledge(&Peer {
-            name: self.edge.name.clone(),
-            position: at,
-            acked_at: now,
-        })
-        .await?;
-        tx.commit().await
+        Ok(Step::More)
     }
 
     async fn take_over(&mut self, app: &App, theirs: Head) -> Result<(), FeedError> {
@@ -179,8 +173,23 @@ impl Link {
     }
 }
 
+fn not_taken(report: &Report) -> FeedError {
+    let why = if report.refused.is_empty() {
+        "nothing said".to_owned()
+    } else {
+        report.refused.join(", ")
+    };
+    FeedError::Edge(format!("the edge does not take what was sent: {why}"))
+}
+
+/// How far a clock that shows whole seconds is ahead of ours.
+fn skew_ms(theirs: UnixMillis, ours: UnixMillis) -> i64 {
+    let middle = i64::try_from(theirs.0.saturating_add(500)).unwrap_or(i64::MAX);
+    middle.saturating_sub(i64::try_from(ours.0).unwrap_or(i64::MAX))
+}
+
 /// What a head means to this database. Asked after the answer came: whatever was sent was committed before.
-pub(super) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standing, FeedError> {
+pub(crate) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standing, FeedError> {
     let Some(theirs) = theirs else {
         return Ok(Standing::Empty);
     };
@@ -205,7 +214,8 @@ pub(super) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standi
     })
 }
 
-async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
+/// What comes next for an edge at this place.
+pub(crate) async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
     let mut tx = app.store.begin_read().await?;
     incarnation::check(&mut tx, &app.config).await?;
     let end = head(&mut tx).await?;
@@ -220,7 +230,6 @@ async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
         _ => Pen::read(&mut tx, &app.keyring, end.epoch, now).await?,
     };
     let mut envelopes = Vec::new();
-    let mut framed_at = None;
     let mut target = Head {
         epoch: end.epoch,
         seq: 0,
@@ -258,7 +267,6 @@ async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
             }
             size += envelope.len();
             target.seq = frame.seq.unsigned_abs();
-            framed_at = Some(UnixMillis(frame.created_at.unsigned_abs()));
             envelopes.push(envelope);
         }
         more = target.seq < end.seq;
@@ -270,7 +278,6 @@ async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
     Ok(Plan {
         message: join_message(envelopes.iter().map(Vec::as_slice)),
         target,
-        framed_at,
         more,
         bulk,
     })

@@ -9,6 +9,10 @@
 //! | `frame` | outbox rows → the next signed frame |
 //! | `snapshot` | the state at one seq, for edges that lack too much |
 //! | `link`, `edge_api` | one edge: what it has, what it gets next, its answers |
+//! | `report` | what an edge says of itself, in an answer or when it fetches |
+//! | `ledger`, `acknowledge` | which regions have what, and from when on that counts |
+//! | `local` | what was revoked at the edge itself |
+//! | `window` | durations of the last hour |
 //! | `publish` | the tasks, and what they do each second |
 //! | `recover` | an edge knows more than we do, or a new epoch is asked for |
 //! | `receipt` | when nobody lets a revoked credential in any more |
@@ -18,18 +22,23 @@
 //!
 //! What it does not: decide who may revoke what (the features do), or apply anything (the edge does).
 
-mod edge_api;
-mod frame;
+mod acknowledge;
+pub(crate) mod edge_api;
+pub(crate) mod frame;
 pub(crate) mod incarnation;
-mod link;
+pub(crate) mod ledger;
+pub(crate) mod link;
+mod local;
 mod policy;
-mod publish;
+pub(crate) mod publish;
 mod ranges;
-mod receipt;
+pub(crate) mod receipt;
 mod recover;
+pub(crate) mod report;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+pub(crate) mod window;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,10 +49,13 @@ use shared::feed::{Entry, MAX_FRAME, Refusal, Trust};
 use shared::time::UnixMillis;
 use tokio::sync::{Mutex, Notify, watch};
 
+use ledger::Ledger;
+
 use crate::signing::{self, Keyring, Purpose, SigningError};
 use crate::store::feed::Position;
 use crate::store::{StoreError, Tx};
 
+pub(crate) use acknowledge::take_report;
 pub use frame::frame_pending;
 pub use policy::{check_policy, publish_policy};
 pub use publish::start;
@@ -135,16 +147,18 @@ struct Inner {
     progress: watch::Sender<Progress>,
     round_at: AtomicU64,
     recovery: Mutex<()>,
+    ledgers: std::sync::Mutex<BTreeMap<String, Ledger>>,
 }
 
-/// How far the feed is, here and at each edge.
+/// How far the feed is, here and in each region of each edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) head: Position,
+    /// By the name that receipts use. A region that has nothing yet is at the very beginning.
     pub(crate) acknowledged: BTreeMap<String, Ack>,
 }
 
-/// What an edge has, and since when we know.
+/// What a region has, and since when we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ack {
     pub(crate) position: Position,
@@ -158,6 +172,7 @@ impl Default for Feed {
             progress: watch::channel(Progress::default()).0,
             round_at: AtomicU64::new(0),
             recovery: Mutex::new(()),
+            ledgers: std::sync::Mutex::default(),
         }))
     }
 }
@@ -186,20 +201,6 @@ impl Feed {
         self.0
             .progress
             .send_if_modified(|progress| std::mem::replace(&mut progress.head, head) != head);
-    }
-
-    /// Notes what an edge has; false if that is nothing new.
-    fn acknowledge(&self, edge: &str, position: Position, now: UnixMillis) -> bool {
-        self.0.progress.send_if_modified(|progress| {
-            let known = progress.acknowledged.get(edge).map(|ack| ack.position);
-            if known.is_some_and(|known| known >= position) {
-                return false;
-            }
-            progress
-                .acknowledged
-                .insert(edge.to_owned(), Ack { position, at: now });
-            true
-        })
     }
 }
 
@@ -238,7 +239,7 @@ pub async fn trust(tx: &mut Tx, keyring: &Keyring) -> Result<TrustLines, Signing
     })
 }
 
-async fn pinned(tx: &mut Tx, keyring: &Keyring) -> Result<Trust, SigningError> {
+pub(crate) async fn pinned(tx: &mut Tx, keyring: &Keyring) -> Result<Trust, SigningError> {
     let root = keyring.signer(tx, Purpose::Root).await?;
     Ok(Trust {
         feed: signing::feed_id(tx).await?,

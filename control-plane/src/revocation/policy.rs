@@ -116,7 +116,7 @@ pub(super) async fn note_acknowledged(app: &App) -> Result<(), FeedError> {
     };
     let peers = tx.peers().await?;
     let mut edges = app.config.edges.iter();
-    let all_known = edges.all(|edge| peers.iter().any(|peer| peer.name == edge.name));
+    let all_known = edges.all(|edge| peers.iter().any(|peer| peer.edge() == edge.name));
     if !all_known || !tx.is_acknowledged(outbox).await? {
         return Ok(());
     }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::link::{Link, Step};
-use super::{FeedError, Progress, frame, incarnation, policy, snapshot};
+use super::{FeedError, Progress, acknowledge, frame, incarnation, policy, snapshot};
 use crate::app::App;
 use crate::signing::{self, Readiness, SigningError};
 use crate::store::StoreError;
@@ -23,6 +23,7 @@ const POLL: Duration = Duration::from_millis(250);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 const FIRST_CONTACT_LIMIT: Duration = Duration::from_secs(10);
+const FIRST_GLANCE: Duration = Duration::from_millis(100);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -55,8 +56,9 @@ impl Drop for Links {
 async fn run(app: Arc<App>) -> Result<(), FeedError> {
     wait_until_ours(&app).await?;
     forget_old_peers(&app).await?;
+    acknowledge::load(&app).await?;
     let mut contacts = JoinSet::new();
-    for edge in app.config.edges.iter().cloned() {
+    for edge in app.config.pushed_edges().cloned() {
         contacts.spawn(first_contact(Link::new(edge), Arc::clone(&app)));
     }
     let links = contacts.join_all().await;
@@ -75,6 +77,11 @@ async fn run(app: Arc<App>) -> Result<(), FeedError> {
             // Another took over: the links end with this.
             Err(error @ FeedError::Copy { .. }) => return Err(error),
             Err(error) => tracing::error!(%error, "framing failed; it is tried again"),
+        }
+        for edge in app.config.pulling_edges() {
+            if let Err(error) = acknowledge::settle(&app, &edge.name).await {
+                tracing::error!(edge = edge.name, %error, "an acknowledgement could not be written; it is tried again");
+            }
         }
         if Instant::now() >= housekeeping {
             housekeeping = Instant::now() + HOUSEKEEPING;
@@ -112,7 +119,7 @@ async fn wait_until_ours(app: &App) -> Result<(), FeedError> {
 }
 
 /// Frames everything that is pending and tells the links where the chain ends.
-pub(super) async fn round(app: &App) -> Result<(), FeedError> {
+pub(crate) async fn round(app: &App) -> Result<(), FeedError> {
     incarnation::check(&mut app.store.begin_read().await?, &app.config).await?;
     while frame::frame_pending(&app.store, &app.keyring, app.clock.now())
         .await?
@@ -181,10 +188,10 @@ async fn publish_policy(app: &App) -> Result<(), FeedError> {
 }
 
 /// An edge that is not configured any more must not hold anything up.
-async fn forget_old_peers(app: &App) -> Result<(), StoreError> {
+pub(super) async fn forget_old_peers(app: &App) -> Result<(), StoreError> {
     let mut tx = app.store.begin().await?;
     for peer in tx.peers().await? {
-        if !app.config.edges.iter().any(|edge| edge.name == peer.name) {
+        if !app.config.edges.iter().any(|edge| edge.name == peer.edge()) {
             tx.forget_peer(&peer.name).await?;
         }
     }
@@ -208,13 +215,15 @@ async fn first_contact(mut link: Link, app: Arc<App>) -> Link {
     link
 }
 
-/// Contacts one edge: at once when the chain grows, each heartbeat otherwise, after a pause when it failed.
+/// Contacts one edge: at once when the chain grows, soon while a region is pending, each heartbeat otherwise, after a pause
+/// when it failed.
 async fn push(mut link: Link, app: Arc<App>) {
     let mut progress = app.feed.watch();
-    let mut beat = tokio::time::interval(Duration::from_millis(app.config.feed.heartbeat_ms));
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let heartbeat = Duration::from_millis(app.config.feed.heartbeat_ms);
     let mut failures: u32 = 0;
+    let mut glances: u32 = 0;
     loop {
+        let started = Instant::now();
         let head = progress.borrow_and_update().head;
         match link.contact(&app).await {
             Ok(step) => {
@@ -222,32 +231,69 @@ async fn push(mut link: Link, app: Arc<App>) {
                     tracing::info!(edge = link.name(), failures, "the edge takes the feed again");
                     failures = 0;
                 }
-                if step == Step::UpToDate {
-                    wait(&mut beat, &mut progress, head).await;
+                if step == Step::More {
+                    continue;
+                }
+                let pending = app.feed.ledger(link.name(), |ledger| ledger.is_pending(head));
+                glances = if pending { glances.saturating_add(1) } else { 0 };
+                let pause = if pending {
+                    glance(glances).min(heartbeat)
+                } else {
+                    heartbeat
+                };
+                if wait(&app, link.name(), started + pause, &mut progress, head).await {
+                    glances = 0;
                 }
             }
             Err(error) => {
                 failures = failures.saturating_add(1);
                 metrics::counter!("portcullis_feed_push_failures_total", "edge" => link.name().to_owned())
                     .increment(1);
+                app.feed
+                    .ledger(link.name(), |ledger| ledger.failed(&error.to_string()));
                 if failures.is_power_of_two() {
                     tracing::warn!(edge = link.name(), failures, %error, "the feed does not reach the edge");
                 }
-                tokio::time::sleep(backoff(failures)).await;
+                pause_settling(&app, link.name(), Instant::now() + backoff(failures)).await;
             }
         }
     }
 }
 
+/// Until a moment, or until the chain grows: then true. Leases run out meanwhile.
 async fn wait(
-    beat: &mut tokio::time::Interval,
+    app: &App,
+    edge: &str,
+    until: Instant,
     progress: &mut watch::Receiver<Progress>,
     sent: crate::store::feed::Position,
-) {
+) -> bool {
     tokio::select! {
-        _ = beat.tick() => {}
-        _ = progress.wait_for(|progress| progress.head > sent) => {}
+        () = pause_settling(app, edge, until) => false,
+        _ = progress.wait_for(|progress| progress.head > sent) => true,
     }
+}
+
+/// Waits, and tells of every lease that runs out while we do.
+async fn pause_settling(app: &App, edge: &str, until: Instant) {
+    loop {
+        let due = app.feed.ledger(edge, |ledger| ledger.next_due());
+        let remaining = due.map(|due| due.saturating_sub(app.clock.elapsed()));
+        let next = remaining.map_or(until, |remaining| (Instant::now() + remaining).min(until));
+        tokio::time::sleep_until(next).await;
+        if let Err(error) = acknowledge::settle(app, edge).await {
+            tracing::error!(edge, %error, "an acknowledgement could not be written; it is tried again");
+            tokio::time::sleep_until(until).await;
+        }
+        if Instant::now() >= until {
+            return;
+        }
+    }
+}
+
+/// How soon an edge is asked again whose regions are behind.
+fn glance(glances: u32) -> Duration {
+    FIRST_GLANCE.saturating_mul(1 << glances.saturating_sub(1).min(8))
 }
 
 fn backoff(failures: u32) -> Duration {

@@ -1,10 +1,12 @@
 //! Receipts: who has a revocation, and from when on nobody lets the credential in.
 //!
-//! `effective_at` is when the last edge's acknowledgement arrived here plus `bound_ms`: by then every isolate that decided
+//! Edges that name their regions are waited for region by region (`hub/weur`): a region has it when it says so, or when it
+//! can answer from an older state no more (see `ledger`). `effective_at` is when the last of them had it plus `bound_ms`: by then every isolate that decided
 //! from a state without the revocation is past the bound of every route that denies on staleness. Strict routes need no
 //! bound. Once complete, a receipt is kept: asking again gives the same one.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio::time::Instant;
 use super::{Progress, policy};
 use crate::app::App;
 use crate::http::time::Timestamp;
-use crate::store::feed::{FeedStateRow, Position, ReceiptRow};
+use crate::store::feed::{FeedStateRow, Peer, Position, ReceiptRow};
 use crate::store::{StoreError, uint};
 
 /// How often the database is asked when another process publishes.
@@ -53,9 +55,9 @@ impl FromStr for Wait {
 pub struct Receipt {
     /// The frame that holds it; absent for the moment before it is framed.
     pub seq: Option<u64>,
-    /// The edges that have it.
+    /// The regions that have it, or can not answer without it.
     pub acknowledged: Vec<String>,
-    /// The edges that have not said so yet.
+    /// The regions of which that is not known yet; an edge of which nothing is known counts as one.
     pub pending: Vec<String>,
     /// How long after the last acknowledgement a default route may still go by an older state.
     pub bound_ms: u64,
@@ -64,7 +66,7 @@ pub struct Receipt {
 }
 
 /// The longest that a route which denies on staleness may go by a state that an edge's hub has left behind by then.
-pub(super) fn bound_ms(app: &App, state: &FeedStateRow, at: UnixMillis) -> Result<u64, StoreError> {
+pub(crate) fn bound_ms(app: &App, state: &FeedStateRow, at: UnixMillis) -> Result<u64, StoreError> {
     Ok(if app.config.edges.is_empty() {
         0
     } else {
@@ -141,11 +143,11 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
     if let Some(receipt) = completed(&row, position)? {
         return Ok((receipt, now));
     }
-    let has = |edge: &String| {
-        let here = progress.acknowledged.get(edge).map(|ack| (ack.position, ack.at));
+    let has = |name: &String| {
+        let here = progress.acknowledged.get(name).map(|ack| (ack.position, ack.at));
         let there = stored
             .iter()
-            .find(|peer| peer.name == *edge)
+            .find(|peer| peer.name == *name)
             .map(|peer| (peer.position, peer.acked_at));
         let reached = |known: Option<(Position, UnixMillis)>| {
             known
@@ -158,8 +160,12 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
             (a, b) => a.or(b),
         }
     };
-    let edges = app.config.edges.iter().map(|edge| edge.name.clone());
-    let (acknowledged, pending): (Vec<_>, Vec<_>) = edges.partition(|edge| has(edge).is_some());
+    let names = app
+        .config
+        .edges
+        .iter()
+        .flat_map(|edge| names(&edge.name, &stored));
+    let (acknowledged, pending): (Vec<_>, Vec<_>) = names.partition(|name| has(name).is_some());
     let mut receipt = Receipt {
         seq: position.map(|at| at.seq),
         acknowledged,
@@ -194,6 +200,20 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
         .await?
         .ok_or(StoreError::Corrupt("receipt: there is none"))?;
     Ok((completed(&row, position)?.unwrap_or(receipt), now))
+}
+
+/// Whom a receipt waits for at an edge: the regions that are written down, by whichever instance hears from it; or else
+/// itself.
+pub(crate) fn names(edge: &str, stored: &[Peer]) -> BTreeSet<String> {
+    let regions = stored
+        .iter()
+        .filter(|peer| peer.edge() == edge && !peer.region().is_empty());
+    let regions: BTreeSet<String> = regions.map(|peer| peer.name.clone()).collect();
+    if regions.is_empty() {
+        BTreeSet::from([edge.to_owned()])
+    } else {
+        regions
+    }
 }
 
 fn completed(row: &ReceiptRow, position: Option<Position>) -> Result<Option<Receipt>, StoreError> {

@@ -30,7 +30,7 @@ const FEED_KEY_OVERLAP_MS: u64 = 3600 * 1000;
 /// What must be true outside before a pending key may sign.
 #[derive(Clone, Debug)]
 pub struct Readiness<'a> {
-    /// Every configured edge must have acknowledged.
+    /// Every configured edge must have acknowledged, in all of its regions.
     pub edges: &'a [String],
     /// So long ago.
     pub bound_ms: u64,
@@ -221,7 +221,7 @@ async fn is_acknowledged(
     let all_known = readiness
         .edges
         .iter()
-        .all(|edge| peers.iter().any(|peer| peer.name == *edge));
+        .all(|edge| peers.iter().any(|peer| peer.edge() == edge));
     Ok(all_known && tx.is_acknowledged(outbox).await?)
 }
 
@@ -274,8 +274,10 @@ async fn remove_if_over(
             // Nothing that it signed is sent to a new edge any more, and no edge still lacks it.
             now.since(retired_at) > FEED_KEY_OVERLAP_MS
                 && snapshot.is_some_and(|(at, made)| {
-                    let reached =
-                        |edge: &String| peers.iter().any(|peer| peer.name == *edge && peer.position >= at);
+                    let reached = |edge: &String| {
+                        let mut regions = peers.iter().filter(|peer| peer.edge() == edge).peekable();
+                        regions.peek().is_some() && regions.all(|region| region.position >= at)
+                    };
                     made > retired_at && readiness.edges.iter().all(reached)
                 })
         }

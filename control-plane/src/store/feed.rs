@@ -87,15 +87,27 @@ impl Position {
     }
 }
 
-/// What an edge last acknowledged.
+/// What a region of an edge last acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The edge's name.
+    /// The edge's name and the region's, with a slash between; the edge's alone if it names no regions.
     pub name: String,
     /// Up to where.
     pub position: Position,
     /// When we heard it.
     pub acked_at: UnixMillis,
+}
+
+impl Peer {
+    /// The edge's name.
+    pub fn edge(&self) -> &str {
+        self.name.split_once('/').map_or(&self.name, |(edge, _)| edge)
+    }
+
+    /// The region's name, empty if the edge names none.
+    pub fn region(&self) -> &str {
+        self.name.split_once('/').map_or("", |(_, region)| region)
+    }
 }
 
 /// A row of `receipts`.
@@ -404,7 +416,33 @@ impl Tx {
         Ok(())
     }
 
-    /// What every edge that ever answered has acknowledged.
+    /// When the newest frames after one place and up to another of the same epoch were made, newest first.
+    pub async fn frame_times(
+        &mut self,
+        after: Position,
+        up_to: Position,
+        limit: u32,
+    ) -> Result<Vec<UnixMillis>, StoreError> {
+        let times: Vec<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT created_at FROM feed_frames WHERE epoch = $1 AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4")
+            .bind(int(up_to.epoch)).bind(int(after.seq)).bind(int(up_to.seq)).bind(i64::from(limit))
+            .fetch_all(conn).await)?;
+        times
+            .into_iter()
+            .map(|at| uint(at, "time").map(UnixMillis))
+            .collect()
+    }
+
+    /// When the first frame after a place was made, in that epoch or a later one.
+    pub async fn first_frame_time(&mut self, after: Position) -> Result<Option<UnixMillis>, StoreError> {
+        let at: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT created_at FROM feed_frames WHERE epoch > $1 OR (epoch = $1 AND seq > $2)
+             ORDER BY epoch, seq LIMIT 1")
+            .bind(int(after.epoch)).bind(int(after.seq)).fetch_optional(conn).await)?;
+        at.map(|at| uint(at, "time").map(UnixMillis)).transpose()
+    }
+
+    /// What every edge that ever answered has acknowledged, region by region.
     pub async fn peers(&mut self) -> Result<Vec<Peer>, StoreError> {
         let rows: Vec<(String, i64, i64, i64)> = on_db!(self, conn => sqlx::query_as(
             "SELECT name, epoch, seq, acked_at FROM edge_peers ORDER BY name").fetch_all(conn).await)?;
@@ -430,7 +468,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets an edge that is not configured any more.
+    /// Forgets a region that there is not any more, or an edge.
     pub async fn forget_peer(&mut self, name: &str) -> Result<(), StoreError> {
         rows_affected!(
             self,

@@ -34,6 +34,7 @@ pub mod belonging;
 pub mod clients;
 pub mod codes;
 pub mod device_codes;
+pub mod edges;
 pub mod exchanges;
 pub mod factors;
 pub mod feed;

@@ -175,10 +175,7 @@ async fn line_9_an_active_token_says_what_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revocation_that_no_edge_has_is_not_called_done() {
     let test = published_with(|config| {
-        config.edges = vec![Edge {
-            name: "gone".to_owned(),
-            url: "http://127.0.0.1:9".to_owned(),
-        }];
+        config.edges = vec![Edge::push("gone", "http://127.0.0.1:9")];
         config.feed.receipt_wait_ms = 300;
     })
     .await;

@@ -2,21 +2,23 @@
 
 mod copies;
 mod epochs;
+mod local;
 mod policies;
 mod push;
 mod receipts;
+mod regions;
 mod restore;
 
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{Method, StatusCode};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
-use shared::feed::{Refusal, Replica, join_message, split_message};
+use shared::feed::{Head, Refusal, Replica, join_message, split_message};
 use shared::id::{KeyId, StatusIndex};
 use tokio::task::JoinHandle;
 
@@ -30,25 +32,69 @@ use crate::store::feed::Position;
 use crate::testing::TestApp;
 
 /// An edge's hub: takes messages in, keeps what it accepted, gives it back.
-struct Hub {
-    url: String,
-    shelf: Arc<Mutex<Shelf>>,
+pub(crate) struct Hub {
+    pub(crate) url: String,
+    pub(crate) shelf: Arc<Mutex<Shelf>>,
     server: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Shelf {
-    replica: Option<Replica>,
-    log: Vec<Vec<u8>>,
+pub(crate) struct Shelf {
+    pub(crate) replica: Option<Replica>,
+    pub(crate) log: Vec<Vec<u8>>,
     /// Messages as they came, to be played again.
-    seen: Vec<Vec<u8>>,
-    heartbeats: u64,
+    pub(crate) seen: Vec<Vec<u8>>,
+    pub(crate) heartbeats: u64,
     /// Takes everything in and then says nothing, as when the answer is lost.
-    mute: bool,
+    pub(crate) mute: bool,
+    /// The hub does not speak: what was taken in, the regions that follow took in.
+    pub(crate) hubless: bool,
+    pub(crate) regions: Vec<Region>,
+    /// Indexes that were revoked at the edge.
+    pub(crate) local: Vec<u64>,
+    /// Keys that came to the place of canaries.
+    pub(crate) canaries: Vec<String>,
+    /// An older release, which has no such place.
+    pub(crate) without_canary: bool,
+    /// What the edge's clock shows, if it says so.
+    pub(crate) date: Option<&'static str>,
+}
+
+/// A region of the edge.
+#[derive(Clone)]
+pub(crate) struct Region {
+    pub(crate) name: &'static str,
+    /// Has what the hub has; otherwise what it had when that was last so.
+    pub(crate) follows: bool,
+    pub(crate) head: Option<Head>,
+    pub(crate) lease_ms: u64,
+    pub(crate) age_ms: Option<u64>,
+}
+
+impl Region {
+    pub(crate) fn awake(name: &'static str) -> Self {
+        Self {
+            name,
+            follows: true,
+            head: None,
+            lease_ms: 5000,
+            age_ms: Some(100),
+        }
+    }
+
+    pub(crate) fn idle(name: &'static str) -> Self {
+        Self {
+            name,
+            follows: false,
+            head: None,
+            lease_ms: 0,
+            age_ms: None,
+        }
+    }
 }
 
 impl Hub {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let shelf: Arc<Mutex<Shelf>> = Arc::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -57,34 +103,32 @@ impl Hub {
         let router = Router::new()
             .route("/.portcullis/feed", post(take))
             .route("/.portcullis/feed/fetch", post(give))
+            .route("/.portcullis/canary", get(canary))
             .with_state(Arc::clone(&shelf))
             .layer(axum::extract::DefaultBodyLimit::disable());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("served") });
         Self { url, shelf, server }
     }
 
-    async fn trust(&self, app: &App) {
+    pub(crate) async fn trust(&self, app: &App) {
         let mut tx = app.store.begin().await.expect("tx");
         let trust = super::pinned(&mut tx, &app.keyring).await.expect("trust");
         self.shelf.lock().expect("a shelf").replica = Some(Replica::new(trust));
     }
 
-    fn edge(&self, name: &str) -> Edge {
-        Edge {
-            name: name.to_owned(),
-            url: self.url.clone(),
-        }
+    pub(crate) fn edge(&self, name: &str) -> Edge {
+        Edge::push(name, self.url.clone())
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Shelf) -> T) -> T {
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Shelf) -> T) -> T {
         look(&mut self.shelf.lock().expect("a shelf"))
     }
 
-    fn position(&self) -> Option<Position> {
+    pub(crate) fn position(&self) -> Option<Position> {
         self.with(|shelf| shelf.replica.as_ref().expect("trust").head().map(frame::position))
     }
 
-    fn is_revoked(&self, index: StatusIndex) -> bool {
+    pub(crate) fn is_revoked(&self, index: StatusIndex) -> bool {
         self.with(|shelf| shelf.replica.as_ref().expect("trust").state().is_revoked(index))
     }
 
@@ -135,18 +179,76 @@ async fn take(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
     } else {
         StatusCode::CONFLICT
     };
-    let hex = |digest: [u8; 32]| {
-        let (high, low) = digest.split_at(16);
-        let half = |bytes: &[u8]| u128::from_be_bytes(bytes.try_into().expect("16 bytes"));
-        format!("{:032x}{:032x}", half(high), half(low))
+    let known = |head: Option<Head>| {
+        json!({
+            "epoch": head.map(|head| head.epoch),
+            "seq": head.map(|head| head.seq),
+            "digest": head.map(|head| hex(head.digest)),
+        })
     };
-    let answer = json!({
-        "epoch": head.map(|head| head.epoch),
-        "seq": head.map(|head| head.seq),
-        "digest": head.map(|head| hex(head.digest)),
-        "refused": refused,
-    });
-    (status, Json(answer)).into_response()
+    let mut answer = known(head.filter(|_| !shelf.hubless));
+    answer["refused"] = json!(refused);
+    if !shelf.regions.is_empty() {
+        answer["hub"] = json!(!shelf.hubless);
+        let regions = shelf.regions.iter_mut().map(|region| {
+            if region.follows {
+                region.head = head;
+            }
+            let mut said = known(region.head);
+            said["name"] = json!(region.name);
+            said["lease_ms"] = json!(region.lease_ms);
+            said["age_ms"] = json!(region.age_ms);
+            said
+        });
+        answer["regions"] = regions.collect();
+        answer["local"] = json!(shelf.local);
+    }
+    let mut response = (status, Json(answer)).into_response();
+    // Otherwise the server would say what time it really is.
+    let date = shelf.date.unwrap_or("unknown");
+    response
+        .headers_mut()
+        .insert("date", date.parse().expect("a header"));
+    response
+}
+
+pub(crate) fn hex(digest: [u8; 32]) -> String {
+    let (high, low) = digest.split_at(16);
+    let half = |bytes: &[u8]| u128::from_be_bytes(bytes.try_into().expect("16 bytes"));
+    format!("{:032x}{:032x}", half(high), half(low))
+}
+
+#[derive(serde::Deserialize)]
+struct Asked {
+    region: String,
+}
+
+/// A region that does not follow its hub goes on letting in what it knows.
+async fn canary(
+    State(shelf): State<Arc<Mutex<Shelf>>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let mut shelf = shelf.lock().expect("a shelf");
+    let region = shelf
+        .regions
+        .iter()
+        .find(|region| region.name == asked.region)
+        .cloned();
+    let Some(region) = region.filter(|_| !shelf.without_canary) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let Some(key) = headers.get("authorization").and_then(|value| value.to_str().ok()) else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    let key = key.strip_prefix("Bearer ").expect("a bearer").to_owned();
+    let index = shared::key::parse(&key).expect("a key").statement.index;
+    shelf.canaries.push(key);
+    let state = shelf.replica.as_ref().expect("trust").state();
+    if state.owner(index).is_none() || (state.is_revoked(index) && region.follows) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    Json(json!({"region": region.name, "epoch": 1, "seq": 1})).into_response()
 }
 
 async fn give(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
@@ -167,11 +269,11 @@ async fn give(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
 }
 
 /// A control plane with one edge that trusts it.
-async fn pair() -> (TestApp, Hub) {
+pub(crate) async fn pair() -> (TestApp, Hub) {
     pair_on(None).await
 }
 
-async fn pair_on(store: Option<Store>) -> (TestApp, Hub) {
+pub(crate) async fn pair_on(store: Option<Store>) -> (TestApp, Hub) {
     let hub = Hub::start().await;
     let edge = hub.edge("hub");
     let test = TestApp::start_on(store, |config| {
@@ -185,7 +287,7 @@ async fn pair_on(store: Option<Store>) -> (TestApp, Hub) {
 }
 
 /// Frames everything and pushes until the edge has it.
-async fn publish(app: &App, link: &mut Link) {
+pub(crate) async fn publish(app: &App, link: &mut Link) {
     while frame_pending(&app.store, &app.keyring, app.clock.now())
         .await
         .expect("framed")
@@ -199,7 +301,7 @@ async fn publish(app: &App, link: &mut Link) {
     panic!("the edge never has everything");
 }
 
-async fn head(app: &App) -> Position {
+pub(crate) async fn head(app: &App) -> Position {
     frame::position(
         frame::head(&mut app.store.begin_read().await.expect("tx"))
             .await
@@ -211,7 +313,7 @@ fn index(id: &str) -> StatusIndex {
     id.parse::<KeyId>().expect("a key id").into()
 }
 
-async fn key(test: &TestApp) -> StatusIndex {
+pub(crate) async fn key(test: &TestApp) -> StatusIndex {
     index(
         &test
             .create_key(json!({"name": "k", "scope": "read", "workspace": "all", "environment": "live"}))
@@ -220,7 +322,7 @@ async fn key(test: &TestApp) -> StatusIndex {
     )
 }
 
-async fn revoke(test: &TestApp, key: StatusIndex, wait: &str) -> serde_json::Value {
+pub(crate) async fn revoke(test: &TestApp, key: StatusIndex, wait: &str) -> serde_json::Value {
     let path = format!("/v1/auth/keys/{}?wait={wait}", KeyId::from(key));
     let answer = test.admin(Method::DELETE, &path, None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -228,7 +330,7 @@ async fn revoke(test: &TestApp, key: StatusIndex, wait: &str) -> serde_json::Val
 }
 
 /// Another process on the same database, with another configuration.
-async fn beside(test: &TestApp, change: impl FnOnce(&mut Config)) -> anyhow::Result<Arc<App>> {
+pub(crate) async fn beside(test: &TestApp, change: impl FnOnce(&mut Config)) -> anyhow::Result<Arc<App>> {
     let mut config = test.app.config.clone();
     change(&mut config);
     let parts = Parts {

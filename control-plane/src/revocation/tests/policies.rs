@@ -54,7 +54,7 @@ async fn bound(test: &TestApp, at: UnixMillis) -> u64 {
 }
 
 async fn a_tighter_policy_counts_when_every_edge_has_it(store: Store) {
-    let test = TestApp::start_on(Some(store), |_| {}).await;
+    let test = TestApp::start_on(Some(store), |config| config.feed.colo_ttl_ms = 0).await;
     let tight = &test.app.policy;
     let mut loose = tight.policy.clone();
     let deny = loose

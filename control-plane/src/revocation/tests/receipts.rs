@@ -62,10 +62,7 @@ async fn receipts_say_when_it_is_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receipt_does_not_wait_for_ever() {
     let test = TestApp::start_with(|config| {
-        config.edges = vec![Edge {
-            name: "gone".to_owned(),
-            url: "http://127.0.0.1:9".to_owned(),
-        }];
+        config.edges = vec![Edge::push("gone", "http://127.0.0.1:9")];
         config.feed.receipt_wait_ms = 300;
     })
     .await;

@@ -4,6 +4,7 @@
 //! each in a database of its own. A machine without PostgreSQL fails, unless `ALLOW_SKIPPED_TESTS` is set.
 
 mod clients;
+mod edges;
 mod engine;
 mod factors;
 mod feed;
@@ -76,6 +77,13 @@ pub(crate) fn boxed<F: Future<Output = ()> + 'static>(
 }
 
 suite! {
+    edges::{
+        edge_keys_are_found_until_they_end,
+        an_alert_is_raised_once,
+        canaries_go_with_their_indexes,
+        a_lease_has_one_holder,
+        frames_say_when_they_were_made,
+    },
     people::{
         a_database_is_claimed_once,
         people_and_places,

@@ -1,0 +1,38 @@
+-- Edges: what they authenticate with when they fetch, what is wrong with them, and how fast they are. Times are Unix
+-- milliseconds unless a name ends in `_seconds`.
+
+-- Keys of edges that fetch the feed. `digest` is SHA-256 of the text. `used_at` is kept to some seconds.
+CREATE TABLE edge_keys (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    edge       TEXT    NOT NULL,
+    digest     BYTEA   NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL,
+    used_at    BIGINT,
+    revoked_at BIGINT
+);
+CREATE INDEX edge_keys_edge ON edge_keys (edge);
+
+-- What is wrong at the moment. `region` is empty for an edge as a whole.
+CREATE TABLE edge_alerts (
+    edge   TEXT    NOT NULL,
+    region TEXT    NOT NULL,
+    kind   TEXT    NOT NULL,
+    since  BIGINT NOT NULL,
+    detail TEXT    NOT NULL,
+    PRIMARY KEY (edge, region, kind)
+);
+
+-- Indexes of canaries, which no key and no grant has. Their rows go with those of `status_indexes`.
+CREATE TABLE canaries (
+    idx             BIGINT NOT NULL PRIMARY KEY,
+    made_at         BIGINT NOT NULL,
+    expires_seconds BIGINT NOT NULL,
+    revoked_at      BIGINT
+);
+
+-- What one instance does at a time.
+CREATE TABLE leases (
+    name       TEXT    NOT NULL PRIMARY KEY,
+    holder     TEXT    NOT NULL,
+    expires_at BIGINT NOT NULL
+);

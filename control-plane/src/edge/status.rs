@@ -1,0 +1,247 @@
+//! `GET /v1/edge/status`: where each region of each edge is, how long frames and canaries took, and what is wrong.
+//!
+//! Every administrator sees what receipts show anyway: names, places, times. What is between the operator and the edges
+//! (failures, refusals, clocks, keys) is for administrators of the first organisation.
+//!
+//! What it does not: speak for other instances. Positions and alerts are those of all, from the database; ages, lags and
+//! canaries are what this process has seen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use shared::time::UnixMillis;
+
+use super::canary::{self, Summary};
+use super::uplink;
+use super::watch::{age_ms, lag_frames, millis};
+use crate::app::App;
+use crate::config::{Edge, EdgeMode};
+use crate::error::ApiError;
+use crate::http::auth::Admin;
+use crate::http::time::Timestamp;
+use crate::revocation::frame;
+use crate::revocation::ledger::Ledger;
+use crate::revocation::receipt::{bound_ms, names};
+use crate::revocation::window::Spread;
+use crate::store::feed::{Peer, Position};
+use crate::store::{StoreError, uint};
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The newest frame.
+    head: Place,
+    /// What receipts promise after the last acknowledgement.
+    bound_ms: u64,
+    edges: Vec<EdgeStatus>,
+    canary: CanaryStatus,
+    alerts: Vec<Alert>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    epoch: u64,
+    seq: u64,
+}
+
+impl From<Position> for Place {
+    fn from(Position { epoch, seq }: Position) -> Self {
+        Self { epoch, seq }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct EdgeStatus {
+    name: String,
+    mode: EdgeMode,
+    /// Whether the hub itself answered last.
+    hub: Option<bool>,
+    /// Where the hub was when it last did.
+    position: Option<Place>,
+    /// Since then.
+    contact_age_ms: Option<u64>,
+    last_contact: Option<Timestamp>,
+    regions: Vec<RegionStatus>,
+    #[serde(flatten)]
+    operator: Option<OperatorStatus>,
+}
+
+/// For the operator alone.
+#[derive(Debug, Serialize)]
+struct OperatorStatus {
+    failures: u64,
+    failure: Option<String>,
+    clock_skew_ms: Option<i64>,
+    refusals: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<UplinkView>,
+}
+
+#[derive(Debug, Serialize)]
+struct UplinkView {
+    id: String,
+    created_at: Timestamp,
+    used_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct RegionStatus {
+    /// As in receipts.
+    name: String,
+    /// Up to where it is done; absent before the first time.
+    epoch: Option<u64>,
+    seq: Option<u64>,
+    /// What it says that it has itself.
+    applied: Option<Place>,
+    acknowledged_at: Option<Timestamp>,
+    lag_frames: u64,
+    /// Since its hub heard from it; absent while it is idle.
+    age_ms: Option<u64>,
+    /// How long it may go on without its hub, as it was said last.
+    lease_ms: Option<u64>,
+    /// From a frame's commit to its acknowledgement, over an hour.
+    lag: Option<Spread>,
+    canary: Option<Summary>,
+}
+
+#[derive(Debug, Serialize)]
+struct CanaryStatus {
+    enabled: bool,
+    interval_seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Alert {
+    edge: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    region: String,
+    kind: String,
+    since: Timestamp,
+    detail: String,
+}
+
+/// `GET /v1/edge/status`
+pub async fn get(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
+    let first = app.store.begin_read().await?.first_org().await?;
+    let status = status(&app, first == Some(caller.org)).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(status)).into_response())
+}
+
+/// What is known at this moment.
+pub async fn status(app: &App, for_operator: bool) -> Result<Status, ApiError> {
+    let mut tx = app.store.begin_read().await?;
+    let state = tx
+        .feed_state()
+        .await?
+        .ok_or(StoreError::Corrupt("feed: there is none"))?;
+    let head = frame::head(&mut tx).await.map_err(ApiError::internal)?;
+    let head = frame::position(head);
+    let peers = tx.peers().await?;
+    let rows = tx.edge_alerts().await?;
+    drop(tx);
+    let ledgers = app.feed.ledgers().clone();
+    let mut edges = Vec::new();
+    for edge in &app.config.edges {
+        let ledger = ledgers.get(&edge.name);
+        let keys = if for_operator && edge.mode == EdgeMode::Pull {
+            keys(app, edge).await?
+        } else {
+            Vec::new()
+        };
+        let operator = for_operator.then(|| OperatorStatus {
+            failures: ledger.map_or(0, |ledger| ledger.failures),
+            failure: ledger.and_then(|ledger| ledger.failure.clone()),
+            clock_skew_ms: ledger.and_then(|ledger| ledger.skew_ms),
+            refusals: ledger.map(|ledger| ledger.refusals.clone()).unwrap_or_default(),
+            keys,
+        });
+        let contact = ledger.and_then(|ledger| ledger.contact);
+        edges.push(EdgeStatus {
+            name: edge.name.clone(),
+            mode: edge.mode,
+            hub: ledger.and_then(|ledger| ledger.hub),
+            position: ledger.and_then(|ledger| ledger.hub_at).map(Place::from),
+            contact_age_ms: contact.map(|(at, _)| millis(app.clock.elapsed().saturating_sub(at))),
+            last_contact: contact.map(|(_, at)| at.into()),
+            regions: regions(app, edge, ledger, &peers, head),
+            operator,
+        });
+    }
+    let alert = |row: crate::store::edges::AlertRow| -> Result<Alert, StoreError> {
+        Ok(Alert {
+            since: UnixMillis(uint(row.since, "time")?).into(),
+            edge: row.edge,
+            region: row.region,
+            kind: row.kind,
+            detail: row.detail,
+        })
+    };
+    Ok(Status {
+        head: head.into(),
+        bound_ms: bound_ms(app, &state, app.clock.now())?,
+        edges,
+        canary: CanaryStatus {
+            enabled: app.config.has_canary(),
+            interval_seconds: app.config.canary.interval_seconds,
+        },
+        alerts: rows.into_iter().map(alert).collect::<Result<_, _>>()?,
+    })
+}
+
+fn regions(
+    app: &App,
+    edge: &Edge,
+    ledger: Option<&Ledger>,
+    peers: &[Peer],
+    head: Position,
+) -> Vec<RegionStatus> {
+    let progress = app.feed.watch().borrow().clone();
+    let elapsed = app.clock.elapsed();
+    let status = |name: String| {
+        let region = name.split_once('/').map_or("", |(_, region)| region);
+        let here = progress.acknowledged.get(&name).map(|ack| (ack.position, ack.at));
+        let there = peers.iter().find(|peer| peer.name == name);
+        let there = there.map(|peer| (peer.position, peer.acked_at));
+        let done = here.max(there).filter(|(at, _)| *at != Position::default());
+        let known = ledger.and_then(|ledger| ledger.regions.get(region));
+        RegionStatus {
+            epoch: done.map(|(at, _)| at.epoch),
+            seq: done.map(|(at, _)| at.seq),
+            applied: known.and_then(|known| known.applied).map(Place::from),
+            acknowledged_at: done.map(|(_, at)| at.into()),
+            lag_frames: lag_frames(head, done.map(|(at, _)| at)),
+            age_ms: known.and_then(|known| age_ms(known.age_ms, known.reported_at, elapsed)),
+            lease_ms: known
+                .filter(|known| known.reported_at.is_some())
+                .map(|known| known.lease_ms),
+            lag: known.and_then(|known| known.lags.spread(elapsed)),
+            canary: canary::summary(app, &(edge.name.clone(), region.to_owned())),
+            name,
+        }
+    };
+    names(&edge.name, peers).into_iter().map(status).collect()
+}
+
+async fn keys(app: &App, edge: &Edge) -> Result<Vec<UplinkView>, StoreError> {
+    let view = |row: crate::store::edges::EdgeKeyRow| -> Result<UplinkView, StoreError> {
+        let used_at = row
+            .used_at
+            .map(|at| uint(at, "time").map(UnixMillis))
+            .transpose()?;
+        Ok(UplinkView {
+            id: row.id,
+            created_at: UnixMillis(uint(row.created_at, "time")?).into(),
+            used_at: used_at.map(Timestamp::from),
+        })
+    };
+    uplink::list(app, &edge.name)
+        .await?
+        .into_iter()
+        .map(view)
+        .collect()
+}
