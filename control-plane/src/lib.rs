@@ -24,6 +24,7 @@ pub mod pages;
 pub mod people;
 pub mod random;
 pub mod revocation;
+pub mod revocations;
 pub mod routes;
 pub mod sessions;
 pub mod signing;

@@ -11,6 +11,7 @@
 //! | either side killed, restarted, cut off | `failure` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
+//! | every way to revoke, by everything that it reaches | `ways` |
 //! | another role, suspension, deactivation reach every key and token | `inherit` |
 //! | the end of a session reaches its access tokens | `sessions` |
 //! | five processes refresh one token at once, answers get lost | `race` |
@@ -68,3 +69,4 @@ mod scale;
 mod sessions;
 mod signing_keys;
 mod spa;
+mod ways;

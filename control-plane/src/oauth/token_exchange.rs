@@ -310,14 +310,27 @@ async fn date(
                 None => return Ok(None),
             }
         }
-        None => tx.issue_time(subjects, now).await?,
+        None => {
+            let earliest = tx.issue_time(subjects, now).await?;
+            // Judged before the rows were held: what ended its client or its organisation meanwhile ends this, too.
+            let Some(first) = tx.client_by_identifier(&subject.claims.sub).await? else {
+                return Ok(None);
+            };
+            let Some(iat) = tx.client_issue_time(first.id, earliest).await? else {
+                return Ok(None);
+            };
+            let killed = |at: Option<UnixSeconds>| at.is_some_and(|at| subject.claims.iat <= at);
+            if killed(tx.not_before(subjects).await?) || killed(tx.client_not_before(first.id).await?) {
+                return Ok(None);
+            }
+            iat
+        }
     };
     let Some(iat) = tx.client_issue_time(client.id, earliest).await? else {
         return Ok(None);
     };
-    if iat > earliest {
-        tx.issue_time(subjects, iat).await?;
-    }
+    // `earliest` may be past the organisation's already, by the first client's.
+    tx.issue_time(subjects, iat).await?;
     Ok(Some(iat))
 }
 
