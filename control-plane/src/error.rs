@@ -49,6 +49,8 @@ pub enum Code {
     InvalidToken,
     /// The key has ended.
     KeyExpired,
+    /// The key is in quarantine.
+    KeyQuarantined,
     /// The key was revoked.
     KeyRevoked,
     /// Nobody would be left who may do everything.
@@ -69,6 +71,8 @@ pub enum Code {
     SeveralCredentials,
     /// It took too long.
     Timeout,
+    /// A revocation of all that match, of which there are too many.
+    TooManyMatches,
     /// A field that does not exist.
     UnknownField,
     /// Not JSON.
@@ -102,6 +106,7 @@ impl Code {
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
             Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
+            Self::KeyQuarantined => (S::CONFLICT, "key_quarantined", "The key is in quarantine"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
             Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
@@ -112,6 +117,7 @@ impl Code {
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),
             Self::Timeout => (S::GATEWAY_TIMEOUT, "timeout", "Timeout"),
+            Self::TooManyMatches => (S::CONFLICT, "too_many_matches", "Too many credentials match"),
             Self::UnknownField => (S::BAD_REQUEST, "unknown_field", "Unknown field"),
             Self::UnsupportedMediaType => (
                 S::UNSUPPORTED_MEDIA_TYPE,

@@ -25,6 +25,7 @@ pub mod pages;
 pub mod people;
 pub mod random;
 pub mod revocation;
+pub mod revocations;
 pub mod routes;
 pub mod sessions;
 pub mod signing;

@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{edge, factors, keys, mail, members, oauth, pages, people, sessions};
+use crate::{edge, factors, keys, mail, members, oauth, pages, people, revocations, sessions};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -32,6 +32,7 @@ pub fn router(app: Arc<App>) -> Router {
                 .delete(keys::api::revoke),
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
+        .merge(for_revocations())
         // Members
         .route("/v1/memberships", get(members::api::list))
         .route(
@@ -95,6 +96,18 @@ pub fn router(app: Arc<App>) -> Router {
         router = router.route("/dev/outbox", get(mail::outbox::get));
     }
     framed(router, app)
+}
+
+/// More ways to revoke, and quarantine.
+fn for_revocations() -> Router<Arc<App>> {
+    use revocations::{api, possession};
+    Router::new()
+        .route("/v1/revocations", post(api::create))
+        .route("/v1/revocations/{id}", get(api::show))
+        .route("/v1/revocations/{id}/credentials", get(api::credentials))
+        .route("/v1/auth/keys/{id}/quarantine", post(api::quarantine))
+        .route("/v1/auth/keys/{id}/release", post(api::release))
+        .route(possession::PATH, post(possession::post))
 }
 
 /// How people come in: sign-up, invitations, forgotten passwords.

@@ -99,6 +99,8 @@ ids! {
     SessionId = "ses";
     /// An invitation into an organisation.
     InvitationId = "inv";
+    /// A revocation of more than one credential.
+    RevocationId = "rev";
 }
 
 /// A position in the status lists: one per API key and one per OAuth grant (DESIGN: status index).

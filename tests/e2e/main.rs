@@ -12,6 +12,7 @@
 //! | hub, regions and gates apart: killed, wiped, cut off from each other | `regions` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd; a second reader of the feed | `parity` |
+//! | every way to revoke, by everything that it reaches | `ways` |
 //! | another role, suspension, deactivation reach every key and token | `inherit` |
 //! | the end of a session reaches its access tokens | `sessions` |
 //! | five processes refresh one token at once, answers get lost | `race` |
@@ -72,3 +73,4 @@ mod scale;
 mod sessions;
 mod signing_keys;
 mod spa;
+mod ways;

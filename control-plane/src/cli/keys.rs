@@ -9,11 +9,12 @@ use super::local::SigningCommand;
 use super::{CliError, Format, Remote, output};
 
 const PATH: &str = "/v1/auth/keys";
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "id",
     "name",
     "masked",
     "status",
+    "quarantined",
     "environment",
     "workspace",
     "scopes",
@@ -27,6 +28,7 @@ Examples:
   portcullis keys list --status active
   portcullis keys rotate key_000000001 --overlap-seconds 3600
   portcullis keys revoke key_000000001 --reason key_compromise
+  portcullis keys quarantine key_000000001 --ceiling read
 
 The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
 pub(super) struct KeysArgs {
@@ -76,9 +78,46 @@ enum KeysCommand {
         #[arg(long, default_value = "effective")]
         wait: String,
     },
+    /// Let a key do less for now; it can be released
+    Quarantine {
+        /// Its id: key_…
+        id: String,
+        /// What is left: read or none
+        #[arg(long)]
+        ceiling: String,
+        /// Why, for the audit trail
+        #[arg(long)]
+        comment: Option<String>,
+        /// Wait until every edge goes by it (effective), until the hub has it (ack), or not at all (none)
+        #[arg(long, default_value = "effective")]
+        wait: String,
+    },
+    /// Release a key from quarantine
+    Release {
+        /// Its id: key_…
+        id: String,
+        /// Why, for the audit trail
+        #[arg(long)]
+        comment: Option<String>,
+        /// Wait until every edge goes by it (effective), until the hub has it (ack), or not at all (none)
+        #[arg(long, default_value = "effective")]
+        wait: String,
+    },
+    /// Make an admin key for the first owner (on this machine, not over the API): for whoever has none left
+    Admin {
+        /// The organisation: org_… [default: the first]
+        #[arg(long)]
+        org: Option<String>,
+    },
     /// The server's own signing keys (on this machine, not over the API)
     #[command(subcommand)]
     Signing(SigningCommand),
+}
+
+/// What works on the local database.
+pub(super) enum LocalCommand {
+    Signing(SigningCommand),
+    Admin { org: Option<String> },
 }
 
 #[derive(Debug, Args)]
@@ -130,9 +169,10 @@ struct ListArgs {
 
 impl KeysArgs {
     /// The command, if it works on the local database instead.
-    pub(super) fn local(&self) -> Option<SigningCommand> {
+    pub(super) fn local(&self) -> Option<LocalCommand> {
         match &self.command {
-            KeysCommand::Signing(command) => Some(command.clone()),
+            KeysCommand::Signing(command) => Some(LocalCommand::Signing(command.clone())),
+            KeysCommand::Admin { org } => Some(LocalCommand::Admin { org: org.clone() }),
             _ => None,
         }
     }
@@ -200,7 +240,26 @@ pub(super) async fn run(args: KeysArgs, format: Format) -> Result<(), CliError> 
                 .call(Method::DELETE, &path(&id)?, &query, None, None)
                 .await?
         }
-        KeysCommand::Signing(_) => return Ok(()),
+        KeysCommand::Quarantine {
+            id,
+            ceiling,
+            comment,
+            wait,
+        } => {
+            let path = format!("{}/quarantine", path(&id)?);
+            let body = json!({"ceiling": ceiling, "comment": comment});
+            client
+                .call(Method::POST, &path, &[("wait", wait)], Some(body), None)
+                .await?
+        }
+        KeysCommand::Release { id, comment, wait } => {
+            let path = format!("{}/release", path(&id)?);
+            let body = json!({ "comment": comment });
+            client
+                .call(Method::POST, &path, &[("wait", wait)], Some(body), None)
+                .await?
+        }
+        KeysCommand::Admin { .. } | KeysCommand::Signing(_) => return Ok(()),
     };
     output::object(&answer, format);
     Ok(())

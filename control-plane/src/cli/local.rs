@@ -363,7 +363,7 @@ async fn replace_compromised(app: &App, purpose: Purpose, which: &str) -> Result
             .map_err(anyhow::Error::from)?;
     let admin = match replaced.new {
         Some(drawn) if purpose == Purpose::ApiKey => Some(
-            keys::create_admin(&mut tx, app, drawn, &actor, now)
+            keys::create_admin(&mut tx, app, None, drawn, &actor, now)
                 .await
                 .map_err(|error| anyhow::anyhow!(error.problem().detail.clone()))?,
         ),

@@ -1,7 +1,7 @@
-//! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration, and so does `edge key`; `members`, `invitations`, `edge status` and the other `keys` commands call a
-//! running server over its API (I11); `doctor` looks
-//! at one from outside; `key inspect` needs nothing.
+//! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys admin`, `edge key` and
+//! `revoke signing-key` work on the database of the configuration; `members`, `invitations`, `edge status`, `revoke` and the
+//! other `keys` commands call a running server over its API (I11); `doctor` looks at one from outside; `key inspect` needs
+//! nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
@@ -14,6 +14,7 @@ mod keys;
 mod local;
 mod members;
 mod output;
+mod revoke;
 mod server;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ Examples:
   portcullis config check                     print the effective configuration, without secrets
   portcullis keys create --name ci --scope read
   portcullis keys revoke key_000000001 --reason key_compromise
+  portcullis revoke client cli_000000001 --reason key_compromise
   portcullis doctor                           check the deployment from outside, and say what to fix
   pbpaste | portcullis key inspect -          what a key says, without any network";
 
@@ -71,6 +73,9 @@ enum Command {
     Migrate,
     /// API keys (over the server's API), and the server's own signing keys
     Keys(keys::KeysArgs),
+    /// Revoke more than a key: grants, clients, users, sessions, the organisation, issuers, all that match (over the server's
+    /// API); signing keys and everything (on this machine)
+    Revoke(revoke::RevokeArgs),
     /// Members of the organisation (over the server's API)
     Members(members::MembersArgs),
     /// A single API key's text
@@ -165,9 +170,11 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Serve => server::serve(load()?).await,
         Command::Migrate => server::migrate(load()?).await,
         Command::Keys(args) => match args.local() {
-            Some(command) => local::signing(load()?, command, format).await,
+            Some(keys::LocalCommand::Signing(command)) => local::signing(load()?, command, format).await,
+            Some(keys::LocalCommand::Admin { org }) => revoke::admin_key(load()?, org, format).await,
             None => keys::run(args, format).await,
         },
+        Command::Revoke(args) => revoke::run(args, load, format).await,
         Command::Members(args) => members::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,

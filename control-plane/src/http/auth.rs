@@ -18,9 +18,9 @@ use super::frame::RequestId;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::error::{ApiError, Code};
-use crate::orgs;
 use crate::store::keys::{ApiKey, KeyStatus, Reach};
 use crate::store::orgs::{IssueSubjects, Role};
+use crate::{keys, orgs};
 
 /// Longer credentials are refused unread.
 const MAX_CREDENTIAL: usize = 8 * 1024;
@@ -144,42 +144,47 @@ fn invalid() -> ApiError {
     )
 }
 
-/// Checks a credential and finds out what it may do.
-async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
-    let now = app.clock.now().seconds();
-
+/// The row of a key of ours, whatever has become of it since: revoked, ended, its user gone. `None` for any other text.
+pub(crate) async fn recognise(app: &App, text: &str) -> Result<Option<ApiKey>, ApiError> {
     // 1. Form, brand, environment: free of cost, so first.
-    let parsed = key::parse(text).map_err(|_| invalid())?;
+    let Ok(parsed) = key::parse(text) else {
+        return Ok(None);
+    };
     if parsed.brand != app.config.brand || !app.config.environments.contains(&parsed.environment) {
-        return Err(invalid());
+        return Ok(None);
     }
 
     // 2. Signature, by the key that the row below names too.
     let signing_key = parsed.statement.signing_key;
-    let verifier = if let Some(verifier) = app.keyring.api_key_verifier(signing_key) {
-        verifier
-    } else {
+    let id = KeyId::from(parsed.statement.index);
+    let mut verifier = app.keyring.api_key_verifier(signing_key);
+    if verifier.is_none() {
         // Another process may have made key and signer a moment ago. Only a key that exists is worth a reload.
         let mut tx = app.store.begin_read().await?;
-        tx.key(KeyId::from(parsed.statement.index))
-            .await?
-            .ok_or_else(invalid)?;
-        app.keyring.reload(&mut tx).await?;
-        app.keyring.api_key_verifier(signing_key).ok_or_else(invalid)?
-    };
-    if !verifier.verify(&parsed.message, &parsed.signature) {
-        return Err(invalid());
+        if tx.key(id).await?.is_some() {
+            app.keyring.reload(&mut tx).await?;
+            verifier = app.keyring.api_key_verifier(signing_key);
+        }
+    }
+    if !verifier.is_some_and(|verifier| verifier.verify(&parsed.message, &parsed.signature)) {
+        return Ok(None);
     }
 
-    // 3. The row: exists, says the same, neither revoked nor ended.
+    // 3. The row: exists, and says the same.
     let mut tx = app.store.begin_read().await?;
-    let row = tx
-        .key(KeyId::from(parsed.statement.index))
-        .await?
-        .ok_or_else(invalid)?;
-    if !states_the_same(&parsed, &row) || matches!(row.status(now), KeyStatus::Revoked | KeyStatus::Expired) {
+    let row = tx.key(id).await?;
+    Ok(row.filter(|row| states_the_same(&parsed, row)))
+}
+
+/// Checks a credential and finds out what it may do.
+async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
+    let now = app.clock.now().seconds();
+    // 1. to 3. A key of ours, neither revoked nor ended.
+    let row = recognise(app, text).await?.ok_or_else(invalid)?;
+    if matches!(row.status(now), KeyStatus::Revoked | KeyStatus::Expired) {
         return Err(invalid());
     }
+    let mut tx = app.store.begin_read().await?;
 
     // 4. The user: still a member, and nothing has killed what was issued before now.
     let membership = tx
@@ -200,12 +205,17 @@ async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Calle
         return Err(invalid());
     }
 
-    // 5. Effective permission: the key's scopes under the role's ceiling, the hierarchy expanded on both sides first.
+    // 5. Effective permission: the key's scopes under the role's ceiling and that of a quarantine, the hierarchy expanded on
+    //    all sides first.
     let ceiling = orgs::rights(membership.role, &app.policy.policy);
+    let quarantine = row.quarantine.map_or(ScopeSet::ALL, |(ceiling, _)| {
+        keys::quarantine::scopes(ceiling, &app.policy.policy)
+    });
     let scopes = app
         .catalogue()
         .expand(row.scopes)
-        .intersection(app.catalogue().expand(ceiling));
+        .intersection(app.catalogue().expand(ceiling))
+        .intersection(app.catalogue().expand(quarantine));
     Ok(Caller {
         org: row.org,
         user: row.user,

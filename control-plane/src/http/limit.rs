@@ -53,6 +53,7 @@ pub struct Limits {
     clients: Limiter,
     failures_of_clients: Limiter,
     failures_of_addresses: Limiter,
+    failures_of_possession: Limiter,
 }
 
 impl Limits {
@@ -66,6 +67,11 @@ impl Limits {
             failures_of_clients: limiter("failures_per_client", limits.failures_per_client, FAILURE_WINDOW),
             failures_of_addresses: limiter(
                 "failures_per_address",
+                limits.failures_per_address,
+                FAILURE_WINDOW,
+            ),
+            failures_of_possession: limiter(
+                "self_revocations_per_address",
                 limits.failures_per_address,
                 FAILURE_WINDOW,
             ),
@@ -97,6 +103,11 @@ impl Limits {
         }
     }
 
+    /// Counts a credential that was to be given up and is none.
+    pub fn failed_possession(&self, address: ClientAddress) -> Result<(), TooMany> {
+        self.failures_of_possession.take(&address.counted())
+    }
+
     /// Forgets whoever would be as free without a count. A job.
     pub fn prune(&self) {
         let all = [
@@ -104,6 +115,7 @@ impl Limits {
             &self.clients,
             &self.failures_of_clients,
             &self.failures_of_addresses,
+            &self.failures_of_possession,
         ];
         all.into_iter().for_each(Limiter::prune);
     }

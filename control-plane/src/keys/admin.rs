@@ -2,7 +2,7 @@
 //! dead, and nobody could make another one over the API.
 
 use serde_json::json;
-use shared::id::{KeyId, SigningKeyId, StatusIndex};
+use shared::id::{KeyId, OrgId, SigningKeyId, StatusIndex};
 use shared::key::Environment;
 use shared::scope::ADMIN;
 use shared::time::UnixMillis;
@@ -15,20 +15,24 @@ use crate::error::ApiError;
 use crate::store::Tx;
 use crate::store::orgs::IssueSubjects;
 
-const NAME: &str = "admin key after a compromise";
+const NAME: &str = "admin key made at the machine";
 
-/// Issues the key under an index that was taken for it. It works at the edge as soon as the edge knows the index's block.
+/// Issues the key under an index that was taken for it, for the first owner of an organisation, or of the first one. It works at the edge as soon as the edge knows the index's block.
 pub async fn create_admin(
     tx: &mut Tx,
     app: &App,
+    org: Option<OrgId>,
     (signing_key, index): (SigningKeyId, StatusIndex),
     actor: &Actor,
     now: UnixMillis,
 ) -> Result<Issued, ApiError> {
-    let org = tx
-        .first_org()
-        .await?
-        .ok_or_else(|| ApiError::not_found("organisation"))?;
+    let org = match org {
+        Some(org) => org,
+        None => tx
+            .first_org()
+            .await?
+            .ok_or_else(|| ApiError::not_found("organisation"))?,
+    };
     let user = tx
         .first_owner(org)
         .await?

@@ -219,6 +219,7 @@ impl Draft {
             created_by,
             created_at: now,
             revoked: None,
+            quarantine: None,
         }
     }
 }
@@ -229,10 +230,21 @@ pub(crate) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -
     if tx.hold_key(key, now).await? {
         return Ok(());
     }
+    if tx.key(key).await?.is_some_and(|key| key.quarantine.is_some()) {
+        return Err(quarantined());
+    }
     Err(ApiError::new(
         Code::InvalidToken,
         "the calling key was revoked or ended during this request",
     ))
+}
+
+/// A key in quarantine gives nothing out: whatever it made would be free of its ceiling.
+pub(super) fn quarantined() -> ApiError {
+    ApiError::new(
+        Code::KeyQuarantined,
+        "the key is in quarantine; release it first, or revoke it",
+    )
 }
 
 /// The caller's membership must be the one that the request was judged by. Its row is held by `issue_time` or here.

@@ -13,6 +13,7 @@ use super::rotate::Rotated;
 use crate::error::{ApiError, Code};
 use crate::http::time::Timestamp;
 use crate::store::keys::{ApiKey, KeyStatus};
+use crate::store::quarantine::Ceiling;
 
 /// A key as lists show it.
 #[derive(Clone, Debug, Serialize)]
@@ -51,6 +52,10 @@ pub struct KeyView {
     pub revoked_at: Option<Timestamp>,
     /// Why.
     pub revoked_reason: Option<String>,
+    /// The most that it can do while it is in quarantine.
+    pub quarantined: Option<Ceiling>,
+    /// Since when.
+    pub quarantined_at: Option<Timestamp>,
 }
 
 impl KeyView {
@@ -80,6 +85,8 @@ impl KeyView {
             rotated_to: key.rotated_to.map(|id| id.to_string()),
             revoked_at: key.revoked.as_ref().map(|revoked| revoked.at.into()),
             revoked_reason: key.revoked.as_ref().map(|revoked| revoked.reason.clone()),
+            quarantined: key.quarantine.map(|(ceiling, _)| ceiling),
+            quarantined_at: key.quarantine.map(|(_, since)| since.into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! API keys: issue, list, rename, rotate, revoke. The API, the command line and the dashboard call these functions (I11).
+//! API keys: issue, list, rename, rotate, quarantine, revoke. The API, the command line and the dashboard call these functions (I11).
 //!
 //! What it does not: sign (`signing`), tell the edge (`revocation`), check keys at the edge (crate `edge`).
 
@@ -6,6 +6,7 @@ mod admin;
 pub mod api;
 mod issue;
 pub mod json;
+pub(crate) mod quarantine;
 mod revoke;
 mod rotate;
 mod rules;
@@ -15,7 +16,8 @@ mod tests;
 pub use admin::create_admin;
 pub use issue::{Idempotency, Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
-pub use revoke::{Reason, Revocation, revoke};
+pub use revoke::{KeyReceipt, Reason, Revocation, revoke};
+pub(crate) use revoke::{end, last_of_line, open_receipt, revoke_with};
 pub use rotate::{Rotated, Rotation, rotate, rotate_itself};
 pub use rules::scopes as scopes_of;
 

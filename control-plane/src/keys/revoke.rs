@@ -1,9 +1,6 @@
 //! Revocation: for good, with a receipt that says when the last edge stops accepting the key.
 
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 use shared::feed::Entry;
 use shared::id::KeyId;
 
@@ -13,65 +10,11 @@ use crate::error::ApiError;
 use crate::http::auth::Caller;
 use crate::http::time::Timestamp;
 use crate::revocation::{self, Receipt, Wait};
-use crate::store::Tx;
+use crate::revocations::Why;
 use crate::store::keys::{ApiKey, Revoked};
+use crate::store::{StoreError, Tx};
 
-/// Why a key is revoked, in the words of RFC 5280 §5.3.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// None given.
-    #[default]
-    Unspecified,
-    /// Somebody else has it.
-    KeyCompromise,
-    /// Its user moved on.
-    AffiliationChanged,
-    /// Another key took its place.
-    Superseded,
-    /// Not needed any more.
-    CessationOfOperation,
-    /// Its user may not do this any more.
-    PrivilegeWithdrawn,
-}
-
-impl Reason {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Unspecified,
-        Self::KeyCompromise,
-        Self::AffiliationChanged,
-        Self::Superseded,
-        Self::CessationOfOperation,
-        Self::PrivilegeWithdrawn,
-    ];
-
-    /// The text in JSON and in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::KeyCompromise => "key_compromise",
-            Self::AffiliationChanged => "affiliation_changed",
-            Self::Superseded => "superseded",
-            Self::CessationOfOperation => "cessation_of_operation",
-            Self::PrivilegeWithdrawn => "privilege_withdrawn",
-        }
-    }
-}
-
-impl FromStr for Reason {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or_else(|| {
-                let known = Self::ALL.map(Self::as_str).join(", ");
-                format!("expected one of {known}")
-            })
-    }
-}
+pub use crate::revocations::Reason;
 
 /// How to revoke.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,21 +53,31 @@ pub async fn revoke(
     id: KeyId,
     revocation: Revocation,
 ) -> Result<KeyReceipt, ApiError> {
+    revoke_with(app, caller, id, revocation, None).await
+}
+
+/// The same, with a comment for the audit trail.
+pub(crate) async fn revoke_with(
+    app: &App,
+    caller: &Caller,
+    id: KeyId,
+    revocation: Revocation,
+    comment: Option<&str>,
+) -> Result<KeyReceipt, ApiError> {
     let Revocation { reason, line, wait } = revocation;
     let line = line.unwrap_or(reason == Reason::KeyCompromise);
+    let actor = caller.actor();
+    let why = Why {
+        comment,
+        ..Why::asked(reason, &actor)
+    };
     let mut tx = app.store.begin().await?;
     // Rotation changes neither organisation nor workspace nor environment: who reaches one of a line reaches all of it.
     let key = tx
         .key_in_reach(caller.reach(), id)
         .await?
         .ok_or_else(|| ApiError::not_found("key"))?;
-    if line {
-        tx.hold_line(key.family).await?;
-    }
-    let mut revoked = u64::from(revoke_one(&mut tx, app, caller, &key, reason, line).await?);
-    if line {
-        revoked += revoke_line(&mut tx, app, caller, &key, reason).await?;
-    }
+    let revoked = end(&mut tx, app, &key, &why, line).await?;
     tx.commit().await?;
     if revoked > 0 {
         app.feed.wake();
@@ -135,15 +88,27 @@ pub async fn revoke(
     receipt(app, &key, last, wait).await
 }
 
-/// Revokes what is left of a line. A rotation that is under way holds the key that it replaces: either its successor is
-/// there when we have waited for it, and gets its turn, or it finds its key revoked.
-async fn revoke_line(
+/// Revokes a key, and with `line` its whole line of rotations; gives how many keys that were. After the commit, wake the feed.
+pub(crate) async fn end(
     tx: &mut Tx,
     app: &App,
-    caller: &Caller,
     key: &ApiKey,
-    reason: Reason,
-) -> Result<u64, ApiError> {
+    why: &Why<'_>,
+    line: bool,
+) -> Result<u64, StoreError> {
+    if line {
+        tx.hold_line(key.family).await?;
+    }
+    let mut revoked = u64::from(end_one(tx, app, key, why, line).await?);
+    if line {
+        revoked += end_line(tx, app, key, why).await?;
+    }
+    Ok(revoked)
+}
+
+/// Revokes what is left of a line. A rotation that is under way holds the key that it replaces: either its successor is
+/// there when we have waited for it, and gets its turn, or it finds its key revoked.
+async fn end_line(tx: &mut Tx, app: &App, key: &ApiKey, why: &Why<'_>) -> Result<u64, StoreError> {
     let mut revoked = 0;
     loop {
         let open = tx.open_line(key.family, app.clock.now().seconds()).await?;
@@ -151,32 +116,40 @@ async fn revoke_line(
             return Ok(revoked);
         }
         for id in open {
-            let member = tx.key(id).await?.ok_or_else(|| ApiError::not_found("key"))?;
-            revoked += u64::from(revoke_one(tx, app, caller, &member, reason, true).await?);
+            let member = tx
+                .key(id)
+                .await?
+                .ok_or(StoreError::Corrupt("line: a key is gone"))?;
+            revoked += u64::from(end_one(tx, app, &member, why, true).await?);
         }
     }
 }
 
 /// State change, outbox row, audit row; false if the key was revoked before, whose revocation stands.
-async fn revoke_one(
+async fn end_one(
     tx: &mut Tx,
     app: &App,
-    caller: &Caller,
     key: &ApiKey,
-    reason: Reason,
+    why: &Why<'_>,
     line: bool,
-) -> Result<bool, ApiError> {
+) -> Result<bool, StoreError> {
     if !tx.hold_unrevoked(key.id).await? {
         return Ok(false);
     }
-    let by = caller.actor().who;
-    let revoked = write(tx, app, key, reason, by).await?;
+    let revoked = write(tx, app, key, why.reason, why.actor.who.clone()).await?;
+    let mut detail = why.detail();
+    detail["name"] = key.name.as_str().into();
+    detail["line"] = line.into();
     let event = Event {
-        org: Some(caller.org),
-        actor: &caller.actor(),
-        action: "api_key.revoke",
+        org: Some(key.org),
+        actor: why.actor,
+        action: if why.cause.is_by_holder() {
+            "api_key.self_revoked"
+        } else {
+            "api_key.revoke"
+        },
         target: key.id.to_string(),
-        detail: json!({"reason": reason, "name": key.name, "line": line}),
+        detail,
     };
     audit::record(tx, &app.random, &event, revoked.at).await?;
     Ok(true)
@@ -190,7 +163,7 @@ pub(super) async fn write(
     key: &ApiKey,
     reason: Reason,
     by: String,
-) -> Result<Revoked, ApiError> {
+) -> Result<Revoked, StoreError> {
     let now = app.clock.now();
     let subject = key.id.to_string();
     let entry = Entry::revoked(key.id.into());
@@ -202,16 +175,14 @@ pub(super) async fn write(
         outbox,
     };
     if !tx.revoke_key(key.id, &revoked).await? {
-        return Err(ApiError::internal(anyhow::anyhow!(
-            "a key that is held was revoked by another"
-        )));
+        return Err(StoreError::Corrupt("key: it is held, and was revoked by another"));
     }
     tx.insert_receipt(&subject, now, outbox).await?;
     Ok(revoked)
 }
 
 /// Whose receipt speaks for the line. After the commit: before it, a rival's later row may be framed earlier than ours.
-async fn last_of_line(app: &App, key: &ApiKey) -> Result<KeyId, ApiError> {
+pub(crate) async fn last_of_line(app: &App, key: &ApiKey) -> Result<KeyId, StoreError> {
     let mut tx = app.store.begin_read().await?;
     Ok(tx.last_revoked_of_line(key.family).await?.unwrap_or(key.id))
 }
@@ -247,7 +218,7 @@ pub(super) async fn receipt(
 }
 
 /// A key that went with its signing key was revoked without a receipt of its own; it gets one when somebody asks.
-async fn open_receipt(app: &App, id: KeyId) -> Result<(), ApiError> {
+pub(crate) async fn open_receipt(app: &App, id: KeyId) -> Result<(), StoreError> {
     let subject = id.to_string();
     let mut tx = app.store.begin_read().await?;
     if tx.receipt(&subject).await?.is_some() {

@@ -6,7 +6,7 @@ use shared::feed::{Entry, Expiry};
 use shared::id::KeyId;
 use shared::time::{UnixMillis, UnixSeconds};
 
-use super::issue::{Draft, Issued, confirm_rights, draw, hold_caller};
+use super::issue::{Draft, Issued, confirm_rights, draw, hold_caller, quarantined};
 use super::revoke::{self, Reason};
 use super::rules::{self, Grant};
 use crate::app::App;
@@ -161,6 +161,7 @@ async fn rotate_key(
 
 fn refuse_unless_active(key: &ApiKey, now: UnixSeconds) -> Result<(), ApiError> {
     match key.status(now) {
+        KeyStatus::Active if key.quarantine.is_some() => Err(quarantined()),
         KeyStatus::Active => Ok(()),
         KeyStatus::Rotating => Err(already_rotated(key)),
         KeyStatus::Expired => Err(ApiError::new(

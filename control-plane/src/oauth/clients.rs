@@ -6,7 +6,7 @@ use shared::crypto::sha256;
 use shared::feed::{Entry, Subject};
 use shared::id::{ClientId, OrgId};
 use shared::scope::ScopeSet;
-use shared::time::UnixMillis;
+use shared::time::{UnixMillis, UnixSeconds};
 use zeroize::Zeroizing;
 
 use super::redirect::{self, RedirectUriError};
@@ -246,6 +246,7 @@ pub async fn disable(
                 revocation::enqueue(tx, &subject, &Entry::revoked(index), now).await?;
             }
         }
+        revocation::enqueue(tx, &subject, &blocked(&client, not_before), now).await?;
         let entry = Entry::NotBefore(Subject::Client(client.identifier), not_before);
         let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
         tx.insert_receipt(&subject, now, outbox).await?;
@@ -259,4 +260,29 @@ pub async fn disable(
         audit::record(tx, random, &event, now).await?;
     }
     tx.client(id).await
+}
+
+/// What the edge is told when everything is revoked that a client was issued until `at`, and the client goes on. The ceiling
+/// takes nothing away; after a restore it tells such a client from a disabled one, which has another, or none if that was long ago.
+pub(crate) fn superseded(client: &Client, at: UnixSeconds) -> Vec<Entry> {
+    let subject = Subject::Client(client.identifier.clone());
+    let mut entries = vec![Entry::NotBefore(subject.clone(), at)];
+    if client.disabled_at.is_none() {
+        entries.push(Entry::Ceiling {
+            subject,
+            // Not-befores only grow, and so do these.
+            version: at.0.saturating_mul(2),
+            scopes: ScopeSet::ALL,
+        });
+    }
+    entries
+}
+
+/// The ceiling of a disabled client: above that of [`superseded`] at the same time.
+fn blocked(client: &Client, at: UnixSeconds) -> Entry {
+    Entry::Ceiling {
+        subject: Subject::Client(client.identifier.clone()),
+        version: at.0.saturating_mul(2).saturating_add(1),
+        scopes: ScopeSet::EMPTY,
+    }
 }

@@ -171,6 +171,33 @@ pub(super) fn access_token(
     Ok((claims, Some(proof)))
 }
 
+/// A proof without a token, by this key: for what is not a token of the request, but bound to the key.
+pub(super) fn proof_by(
+    app: &App,
+    method: &str,
+    path: &str,
+    headers: &HeaderMap,
+    key: Thumbprint,
+) -> Result<Proof, ApiError> {
+    let wrong = |why: String| ApiError::new(Code::InvalidDpopProof, why).under_dpop();
+    let text = one(headers)
+        .map_err(|why| wrong(why.to_owned()))?
+        .ok_or_else(|| wrong("the token is bound to a key: send a DPoP proof by it".to_owned()))?;
+    let proof = check(app, text, method, path, None).map_err(|error| wrong(error.to_string()))?;
+    if proof.key == key {
+        Ok(proof)
+    } else {
+        Err(wrong(
+            "the token is bound to another key than the DPoP proof's".to_owned(),
+        ))
+    }
+}
+
+/// Whether a request comes with a token under the scheme DPoP.
+pub(crate) fn is_presented(headers: &HeaderMap) -> bool {
+    under_dpop(headers).is_some()
+}
+
 /// The same as [`spend`] for a request with an access token, which writes nothing else.
 pub(super) async fn spend_alone(app: &App, proof: Option<&Proof>) -> Result<(), ApiError> {
     let Some(proof) = proof else {

@@ -2,7 +2,7 @@
 //!
 //! What it does not: rotate refresh tokens (`refresh` does), or ask people (`consent` does).
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::feed::Entry;
 use shared::id::{SessionId, SigningKeyId, StatusIndex};
 use shared::scope::ScopeSet;
@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::orgs;
 use crate::revocation;
+use crate::revocations::{Reason as Word, Why};
 use crate::sessions::Session;
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::grants::{Grant, Terms};
@@ -30,12 +31,20 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The text in the database and the audit trail.
+    /// The text in the audit trail.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::CodeReuse => "code_reuse",
             Self::RefreshReuse => "refresh_reuse",
+        }
+    }
+
+    /// The same in the words of RFC 5280 §5.3.1, as in the database.
+    pub fn word(self) -> Word {
+        match self {
+            Self::Client => Word::CessationOfOperation,
+            Self::CodeReuse | Self::RefreshReuse => Word::KeyCompromise,
         }
     }
 }
@@ -51,8 +60,53 @@ pub async fn revoke(
     actor: &Actor,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
+    let end = End {
+        word: reason.word(),
+        action: "grant.revoke",
+        detail: json!({"reason": reason.word(), "cause": reason.as_str()}),
+        actor,
+    };
+    end_with(tx, app, grant, end, now).await
+}
+
+/// The same because somebody asked for it, or because of whoever holds one of its tokens.
+pub(crate) async fn end(
+    tx: &mut Tx,
+    app: &App,
+    grant: &Grant,
+    why: &Why<'_>,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    let end = End {
+        word: why.reason,
+        action: if why.cause.is_by_holder() {
+            "grant.self_revoked"
+        } else {
+            "grant.revoke"
+        },
+        detail: why.detail(),
+        actor: why.actor,
+    };
+    end_with(tx, app, grant, end, now).await
+}
+
+/// What is remembered of an end.
+struct End<'a> {
+    word: Word,
+    action: &'static str,
+    detail: Value,
+    actor: &'a Actor,
+}
+
+async fn end_with(
+    tx: &mut Tx,
+    app: &App,
+    grant: &Grant,
+    end: End<'_>,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
     let subject = grant.id.to_string();
-    let ended = tx.revoke_grant(grant.id, reason.as_str(), now).await?;
+    let ended = tx.revoke_grant(grant.id, end.word.as_str(), now).await?;
     if !ended && tx.receipt(&subject).await?.is_some() {
         return Ok(false);
     }
@@ -63,16 +117,15 @@ pub async fn revoke(
     }
     let outbox = last.ok_or(StoreError::Corrupt("grant: it has no index"))?;
     tx.insert_receipt(&subject, now, outbox).await?;
+    let mut detail = end.detail;
+    detail["client_id"] = json!(grant.terms.client);
+    detail["user"] = json!(grant.terms.user);
     let event = Event {
         org: Some(grant.terms.org),
-        actor,
-        action: "grant.revoke",
+        actor: end.actor,
+        action: end.action,
         target: subject,
-        detail: json!({
-            "reason": reason.as_str(),
-            "client_id": grant.terms.client,
-            "user": grant.terms.user,
-        }),
+        detail,
     };
     audit::record(tx, &app.random, &event, now).await?;
     Ok(true)
@@ -187,6 +240,7 @@ pub async fn prune(tx: &mut Tx, now: UnixMillis) -> Result<(), StoreError> {
     tx.forget_device_codes(UnixMillis(now.0.saturating_sub(HOUR_MS)))
         .await?;
     tx.forget_exchanges(yesterday.seconds()).await?;
+    tx.forget_asserted_tokens(yesterday.seconds()).await?;
     tx.forget_grants(now.seconds().saturating_sub(30 * 86_400))
         .await?;
     Ok(())

@@ -18,7 +18,7 @@ const TYPE: &str = "oauth-id-jag+jwt";
 /// One lives at most so long: for so long its `jti` is remembered.
 const MAX_LIFE_SECONDS: u64 = 300;
 /// A provider's clock may be ahead by so much.
-const SKEW_SECONDS: u64 = 60;
+pub(super) const SKEW_SECONDS: u64 = 60;
 const MAX_TEXT: usize = 256;
 
 /// Why an assertion does not count, in one sentence for the client's developer. Who is a member of what cannot be told from it.
@@ -59,6 +59,9 @@ pub(super) enum Refused {
     /// No key of the provider's verifies it.
     #[error("no key of its issuer has signed the assertion")]
     Signature,
+    /// It is from before its issuer was revoked.
+    #[error("the assertion is from before its issuer's assertions were revoked: get a new one in a minute")]
+    Superseded,
     /// It was taken before.
     #[error("the assertion was used before: each has its own jti")]
     Replay,

@@ -23,6 +23,7 @@ use crate::orgs;
 use crate::signing::{self, Purpose};
 use crate::store::clients::{Client, ClientKind};
 use crate::store::grants::Terms;
+use crate::store::not_before::AssertedToken;
 
 /// RFC 7523 §2.1.
 pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -85,12 +86,29 @@ pub(super) async fn grant(
     let dated = grants::date(&mut tx, app, &terms, Some(terms.auth_time), now)
         .await?
         .ok_or(Refused::Person)?;
+    // What the provider vouched for before it was revoked does not count; its clock may be ahead of ours.
+    let latest = dated.iat.max(terms.auth_time);
+    let not_before = tx.note_assertion(&provider.issuer, provider.org, latest).await?;
+    if not_before.is_some_and(|at| terms.auth_time <= at.saturating_add(id_jag::SKEW_SECONDS)) {
+        return Err(Refused::Superseded.into());
+    }
     // 4. No more than the assertion, the request, the client and the person have.
     let scopes = scopes(app, client, form, assertion.claims.scope.as_deref(), dated.rights)?;
     let exp = dated.iat.saturating_add(app.config.tokens.access_seconds);
     let (signing_key, index) =
         signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
     let signer = app.keyring.key(&mut tx, signing_key).await?;
+    tx.insert_asserted_token(&AssertedToken {
+        index,
+        org: terms.org,
+        user,
+        client: terms.client,
+        issuer: provider.issuer.clone(),
+        scopes,
+        created_at: now,
+        expires: exp,
+    })
+    .await?;
     dpop::spend(&mut tx, proof).await?;
     let scope = app.catalogue().join(scopes);
     let event = Event {

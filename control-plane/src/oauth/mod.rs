@@ -34,6 +34,7 @@ pub mod error;
 mod exchange;
 pub mod form;
 pub mod grants;
+pub(crate) mod holder;
 mod id_jag;
 pub mod introspect;
 mod jar;
@@ -63,4 +64,4 @@ mod token_exchange;
 pub mod userinfo;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

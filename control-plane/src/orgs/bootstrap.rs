@@ -198,6 +198,7 @@ async fn issue_admin_key(
         created_by: Actor::system().who,
         created_at: now,
         revoked: None,
+        quarantine: None,
     };
     tx.insert_key(&key).await?;
     Ok((plain, key))

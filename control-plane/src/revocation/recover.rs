@@ -23,13 +23,13 @@ use super::{FeedError, edge_api, enqueue, incarnation, pinned, policy, snapshot}
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::config::Edge;
-use crate::orgs;
 use crate::signing::{self, SigningError};
 use crate::store::feed::Position;
 use crate::store::keys::Revoked;
 use crate::store::orgs::Role;
 use crate::store::signing::{BlockRow, SigningKeyRow};
 use crate::store::{StoreError, Tx, int, uint};
+use crate::{keys, orgs};
 
 /// Opens a new epoch with the state as it is; gives its number. For an operator who wants every edge to start afresh.
 pub async fn recover(app: &App, actor: &Actor) -> Result<u64, FeedError> {
@@ -115,7 +115,8 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     let mut state = own.state().clone();
     join(&mut tx, app, &mut state, other.state(), now).await?;
     withdraw_what_conflicts(&mut tx, &state, now).await?;
-    let restored = apply(&mut tx, &state, now).await?;
+    let restored = apply(&mut tx, app, &state, now).await?;
+    lower_keys(&mut tx, app, &state, now).await?;
     lower_members(&mut tx, app, &state, now).await?;
     revoke_unknown(&mut tx, &mut state, now).await?;
     tx.close_index_blocks(None, now).await?;
@@ -280,7 +281,7 @@ async fn withdraw_what_conflicts(tx: &mut Tx, state: &State, now: UnixMillis) ->
 }
 
 /// Writes every restriction of the state into the database; gives how many keys it revoked.
-async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedError> {
+async fn apply(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -> Result<u64, FeedError> {
     let mut restored: u64 = 0;
     let retired = retire(tx, state, now).await?;
     for (first, last) in state.revoked_ranges().into_iter().chain(retired) {
@@ -302,10 +303,15 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
             Subject::Workspace(workspace) => tx.raise_workspace_not_before(workspace.get(), time.0).await?,
             Subject::Member(org, user) => tx.raise_member_not_before(org.get(), user.get(), time.0).await?,
             Subject::Client(client) => match tx.client_by_identifier(client).await? {
-                // Nothing but its end dates a client: it was disabled, and stays so.
+                // A client that was only revoked has a ceiling that says so; any other was disabled, and stays so.
                 Some(client) => {
                     let id = client.id.get();
-                    tx.raise_client_not_before(id, time.0).await? + tx.disable_known_client(id, now).await?
+                    let raised = tx.raise_client_not_before(id, time.0).await?;
+                    if state.ceiling(subject).is_some_and(|ceiling| !ceiling.is_empty()) {
+                        raised
+                    } else {
+                        raised + tx.disable_known_client(id, now).await?
+                    }
                 }
                 None => 0,
             },
@@ -317,8 +323,18 @@ async fn apply(tx: &mut Tx, state: &State, now: UnixMillis) -> Result<u64, FeedE
                     Err(_) => ended,
                 }
             }
+            Subject::Issuer(issuer) if *issuer == app.config.issuer => {
+                tx.raise_issuer_not_before(time.0).await?
+            }
+            Subject::Issuer(issuer) => {
+                let mut providers = app.config.identity_providers.iter();
+                match providers.find(|provider| provider.issuer == *issuer) {
+                    Some(provider) => tx.raise_foreign_not_before(issuer, provider.org, time.0).await?,
+                    None => 0,
+                }
+            }
             // Not in this database yet: the state keeps them.
-            Subject::Issuer(_) | Subject::Index(_) | Subject::WorkspaceMember(..) => 0,
+            Subject::Index(_) | Subject::WorkspaceMember(..) => 0,
         };
     }
     Ok(restored)
@@ -371,6 +387,23 @@ async fn lower_members(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -
         let role = role.unwrap_or(member.role);
         tx.restrict_member((org, user), role, suspended_at, version)
             .await?;
+    }
+    Ok(())
+}
+
+/// Takes over the quarantine of keys, under the edge's versions: what the edge knows of one is never undone by an older state.
+async fn lower_keys(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -> Result<(), FeedError> {
+    for entry in state.entries() {
+        let Entry::Ceiling {
+            subject: Subject::Index(index),
+            version,
+            scopes,
+        } = entry
+        else {
+            continue;
+        };
+        let ceiling = keys::quarantine::named(scopes, &app.policy.policy);
+        tx.restore_quarantine(index.get(), ceiling, version, now).await?;
     }
     Ok(())
 }

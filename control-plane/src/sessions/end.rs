@@ -13,6 +13,18 @@ use crate::app::App;
 use crate::revocation::{self, Wait};
 use crate::store::{StoreError, Tx};
 
+/// Ends one of a user's sessions, and gives what the edge must be told; `None` if it is not theirs or has ended. What apps got in
+/// it ends apart.
+pub(crate) async fn entry(
+    tx: &mut Tx,
+    user: UserId,
+    sid: SessionId,
+    now: UnixMillis,
+) -> Result<Option<Entry>, StoreError> {
+    let at = tx.end_session(user, sid, now).await?;
+    Ok(at.map(|at| Entry::NotBefore(Subject::Session(sid.to_string()), at)))
+}
+
 /// Ends one of a user's sessions; false if it is not theirs or has ended. After the commit, wake the feed.
 pub(super) async fn end(
     tx: &mut Tx,
@@ -20,11 +32,10 @@ pub(super) async fn end(
     sid: SessionId,
     now: UnixMillis,
 ) -> Result<bool, StoreError> {
-    let Some(at) = tx.end_session(user, sid, now).await? else {
+    let Some(entry) = entry(tx, user, sid, now).await? else {
         return Ok(false);
     };
     let subject = sid.to_string();
-    let entry = Entry::NotBefore(Subject::Session(subject.clone()), at);
     let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     // Refresh tokens outlive the row of a session: they end with it, not with what is remembered of it.

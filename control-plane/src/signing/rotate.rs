@@ -132,6 +132,7 @@ async fn kill(
     tx.close_index_blocks(Some(key.id), now).await?;
     let subject = format!("signing_key:{}", key.id);
     let outbox = revocation::enqueue(tx, &subject, &Entry::KeyRemoved(KeyRef::Ours(key.id)), now).await?;
+    tx.insert_receipt(&subject, now, outbox).await?;
     record(tx, random, "signing_key.compromise", key, actor, now).await?;
     if key.purpose != Purpose::ApiKey {
         return Ok(0);

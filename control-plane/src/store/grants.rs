@@ -226,6 +226,15 @@ impl Tx {
         self.insert_grant_index(id, index).await
     }
 
+    /// When a grant ended, and why.
+    pub async fn grant_end(&mut self, id: GrantId) -> Result<Option<(UnixMillis, String)>, StoreError> {
+        let row: Option<(i64, Option<String>)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT revoked_at, revoked_reason FROM grants WHERE id = $1 AND revoked_at IS NOT NULL")
+            .bind(int(id.get())).fetch_optional(conn).await)?;
+        row.map(|(at, reason)| Ok((UnixMillis(uint(at, "time")?), reason.unwrap_or_default())))
+            .transpose()
+    }
+
     /// Ends a grant; false if it was over before.
     pub async fn revoke_grant(
         &mut self,
@@ -264,7 +273,7 @@ impl Tx {
         rows_affected!(
             self,
             sqlx::query(
-                "UPDATE grants SET revoked_at = $2, revoked_reason = 'session', version = version + 1
+                "UPDATE grants SET revoked_at = $2, revoked_reason = 'cessation_of_operation', version = version + 1
              WHERE session = $1 AND revoked_at IS NULL"
             )
             .bind(session)

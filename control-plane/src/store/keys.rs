@@ -6,6 +6,7 @@ use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
 
 use super::orgs::{millis, org_id, seconds, user_id, workspace_id};
+use super::quarantine::Ceiling;
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// Everything that is known of an API key, except the key.
@@ -47,6 +48,8 @@ pub struct ApiKey {
     pub created_at: UnixMillis,
     /// How it was revoked, if it was.
     pub revoked: Option<Revoked>,
+    /// The most that it can do for now, and since when.
+    pub quarantine: Option<(Ceiling, UnixMillis)>,
 }
 
 /// How a key was revoked.
@@ -85,6 +88,8 @@ struct ApiKeyRow {
     revoked_reason: Option<String>,
     revoked_by: Option<String>,
     revoke_outbox: Option<i64>,
+    quarantine: Option<String>,
+    quarantined_at: Option<i64>,
 }
 
 /// A scope set as stored: all 64 bits, reinterpreted.
@@ -115,6 +120,10 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             }),
             _ => return Err(StoreError::Corrupt("revocation")),
         };
+        let quarantine = match row.quarantine {
+            None => None,
+            Some(ceiling) => Some((ceiling.parse()?, millis(row.quarantined_at)?.unwrap_or_default())),
+        };
         Ok(Self {
             id: key_id(row.id)?,
             org: org_id(row.org_id)?,
@@ -138,6 +147,7 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             created_by: row.created_by,
             created_at: millis(Some(row.created_at))?.unwrap_or_default(),
             revoked,
+            quarantine,
         })
     }
 }
@@ -256,7 +266,8 @@ impl Tx {
         let row: Option<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
             "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
                     issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
-                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox
+                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
+                    quarantined_at
              FROM api_keys WHERE id = $1")
             .bind(int(id.get())).fetch_optional(conn).await)?;
         row.map(ApiKey::try_from).transpose()
@@ -282,7 +293,8 @@ impl Tx {
         let rows: Vec<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
             "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
                     issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
-                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox
+                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
+                    quarantined_at
              FROM api_keys
              WHERE org_id = $1
                AND ($2 IS NULL OR workspace_id = $2)
@@ -326,14 +338,14 @@ impl Tx {
         Ok(rows == 1)
     }
 
-    /// Holds the calling key for the rest of the transaction; false if it is dead. Its revocation waits for this
+    /// Holds the calling key for the rest of the transaction; false if it is dead or in quarantine. Its revocation waits for this
     /// transaction, so nothing that it gives out can commit after its revocation.
     pub async fn hold_key(&mut self, id: KeyId, now: UnixMillis) -> Result<bool, StoreError> {
         let rows = rows_affected!(
             self,
             sqlx::query(
                 "UPDATE api_keys SET acted_at = $2
-             WHERE id = $1 AND revoked_at IS NULL
+             WHERE id = $1 AND revoked_at IS NULL AND quarantine IS NULL
                AND (expires_at_seconds IS NULL OR expires_at_seconds > $3)
                AND (not_after_seconds IS NULL OR not_after_seconds > $3)"
             )
@@ -344,7 +356,7 @@ impl Tx {
         Ok(rows == 1)
     }
 
-    /// Claims a key for rotation: from now on it ends at `not_after`. False if it is dead or was rotated before.
+    /// Claims a key for rotation: from now on it ends at `not_after`. False if it is dead, in quarantine, or was rotated before.
     pub async fn claim_rotation(
         &mut self,
         id: KeyId,
@@ -355,7 +367,7 @@ impl Tx {
             self,
             sqlx::query(
                 "UPDATE api_keys SET not_after_seconds = $2
-             WHERE id = $1 AND revoked_at IS NULL AND rotated_to IS NULL AND not_after_seconds IS NULL
+             WHERE id = $1 AND revoked_at IS NULL AND rotated_to IS NULL AND not_after_seconds IS NULL AND quarantine IS NULL
                AND (expires_at_seconds IS NULL OR expires_at_seconds > $3)"
             )
             .bind(int(id.get()))

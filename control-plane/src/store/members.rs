@@ -241,7 +241,7 @@ impl Tx {
         let ended = rows_affected!(
             self,
             sqlx::query(
-                "UPDATE grants SET revoked_at = $3, revoked_reason = 'deactivated', version = version + 1
+                "UPDATE grants SET revoked_at = $3, revoked_reason = 'affiliation_changed', version = version + 1
              WHERE org_id = $1 AND user_id = $2 AND revoked_at IS NULL"
             )
             .bind(int(org.get()))

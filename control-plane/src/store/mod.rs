@@ -12,7 +12,7 @@
 //! 4. A state change is compare-and-set: `UPDATE … WHERE … AND revoked_at IS NULL`, and the row count decides. PostgreSQL
 //!    runs READ COMMITTED: a row is locked by updating it, never by reading it.
 //! 5. Locks are taken in one order: feed state, sign-in attempts, user, calling key, org, workspace, membership, client, target
-//!    (grant before its refresh token), factors (pending sign-in, app or passkey, challenge), session, index block, outbox,
+//!    (grant before its refresh token), identity provider, factors (pending sign-in, app or passkey, challenge), session, index block, outbox,
 //!    DPoP proof.
 //! 6. SQLite write transactions begin with `BEGIN IMMEDIATE`; a plain `BEGIN` that reads and then writes fails with
 //!    "database is locked" whatever the busy timeout. `synchronous=FULL`: `NORMAL` may roll back an acknowledged
@@ -43,11 +43,14 @@ pub mod invitations;
 pub mod links;
 pub mod mails;
 pub mod members;
+pub mod not_before;
 pub mod passkeys;
 pub mod proofs;
 pub mod pushed_requests;
+pub mod quarantine;
 pub mod refresh_tokens;
 pub mod restore;
+pub mod revocations;
 pub mod sessions;
 pub mod signing;
 mod turn;

@@ -134,14 +134,24 @@ impl Tx {
             .transpose()
     }
 
-    /// Adds an organisation.
+    /// Adds an organisation. What it is issued is dated after the not-before of the whole installation, whose row is held: a
+    /// not-before that is set at the same time waits for this transaction, or is seen by it.
     pub async fn insert_org(&mut self, id: OrgId, name: &str, now: UnixMillis) -> Result<(), StoreError> {
         rows_affected!(
             self,
-            sqlx::query("INSERT INTO orgs (id, name, created_at) VALUES ($1, $2, $3)")
-                .bind(int(id.get()))
-                .bind(name)
-                .bind(int(now.0))
+            sqlx::query(
+                "UPDATE installation SET issuer_not_before_seconds = issuer_not_before_seconds WHERE id = 1"
+            )
+        )?;
+        rows_affected!(
+            self,
+            sqlx::query(
+                "INSERT INTO orgs (id, name, created_at, not_before_seconds)
+             VALUES ($1, $2, $3, (SELECT issuer_not_before_seconds FROM installation WHERE id = 1))"
+            )
+            .bind(int(id.get()))
+            .bind(name)
+            .bind(int(now.0))
         )?;
         Ok(())
     }
@@ -356,7 +366,10 @@ impl Tx {
         let at: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
             "UPDATE memberships
              SET version = version + 1,
-                 not_before_seconds = CASE WHEN last_iat_seconds > $3 THEN last_iat_seconds ELSE $3 END
+                 not_before_seconds = CASE
+                     WHEN last_iat_seconds >= $3 AND last_iat_seconds >= COALESCE(not_before_seconds, 0) THEN last_iat_seconds
+                     WHEN COALESCE(not_before_seconds, 0) >= $3 THEN not_before_seconds
+                     ELSE $3 END
              WHERE org_id = $1 AND user_id = $2
              RETURNING not_before_seconds")
             .bind(int(org.get())).bind(int(user.get())).bind(int(now.0)).fetch_optional(conn).await)?;

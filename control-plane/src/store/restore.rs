@@ -43,7 +43,7 @@ impl Tx {
         rows_affected!(
             self,
             sqlx::query(
-                "UPDATE grants SET revoked_at = $3, revoked_reason = 'restore', version = version + 1
+                "UPDATE grants SET revoked_at = $3, revoked_reason = 'unspecified', version = version + 1
              WHERE revoked_at IS NULL AND id IN (SELECT grant_id FROM grant_indexes WHERE idx >= $1 AND idx <= $2)"
             )
             .bind(int(first))

@@ -48,6 +48,14 @@ pub struct BlockRow {
 }
 
 impl Tx {
+    /// When an index was revoked.
+    pub async fn index_end(&mut self, index: StatusIndex) -> Result<Option<UnixMillis>, StoreError> {
+        let at: Option<Option<i64>> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT revoked_at FROM status_indexes WHERE idx = $1")
+            .bind(int(index.get())).fetch_optional(conn).await)?;
+        super::orgs::millis(at.flatten())
+    }
+
     /// Every signing key that was ever made, oldest first.
     pub async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(

@@ -161,7 +161,7 @@ async fn a_compromised_signing_key_takes_its_keys_with_it() {
     .expect("replaced");
     assert_eq!(done.api_keys, 2, "the first admin key and this one");
     let drawn = done.new.expect("a signer");
-    let admin = keys::create_admin(&mut tx, app, drawn, &actor, now)
+    let admin = keys::create_admin(&mut tx, app, None, drawn, &actor, now)
         .await
         .expect("an admin key");
     tx.commit().await.expect("commit");

@@ -18,13 +18,13 @@ pub(super) const NO_PROOF: (u16, &str) = (400, "invalid_dpop_proof");
 pub(super) const REFUSED: (u16, &str) = (400, "invalid_grant");
 
 /// Somebody with a key.
-pub(super) struct Holder {
+pub(crate) struct Holder {
     pair: Ed25519KeyPair,
     proofs: std::cell::Cell<u32>,
 }
 
 impl Holder {
-    pub(super) fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed");
         Self {
             pair,
@@ -41,7 +41,7 @@ impl Holder {
     }
 
     /// A new proof, with its claims changed.
-    pub(super) fn proof_with(
+    pub(crate) fn proof_with(
         &self,
         test: &TestApp,
         method: &str,
@@ -78,7 +78,7 @@ impl Holder {
     }
 
     /// The administrator signs in, and the first tokens are bound to this key.
-    pub(super) async fn sign_in(&self, test: &TestApp, client: &ClientApp) -> Answer {
+    pub(crate) async fn sign_in(&self, test: &TestApp, client: &ClientApp) -> Answer {
         let code = Person::signed_in(test).await.allow(client, &[]).await;
         let answer = self.exchange(test, client, &code).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -517,3 +517,60 @@ proptest! {
         prop_assert!(id_jag::parse(&parts.join(".")).is_err());
     }
 }
+
+/// `POST /v1/revocations` with an issuer: what it vouched for is dead, also an assertion that was not presented yet; what it says
+/// later counts.
+#[tokio::test]
+async fn a_revoked_provider_loses_what_it_vouched_for() {
+    let world = world().await;
+    let test = &world.test;
+    let owner = NewUser {
+        id: user(70),
+        email: "owner@example.com",
+        name: "Owner",
+        password_hash: None,
+    };
+    let mut tx = test.app.store.begin().await.expect("tx");
+    tx.insert_user(&owner, START).await.expect("user");
+    tx.insert_membership(org(77), user(70), Role::Owner, START)
+        .await
+        .expect("membership");
+    tx.commit().await.expect("commit");
+    let made = crate::revocations::local::admin_key(&test.app, Some(org(77)))
+        .await
+        .expect("a key");
+    let key = made["admin_key"].as_str().expect("text");
+    let revoke = async |issuer: &str| {
+        let body = json!({"target": {"issuer": issuer}, "reason": "key_compromise"});
+        test.call(axum::http::Method::POST, "/v1/revocations", key, Some(body))
+            .await
+    };
+    let first = world.send(&world.claims("a")).await;
+    let mut eve = world.claims("y");
+    eve["iss"] = json!(OTHER_IDP);
+    eve["email"] = json!("eve@other.example");
+    let elsewhere = world
+        .present(&world.client, &world.other.sign(&header(), &eve), &[])
+        .await;
+    let waiting = world.claims("b");
+    let receipt = revoke(IDP).await;
+    assert_eq!(
+        (receipt.status.as_u16(), &receipt.body["revoked"]["tokens"]),
+        (200, &json!(1)),
+        "{receipt:?}"
+    );
+    let active =
+        async |answer: &Answer| world.introspect(&answer.text("access_token")).await["active"].clone();
+    assert_eq!(active(&first).await, false);
+    assert_eq!(active(&elsewhere).await, true, "another organisation's provider");
+    let late = world.send(&waiting).await;
+    assert_eq!(outcome(&late), (400, "invalid_grant"), "signed before");
+    assert_eq!(revoke(IDP).await.body, receipt.body, "nothing came since");
+    assert_eq!(revoke(OTHER_IDP).await.status, 404);
+    test.clock.advance_ms(61_000);
+    let next = world.send(&world.claims("c")).await;
+    assert_eq!(next.status, 200, "{next:?}");
+    assert_eq!(active(&next).await, true);
+    assert_ne!(revoke(IDP).await.body, receipt.body);
+    assert_eq!(active(&next).await, false);
+}

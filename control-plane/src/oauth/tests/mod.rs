@@ -2,7 +2,7 @@ mod assertion;
 mod authorize;
 mod code;
 mod device;
-mod dpop;
+pub(crate) mod dpop;
 mod flows;
 mod inherit;
 mod jwt_bearer;
@@ -12,7 +12,7 @@ mod par;
 mod refresh;
 mod resource;
 mod revoke;
-mod support;
+pub(crate) mod support;
 mod token_exchange;
 
 use axum::body::Body;
@@ -66,7 +66,7 @@ async fn post(test: &TestApp, authorization: Option<&str>, body: &str) -> Answer
 }
 
 /// The status index that an answer's access token carries.
-fn index(test: &TestApp, answer: &Answer) -> shared::id::StatusIndex {
+pub(crate) fn index(test: &TestApp, answer: &Answer) -> shared::id::StatusIndex {
     let status = support::claims(answer).status.expect("a status");
     status
         .status_list

@@ -18,18 +18,18 @@ use crate::revocation;
 use crate::store::clients::ClientKind;
 use crate::testing::{Answer, TestApp};
 
-pub(super) const FORM: &str = "application/x-www-form-urlencoded";
-pub(super) const REDIRECT: &str = "https://app.example.com/cb";
-pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-pub(super) const SECOND: u64 = 1000;
-pub(super) const DAY: u64 = 86_400 * SECOND;
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const REDIRECT: &str = "https://app.example.com/cb";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const SECOND: u64 = 1000;
+pub(crate) const DAY: u64 = 86_400 * SECOND;
 
 /// A control plane without edges whose publisher runs: what is revoked is effective once it is framed.
-pub(super) async fn published() -> TestApp {
+pub(crate) async fn published() -> TestApp {
     published_with(|_| {}).await
 }
 
-pub(super) async fn published_with(change: impl FnOnce(&mut crate::config::Config)) -> TestApp {
+pub(crate) async fn published_with(change: impl FnOnce(&mut crate::config::Config)) -> TestApp {
     let test = TestApp::start_with(|config| {
         config.edges = Vec::new();
         config.dev = true;
@@ -42,13 +42,13 @@ pub(super) async fn published_with(change: impl FnOnce(&mut crate::config::Confi
 
 /// A client that signs people in.
 #[derive(Clone)]
-pub(super) struct ClientApp {
-    pub(super) id: ClientId,
-    pub(super) secret: Option<String>,
-    pub(super) redirect: &'static str,
+pub(crate) struct ClientApp {
+    pub(crate) id: ClientId,
+    pub(crate) secret: Option<String>,
+    pub(crate) redirect: &'static str,
 }
 
-pub(super) async fn client_with(test: &TestApp, change: impl FnOnce(&mut NewClient)) -> ClientApp {
+pub(crate) async fn client_with(test: &TestApp, change: impl FnOnce(&mut NewClient)) -> ClientApp {
     let app = &test.app;
     let scopes = app.catalogue().parse(["memory:read", "memory:write"]);
     let mut new = NewClient::new(test.made.org, "Notes", scopes.expect("known"), ClientKind::Public);
@@ -66,11 +66,11 @@ pub(super) async fn client_with(test: &TestApp, change: impl FnOnce(&mut NewClie
     }
 }
 
-pub(super) async fn public(test: &TestApp) -> ClientApp {
+pub(crate) async fn public(test: &TestApp) -> ClientApp {
     client_with(test, |_| {}).await
 }
 
-pub(super) async fn confidential(test: &TestApp) -> ClientApp {
+pub(crate) async fn confidential(test: &TestApp) -> ClientApp {
     client_with(test, |new| new.kind = ClientKind::Confidential).await
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn for_devices(test: &TestApp) -> ClientApp {
 
 impl ClientApp {
     /// An authorization request, with some parameters changed, added or (as `None`) left out.
-    pub(super) fn request(&self, changes: &[(&str, Option<&str>)]) -> String {
+    pub(crate) fn request(&self, changes: &[(&str, Option<&str>)]) -> String {
         let id = self.id.to_string();
         let challenge = base64url(&sha256(VERIFIER.as_bytes()));
         let mut all = BTreeMap::from([
@@ -104,7 +104,7 @@ impl ClientApp {
     }
 
     /// A form for an endpoint of programs, with this client's credentials in it.
-    pub(super) async fn post(&self, test: &TestApp, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, test: &TestApp, path: &str, fields: &[(&str, &str)]) -> Answer {
         let id = self.id.to_string();
         let mut all = vec![("client_id", id.as_str())];
         if let Some(secret) = &self.secret {
@@ -114,7 +114,7 @@ impl ClientApp {
         post_form(test, path, &encode(&all)).await
     }
 
-    pub(super) async fn exchange(&self, test: &TestApp, code: &str) -> Answer {
+    pub(crate) async fn exchange(&self, test: &TestApp, code: &str) -> Answer {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -124,13 +124,13 @@ impl ClientApp {
         self.post(test, "/token", &fields).await
     }
 
-    pub(super) async fn refresh(&self, test: &TestApp, token: &str) -> Answer {
+    pub(crate) async fn refresh(&self, test: &TestApp, token: &str) -> Answer {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
         self.post(test, "/token", &fields).await
     }
 
     /// Signs the administrator in and gets the first pair.
-    pub(super) async fn sign_in(&self, test: &TestApp) -> Answer {
+    pub(crate) async fn sign_in(&self, test: &TestApp) -> Answer {
         let mut person = Person::signed_in(test).await;
         let code = person.allow(self, &[]).await;
         let answer = self.exchange(test, &code).await;
@@ -139,34 +139,34 @@ impl ClientApp {
     }
 }
 
-pub(super) fn encode(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn encode(pairs: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
         .finish()
 }
 
-pub(super) async fn post_form(test: &TestApp, path: &str, body: &str) -> Answer {
+pub(crate) async fn post_form(test: &TestApp, path: &str, body: &str) -> Answer {
     let request = Request::post(path)
         .header(header::CONTENT_TYPE, FORM)
         .body(Body::from(body.to_owned()));
     test.send(request.expect("a request")).await
 }
 
-pub(super) fn outcome(answer: &Answer) -> (u16, &str) {
+pub(crate) fn outcome(answer: &Answer) -> (u16, &str) {
     (
         answer.status.as_u16(),
         answer.body["error"].as_str().unwrap_or_default(),
     )
 }
 
-pub(super) fn claims(answer: &Answer) -> Claims {
+pub(crate) fn claims(answer: &Answer) -> Claims {
     shared::token::parse(&answer.text("access_token"))
         .expect("an access token")
         .claims
 }
 
 /// Header and claims of any JWS.
-pub(super) fn decoded(token: &str) -> [Value; 2] {
+pub(crate) fn decoded(token: &str) -> [Value; 2] {
     let mut parts = token.split('.').map(|part| {
         let bytes = shared::crypto::from_base64url(part).expect("base64url");
         serde_json::from_slice(&bytes).unwrap_or(Value::Null)
@@ -175,7 +175,7 @@ pub(super) fn decoded(token: &str) -> [Value; 2] {
 }
 
 /// Where an answer leads, and the parameters there.
-pub(super) fn location(answer: &Answer) -> (String, BTreeMap<String, String>) {
+pub(crate) fn location(answer: &Answer) -> (String, BTreeMap<String, String>) {
     let text = answer.headers[header::LOCATION].to_str().expect("text");
     let (base, query) = text.split_once('?').unwrap_or((text, ""));
     let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned();
@@ -183,14 +183,14 @@ pub(super) fn location(answer: &Answer) -> (String, BTreeMap<String, String>) {
 }
 
 /// A browser: keeps its cookies, sends what browsers send.
-pub(super) struct Person<'a> {
+pub(crate) struct Person<'a> {
     test: &'a TestApp,
     cookies: BTreeMap<String, String>,
     address: SocketAddr,
 }
 
 impl<'a> Person<'a> {
-    pub(super) fn new(test: &'a TestApp) -> Self {
+    pub(crate) fn new(test: &'a TestApp) -> Self {
         Self {
             test,
             cookies: BTreeMap::new(),
@@ -199,17 +199,17 @@ impl<'a> Person<'a> {
     }
 
     /// The same browser, elsewhere.
-    pub(super) fn moved_to(self, address: SocketAddr) -> Self {
+    pub(crate) fn moved_to(self, address: SocketAddr) -> Self {
         Self { address, ..self }
     }
 
-    pub(super) async fn signed_in(test: &'a TestApp) -> Self {
+    pub(crate) async fn signed_in(test: &'a TestApp) -> Self {
         let mut person = Self::new(test);
         person.sign_in("/account").await;
         person
     }
 
-    pub(super) async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::get(path), Body::empty()).await
     }
 
@@ -225,7 +225,7 @@ impl<'a> Person<'a> {
     }
 
     /// Signs in as the first administrator and gives where that leads.
-    pub(super) async fn sign_in(&mut self, return_to: &str) -> Answer {
+    pub(crate) async fn sign_in(&mut self, return_to: &str) -> Answer {
         let page = self
             .get(&format!("/login?{}", encode(&[("return_to", return_to)])))
             .await;
@@ -242,12 +242,12 @@ impl<'a> Person<'a> {
         answer
     }
 
-    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, String)]) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, String)]) -> Answer {
         let origin = self.test.app.config.issuer.clone();
         self.post_from(path, fields, &origin).await
     }
 
-    pub(super) async fn post_from(&mut self, path: &str, fields: &[(&str, String)], origin: &str) -> Answer {
+    pub(crate) async fn post_from(&mut self, path: &str, fields: &[(&str, String)], origin: &str) -> Answer {
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)
@@ -284,7 +284,7 @@ impl<'a> Person<'a> {
     }
 
     /// What a consent page's form sends.
-    pub(super) fn form(page: &Answer, decision: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn form(page: &Answer, decision: &str) -> Vec<(&'static str, String)> {
         let mut fields: Vec<_> = ["csrf", "query", "scopes", "identity"]
             .into_iter()
             .map(|name| (name, hidden(page, name)))
@@ -294,7 +294,7 @@ impl<'a> Person<'a> {
     }
 
     /// Agrees, if asked, and gives the code.
-    pub(super) async fn allow(&mut self, client: &ClientApp, changes: &[(&str, Option<&str>)]) -> String {
+    pub(crate) async fn allow(&mut self, client: &ClientApp, changes: &[(&str, Option<&str>)]) -> String {
         let mut answer = self.get(&client.request(changes)).await;
         if answer.status == 200 {
             let form = Self::form(&answer, "allow");
@@ -310,7 +310,7 @@ impl<'a> Person<'a> {
 }
 
 /// The value of a hidden field.
-pub(super) fn hidden(page: &Answer, name: &str) -> String {
+pub(crate) fn hidden(page: &Answer, name: &str) -> String {
     let marker = format!(r#"name="{name}" value=""#);
     let (_, rest) = page
         .raw

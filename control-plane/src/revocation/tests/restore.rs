@@ -403,3 +403,55 @@ async fn a_restored_backup_learns_who_was_demoted() {
         (Role::Viewer, MemberState::Active, 7)
     );
 }
+
+/// A client that was only revoked goes on after a restore, with its not-before; quarantine and the end of everything come back.
+#[tokio::test]
+async fn a_restored_backup_learns_what_was_revoked_in_other_ways() {
+    let (test, hub) = pair().await;
+    let mut link = Link::new(hub.edge("hub"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = folder.path().join("old.db");
+    let (app, now) = (&test.app, test.clock.now());
+    let quarantined = key(&test).await;
+    let actor = Actor::command_line();
+    let mut tx = app.store.begin().await.expect("tx");
+    let new = NewClient::new(test.made.org, "batch", ScopeSet(1), ClientKind::Confidential);
+    let made = clients::create(&mut tx, &app.random, "pc", new, &actor, now).await;
+    let client = made.expect("a client").client;
+    tx.commit().await.expect("commit");
+    publish(app, &mut link).await;
+    backup(&test, &old).await;
+    let mut tx = app.store.begin().await.expect("tx");
+    let at = tx
+        .set_client_not_before(client.id, now.seconds())
+        .await
+        .expect("set")
+        .expect("there");
+    let mut entries = clients::superseded(&client, at);
+    entries.push(Entry::Ceiling {
+        subject: Subject::Index(quarantined),
+        version: 3,
+        scopes: ScopeSet::EMPTY,
+    });
+    let issuer = app.config.issuer.clone();
+    entries.push(Entry::NotBefore(Subject::Issuer(issuer), at));
+    for entry in &entries {
+        enqueue(&mut tx, "test", entry, now).await.expect("enqueued");
+    }
+    tx.commit().await.expect("commit");
+    publish(app, &mut link).await;
+    app.store.close().await;
+
+    let app = reopen(&test, &old).await;
+    let mut link = Link::new(hub.edge("hub"));
+    publish(&app, &mut link).await;
+    publish(&app, &mut link).await;
+    let mut tx = app.store.begin_read().await.expect("tx");
+    let found = tx.client(client.id).await.expect("asked").expect("there");
+    assert_eq!(found.disabled_at, None, "it was revoked, not disabled");
+    assert_eq!(tx.client_not_before(client.id).await.expect("asked"), Some(at));
+    let found = tx.key(quarantined.into()).await.expect("asked").expect("there");
+    assert!(found.quarantine.is_some() && found.revoked.is_none());
+    assert_eq!(tx.ceiling_version(quarantined.into()).await.expect("asked"), 3);
+    assert_eq!(tx.org_not_before(test.made.org).await.expect("asked"), Some(at));
+}

@@ -17,6 +17,7 @@ mod members;
 mod outbox;
 mod people;
 mod races;
+mod revocations;
 mod rotation;
 mod sessions;
 mod signing;
@@ -107,6 +108,14 @@ suite! {
         of_two_rotations_one_wins,
         of_two_creates_with_one_key_one_wins,
         readers_that_write_do_not_lock_each_other_out,
+    },
+    revocations::{
+        keys_match_every_condition,
+        grants_and_asserted_tokens_match,
+        a_revocation_comes_back_as_it_went_in,
+        a_not_before_never_goes_back,
+        a_provider_has_a_not_before,
+        a_quarantine_has_a_version,
     },
     engine::{
         idempotency_is_forgotten,
@@ -264,6 +273,7 @@ fn sample(number: u64) -> ApiKey {
         created_by: user(2).to_string(),
         created_at: NOW,
         revoked: None,
+        quarantine: None,
     }
 }
 
