@@ -112,6 +112,8 @@ impl Fetcher {
             for envelope in split_message(&body).expect("a message") {
                 match replica.accept(envelope) {
                     Ok(_) | Err(Refusal::Replayed) => {}
+                    // A heartbeat before the first frame.
+                    Err(Refusal::Gap) if replica.head().is_none() => {}
                     Err(refusal) => panic!("{refusal}"),
                 }
             }
