@@ -8,6 +8,7 @@
 //! | rotation with overlap, expiry; hostile keys, without a network read | `rotation`, `hostile` |
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
+//! | backup, restore, move, and the replacement of master and root key | `backup` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
@@ -38,6 +39,7 @@
 
 mod support;
 
+mod backup;
 mod compromise;
 mod connections;
 mod doctor;

@@ -1,9 +1,10 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients` and `keys signing` work on the database of
-//! the configuration; `members`, `invitations` and the other `keys` commands call a running server over its API (I11); `doctor` looks
+//! the configuration, and so do `backup`, `restore` and `move`; `members`, `invitations` and the other `keys` commands call a running server over its API (I11); `doctor` looks
 //! at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
+mod backup;
 mod client;
 mod doctor;
 mod inspect;
@@ -35,6 +36,7 @@ Examples:
   portcullis config check                     print the effective configuration, without secrets
   portcullis keys create --name ci --scope read
   portcullis keys revoke key_000000001 --reason key_compromise
+  portcullis backup portcullis.bak            everything but the master key, while the server runs
   portcullis doctor                           check the deployment from outside, and say what to fix
   pbpaste | portcullis key inspect -          what a key says, without any network";
 
@@ -82,6 +84,12 @@ enum Command {
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
+    /// Write the whole database into one file, beside a running server
+    Backup(backup::BackupArgs),
+    /// Fill an empty database from a backup
+    Restore(backup::RestoreArgs),
+    /// Move to another database, of the same engine or the other, beside a running server
+    Move(backup::MoveArgs),
     /// Check a running deployment from outside and say what to fix
     Doctor(doctor::DoctorArgs),
     /// The configuration
@@ -168,6 +176,9 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
+        Command::Backup(args) => backup::save(load()?, args, format).await,
+        Command::Restore(args) => backup::restore(load()?, args, format).await,
+        Command::Move(args) => backup::transfer(load()?, args, format).await,
         Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Config(ConfigCommand::Check) => {
             let config = load()?;

@@ -1,5 +1,6 @@
 //! The publisher against a real consumer: `shared::feed::Replica` behind HTTP, which is the code that the hub runs.
 
+mod backups;
 mod copies;
 mod epochs;
 mod policies;
