@@ -8,7 +8,7 @@
 //! | rotation with overlap, expiry; hostile keys, without a network read | `rotation`, `hostile` |
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
-//! | backup, restore, move, and the replacement of master and root key | `backup` |
+//! | backup, restore, move, and the replacement of master and root key | `backup`, `master` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
@@ -55,6 +55,7 @@ mod inherit;
 mod jwt;
 mod keys;
 mod logs;
+mod master;
 mod mcp;
 mod oauth;
 mod oracle;

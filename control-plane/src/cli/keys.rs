@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::local::SigningCommand;
+use super::master::MasterCommand;
 use super::{CliError, Format, Remote, output};
 
 const PATH: &str = "/v1/auth/keys";
@@ -79,6 +80,15 @@ enum KeysCommand {
     /// The server's own signing keys (on this machine, not over the API)
     #[command(subcommand)]
     Signing(SigningCommand),
+    /// The master key, under which the server's secrets are sealed (on this machine, not over the API)
+    #[command(subcommand)]
+    Master(MasterCommand),
+}
+
+/// What works on the local database instead of the API.
+pub(super) enum LocalKeys {
+    Signing(SigningCommand),
+    Master(MasterCommand),
 }
 
 #[derive(Debug, Args)]
@@ -130,9 +140,10 @@ struct ListArgs {
 
 impl KeysArgs {
     /// The command, if it works on the local database instead.
-    pub(super) fn local(&self) -> Option<SigningCommand> {
+    pub(super) fn local(&self) -> Option<LocalKeys> {
         match &self.command {
-            KeysCommand::Signing(command) => Some(command.clone()),
+            KeysCommand::Signing(command) => Some(LocalKeys::Signing(command.clone())),
+            KeysCommand::Master(command) => Some(LocalKeys::Master(command.clone())),
             _ => None,
         }
     }
@@ -200,7 +211,7 @@ pub(super) async fn run(args: KeysArgs, format: Format) -> Result<(), CliError> 
                 .call(Method::DELETE, &path(&id)?, &query, None, None)
                 .await?
         }
-        KeysCommand::Signing(_) => return Ok(()),
+        KeysCommand::Signing(_) | KeysCommand::Master(_) => return Ok(()),
     };
     output::object(&answer, format);
     Ok(())

@@ -11,6 +11,7 @@ mod inspect;
 mod invitations;
 mod keys;
 mod local;
+mod master;
 mod members;
 mod output;
 mod server;
@@ -168,7 +169,8 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Serve => server::serve(load()?).await,
         Command::Migrate => server::migrate(load()?).await,
         Command::Keys(args) => match args.local() {
-            Some(command) => local::signing(load()?, command, format).await,
+            Some(keys::LocalKeys::Signing(command)) => local::signing(load()?, command, format).await,
+            Some(keys::LocalKeys::Master(command)) => master::run(load()?, command, format).await,
             None => keys::run(args, format).await,
         },
         Command::Members(args) => members::run(args, format).await,

@@ -86,17 +86,21 @@ pub(super) async fn open(config: Config) -> Result<Arc<App>, CliError> {
 }
 
 async fn build(config: Config, store: Store) -> Result<Arc<App>, CliError> {
+    Ok(App::build(parts(config, store)?).await?)
+}
+
+/// What the application is made of, in a process of its own.
+pub(super) fn parts(config: Config, store: Store) -> Result<Parts, CliError> {
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics could not be set up")?;
-    let parts = Parts {
+    Ok(Parts {
         config,
         store,
         clock: Clock::system(),
         random: Random::system(),
         metrics,
-    };
-    Ok(App::build(parts).await?)
+    })
 }
 
 async fn connect(config: &Config) -> Result<Store, CliError> {

@@ -42,6 +42,7 @@ pub mod grants;
 pub mod invitations;
 pub mod links;
 pub mod mails;
+pub mod master;
 pub mod members;
 pub mod passkeys;
 pub mod proofs;

@@ -25,7 +25,7 @@
 //! **Join.** Applying an entry is a join, so the order among restrictions never matters, and a snapshot followed by frames
 //! gives the same state as the frames alone. States are compared by the digest of their canonical form.
 //!
-//! **Trust.** A consumer pins the feed's id and the root's public key. Feed keys are certified per epoch by the root; our
+//! **Trust.** A consumer pins the feed's id and the root's public key (two of them while the root is being replaced). Feed keys are certified per epoch by the root; our
 //! own issuing keys enter the state only with the root's signature on themselves.
 
 mod entry;

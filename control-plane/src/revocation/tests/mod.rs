@@ -7,6 +7,7 @@ mod policies;
 mod push;
 mod receipts;
 mod restore;
+mod roots;
 
 use std::sync::{Arc, Mutex};
 
