@@ -159,7 +159,8 @@ impl Tx {
         rows_affected!(
             self,
             sqlx::query(
-                "UPDATE api_keys SET revoked_at = $1, revoked_reason = 'superseded', revoked_by = 'command-line'
+                "UPDATE api_keys SET revoked_at = $1, revoked_reason = 'superseded', revoked_by = 'command-line',
+                 revoke_outbox = (SELECT COALESCE(MAX(id), 0) FROM outbox)
              WHERE revoked_at IS NULL"
             )
             .bind(now)
