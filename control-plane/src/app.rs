@@ -77,6 +77,12 @@ pub struct Parts {
 impl App {
     /// Loads keys and policy and puts the parts together.
     pub async fn build(parts: Parts) -> anyhow::Result<Arc<Self>> {
+        let keyring = Keyring::load(&parts.store, &parts.config).await?;
+        Self::build_with(parts, keyring).await
+    }
+
+    /// The same with keys that were loaded or made before.
+    pub async fn build_with(parts: Parts, keyring: Keyring) -> anyhow::Result<Arc<Self>> {
         let Parts {
             config,
             store,
@@ -86,7 +92,6 @@ impl App {
         } = parts;
         let policy = load_policy(&config)?;
         revocation::check_policy(&mut store.begin_read().await?, &policy).await?;
-        let keyring = Keyring::load(&store, &config).await?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)

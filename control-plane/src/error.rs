@@ -256,6 +256,13 @@ impl From<StoreError> for ApiError {
             return Self::new(Code::Busy, "the database is busy; nothing was changed, try again")
                 .retry_after(1);
         }
+        if error.is_moved() {
+            return Self::new(
+                Code::Busy,
+                "the database was moved elsewhere and this server has not followed yet; nothing was changed, try again",
+            )
+            .retry_after(5);
+        }
         Self::internal(error)
     }
 }

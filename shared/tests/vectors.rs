@@ -339,6 +339,7 @@ fn the_feed() {
     let trust = Trust {
         feed: FEED,
         root: VerifyingKey::ed25519(public(1)),
+        other_root: None,
     };
     let mut by_frame = Replica::new(trust.clone());
     by_frame.accept(&frame_envelope).expect("accepted");

@@ -8,6 +8,7 @@
 //! | rotation with overlap, expiry; hostile keys, without a network read | `rotation`, `hostile` |
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
+//! | backup, restore, move, and the replacement of master and root key | `backup`, `master` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | hub, regions and gates apart: killed, wiped, cut off from each other | `regions` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
@@ -41,6 +42,7 @@
 
 mod support;
 
+mod backup;
 mod compromise;
 mod connections;
 mod doctor;
@@ -57,6 +59,7 @@ mod inherit;
 mod jwt;
 mod keys;
 mod logs;
+mod master;
 mod mcp;
 mod oauth;
 mod oracle;

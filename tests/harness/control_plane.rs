@@ -96,6 +96,42 @@ impl ControlPlane {
         self.config.database_url.clone().unwrap_or_else(own)
     }
 
+    /// Another database from the next start or command on; gives the URL of the former.
+    pub fn use_database(&mut self, url: &str) -> String {
+        let former = self.database_url();
+        self.config.database_url = Some(url.to_owned());
+        former
+    }
+
+    /// A new PostgreSQL database without anything in it, on the test run's server.
+    pub fn new_postgres() -> String {
+        postgres::database()
+    }
+
+    /// The same installation, for commands only: it may be pointed at another database.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            process: None,
+        }
+    }
+
+    /// Its database is gone and an empty one is there, as on a new disk. It must not run.
+    pub fn wipe_database(&self) -> io::Result<()> {
+        if self.config.database_url.is_some() {
+            self.query("DROP SCHEMA public CASCADE")?;
+            return self.query("CREATE SCHEMA public").map(drop);
+        }
+        for file in ["portcullis.db", "portcullis.db-wal", "portcullis.db-shm"] {
+            match fs::remove_file(self.config.folder.join(file)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// A command to be run like `portcullis <args>` in its folder.
     pub fn command(&self, args: &[&str]) -> io::Result<Command> {
         let mut command = Command::new(files::portcullis()?);
@@ -139,15 +175,20 @@ impl ControlPlane {
 
     /// The only value of a query of its database, for tests that count what it keeps.
     pub fn query(&self, sql: &str) -> io::Result<String> {
-        if let Some(url) = &self.config.database_url {
-            return postgres::query(url, sql);
-        }
+        let own = self.config.folder.join("portcullis.db");
+        let file = match &self.config.database_url {
+            None => own,
+            Some(url) => match url.strip_prefix("sqlite://") {
+                Some(file) => self.config.folder.join(file),
+                None => return postgres::query(url, sql),
+            },
+        };
         let script = "const { DatabaseSync } = require('node:sqlite');
             const database = new DatabaseSync(process.argv[1], { readOnly: true });
             console.log(Object.values(database.prepare(process.argv[2]).get())[0]);";
         let output = Command::new(files::root().join("node_modules/.bin/node"))
             .args(["--no-warnings", "-e", script])
-            .arg(self.config.folder.join("portcullis.db"))
+            .arg(file)
             .arg(sql)
             .output()?;
         if output.status.success() {

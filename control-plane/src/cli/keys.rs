@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::local::SigningCommand;
+use super::master::MasterCommand;
 use super::{CliError, Format, Remote, output};
 
 const PATH: &str = "/v1/auth/keys";
@@ -112,11 +113,15 @@ enum KeysCommand {
     /// The server's own signing keys (on this machine, not over the API)
     #[command(subcommand)]
     Signing(SigningCommand),
+    /// The master key, under which the server's secrets are sealed (on this machine, not over the API)
+    #[command(subcommand)]
+    Master(MasterCommand),
 }
 
-/// What works on the local database.
-pub(super) enum LocalCommand {
+/// What works on the local database instead of the API.
+pub(super) enum LocalKeys {
     Signing(SigningCommand),
+    Master(MasterCommand),
     Admin { org: Option<String> },
 }
 
@@ -169,10 +174,11 @@ struct ListArgs {
 
 impl KeysArgs {
     /// The command, if it works on the local database instead.
-    pub(super) fn local(&self) -> Option<LocalCommand> {
+    pub(super) fn local(&self) -> Option<LocalKeys> {
         match &self.command {
-            KeysCommand::Signing(command) => Some(LocalCommand::Signing(command.clone())),
-            KeysCommand::Admin { org } => Some(LocalCommand::Admin { org: org.clone() }),
+            KeysCommand::Signing(command) => Some(LocalKeys::Signing(command.clone())),
+            KeysCommand::Master(command) => Some(LocalKeys::Master(command.clone())),
+            KeysCommand::Admin { org } => Some(LocalKeys::Admin { org: org.clone() }),
             _ => None,
         }
     }
@@ -259,7 +265,7 @@ pub(super) async fn run(args: KeysArgs, format: Format) -> Result<(), CliError> 
                 .call(Method::POST, &path, &[("wait", wait)], Some(body), None)
                 .await?
         }
-        KeysCommand::Admin { .. } | KeysCommand::Signing(_) => return Ok(()),
+        KeysCommand::Admin { .. } | KeysCommand::Signing(_) | KeysCommand::Master(_) => return Ok(()),
     };
     output::object(&answer, format);
     Ok(())

@@ -82,6 +82,22 @@ pub(super) enum FeedCommand {
     Trust,
     /// Begin a new epoch with a fresh snapshot, when edges refuse the feed after a database was restored
     Recover,
+    /// Replace the root key, which edges pin: announces the next one; with --finish, goes over to it
+    #[command(after_help = "\
+Examples:
+  portcullis feed rotate-root             make the next root; `portcullis feed trust` prints ROOT_KEY with both
+  portcullis feed trust                   give this to every edge, and deploy
+  portcullis feed rotate-root --finish    go over, once every edge trusts it; then `feed trust` and deploy once more
+
+No credential notices. If somebody else has the root: `portcullis keys master lost`, which begins a new feed.")]
+    RotateRoot {
+        /// Go over to the announced root; refused while an edge does not trust it
+        #[arg(long)]
+        finish: bool,
+        /// Without asking the edges: those that do not trust the new root get no more news
+        #[arg(long, requires = "finish")]
+        unchecked: bool,
+    },
     /// Make this copy of a database the one that publishes, in a new epoch and with a new incarnation file; every other
     /// copy must be stopped
     TakeOver,
@@ -413,6 +429,32 @@ pub(super) async fn feed(config: Config, command: FeedCommand, format: Format) -
                 .await
                 .map_err(anyhow::Error::from)?;
             output::object(&json!({"epoch": epoch}), format);
+        }
+        FeedCommand::RotateRoot { finish, unchecked } => {
+            let actor = Actor::command_line();
+            let epoch = if finish {
+                let epoch = revocation::replace_root(&app, unchecked, &actor).await;
+                Some(epoch.map_err(anyhow::Error::from)?)
+            } else {
+                revocation::announce_root(&app, &actor)
+                    .await
+                    .map_err(anyhow::Error::from)?;
+                None
+            };
+            let mut tx = app.store.begin_read().await.map_err(anyhow::Error::from)?;
+            app.keyring.reload(&mut tx).await.map_err(anyhow::Error::from)?;
+            let trust = revocation::trust(&mut tx, &app.keyring)
+                .await
+                .map_err(anyhow::Error::from)?;
+            let next = if finish {
+                "give every edge this ROOT_KEY and deploy: the old root counts for nothing more"
+            } else {
+                "give every edge this ROOT_KEY, with both keys, and deploy; then `portcullis feed rotate-root --finish`"
+            };
+            output::object(
+                &json!({"epoch": epoch, "root_key": trust.root_key, "feed_id": trust.feed_id, "next": next}),
+                format,
+            );
         }
         FeedCommand::TakeOver => {
             let actor = Actor::command_line();

@@ -1,10 +1,11 @@
-//! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys admin`, `edge key` and
-//! `revoke signing-key` work on the database of the configuration; `members`, `invitations`, `edge status`, `revoke` and the
-//! other `keys` commands call a running server over its API (I11); `doctor` looks at one from outside; `key inspect` needs
-//! nothing.
+//! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
+//! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
+//! `invitations`, `edge status`, `revoke` and the other `keys` commands call a running server over its API (I11); `doctor`
+//! looks at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
+mod backup;
 mod client;
 mod doctor;
 mod edge;
@@ -12,6 +13,7 @@ mod inspect;
 mod invitations;
 mod keys;
 mod local;
+mod master;
 mod members;
 mod output;
 mod revoke;
@@ -39,6 +41,7 @@ Examples:
   portcullis keys create --name ci --scope read
   portcullis keys revoke key_000000001 --reason key_compromise
   portcullis revoke client cli_000000001 --reason key_compromise
+  portcullis backup portcullis.bak            everything but the master key, while the server runs
   portcullis doctor                           check the deployment from outside, and say what to fix
   pbpaste | portcullis key inspect -          what a key says, without any network";
 
@@ -92,6 +95,12 @@ enum Command {
     /// Edges: how far they are (over the server's API), and the keys of those that fetch the feed
     #[command(subcommand)]
     Edge(edge::EdgeCommand),
+    /// Write the whole database into one file, beside a running server
+    Backup(backup::BackupArgs),
+    /// Fill an empty database from a backup
+    Restore(backup::RestoreArgs),
+    /// Move to another database, of the same engine or the other, beside a running server
+    Move(backup::MoveArgs),
     /// Check a running deployment from outside and say what to fix
     Doctor(doctor::DoctorArgs),
     /// The configuration
@@ -170,8 +179,9 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Serve => server::serve(load()?).await,
         Command::Migrate => server::migrate(load()?).await,
         Command::Keys(args) => match args.local() {
-            Some(keys::LocalCommand::Signing(command)) => local::signing(load()?, command, format).await,
-            Some(keys::LocalCommand::Admin { org }) => revoke::admin_key(load()?, org, format).await,
+            Some(keys::LocalKeys::Signing(command)) => local::signing(load()?, command, format).await,
+            Some(keys::LocalKeys::Master(command)) => master::run(load()?, command, format).await,
+            Some(keys::LocalKeys::Admin { org }) => revoke::admin_key(load()?, org, format).await,
             None => keys::run(args, format).await,
         },
         Command::Revoke(args) => revoke::run(args, load, format).await,
@@ -184,6 +194,9 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Edge(edge::EdgeCommand::Key { name, revoke, list }) => {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }
+        Command::Backup(args) => backup::save(load()?, args, format).await,
+        Command::Restore(args) => backup::restore(load()?, args, format).await,
+        Command::Move(args) => backup::transfer(load()?, args, format).await,
         Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Config(ConfigCommand::Check) => {
             let config = load()?;

@@ -86,17 +86,21 @@ pub(super) async fn open(config: Config) -> Result<Arc<App>, CliError> {
 }
 
 async fn build(config: Config, store: Store) -> Result<Arc<App>, CliError> {
+    Ok(App::build(parts(config, store)?).await?)
+}
+
+/// What the application is made of, in a process of its own.
+pub(super) fn parts(config: Config, store: Store) -> Result<Parts, CliError> {
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics could not be set up")?;
-    let parts = Parts {
+    Ok(Parts {
         config,
         store,
         clock: Clock::system(),
         random: Random::system(),
         metrics,
-    };
-    Ok(App::build(parts).await?)
+    })
 }
 
 async fn connect(config: &Config) -> Result<Store, CliError> {
@@ -111,6 +115,18 @@ async fn prepare(config: &Config) -> Result<Store, CliError> {
         .migrate()
         .await
         .context("the database could not be brought up to date")?;
+    let moved = store
+        .begin_read()
+        .await
+        .map_err(anyhow::Error::from)?
+        .moved_to()
+        .await;
+    if let Some(place) = moved.map_err(anyhow::Error::from)? {
+        return Err(CliError::Refused(format!(
+            "this database was moved to {place}: set `database_url` to that. If it has to come back, stop the other one \
+             and run `portcullis feed take-over` here"
+        )));
+    }
     let terminal = std::io::stdout().is_terminal();
     let made = first_start(&store, config, &Clock::system(), &Random::system(), terminal).await?;
     if let Some(made) = made {
@@ -152,7 +168,7 @@ async fn wait_for_signal() {
     }
 }
 
-fn start_log(config: &Config) -> Result<(), CliError> {
+pub(super) fn start_log(config: &Config) -> Result<(), CliError> {
     let filter = EnvFilter::try_new(&config.log_filter)
         .map_err(|error| CliError::Usage(format!("configuration key `log_filter`: {error}")))?;
     let log = tracing_subscriber::fmt()

@@ -34,6 +34,8 @@ pub use passkey_page::{
 pub use second::{get as get_code, post as post_code};
 pub use sign_in::post as post_passkey;
 
+pub(crate) use totp::row_context as totp_context;
+
 use axum::http::header;
 use axum::response::Response;
 

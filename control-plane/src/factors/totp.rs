@@ -103,7 +103,7 @@ impl Secret {
 }
 
 /// Where a secret is sealed: it opens in its user's row only.
-pub(super) fn row_context(user: UserId) -> String {
+pub(crate) fn row_context(user: UserId) -> String {
     format!("portcullis/totp/{user}")
 }
 

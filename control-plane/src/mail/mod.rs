@@ -82,7 +82,8 @@ fn open(app: &App, mail: &MailRow) -> anyhow::Result<Sealed> {
     serde_json::from_slice(&plain).context("a sealed mail is not readable")
 }
 
-fn context(id: u64) -> String {
+/// What a mail is sealed for.
+pub(crate) fn context(id: u64) -> String {
     format!("mail/{id}")
 }
 

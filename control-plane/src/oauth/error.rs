@@ -138,7 +138,7 @@ impl From<FormError> for OAuthError {
 
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
-        if error.is_busy() {
+        if error.is_busy() || error.is_moved() {
             return Self::new(
                 ErrorCode::TemporarilyUnavailable,
                 "the database is busy; try again in a second",

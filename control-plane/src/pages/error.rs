@@ -122,7 +122,7 @@ impl PageError {
 
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
-        if error.is_busy() {
+        if error.is_busy() || error.is_moved() {
             let mut error = Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "busy",

@@ -112,7 +112,7 @@ fn fitting(mut rows: Vec<PendingRow>) -> Vec<PendingRow> {
 }
 
 /// The entry of an outbox row.
-pub(super) fn decode(row: &PendingRow) -> Result<Entry, StoreError> {
+pub(crate) fn decode(row: &PendingRow) -> Result<Entry, StoreError> {
     let mut reader = Reader::new(&row.entry);
     let entry = Entry::read(&mut reader).map_err(|_| StoreError::Corrupt("outbox entry"))?;
     if reader.is_empty() {
@@ -204,6 +204,19 @@ impl Pen {
             certificate,
             borrowed: true,
         })
+    }
+
+    /// The same under another root than the one that signs: whether an edge would take it.
+    pub(super) async fn borrow_under(
+        tx: &mut Tx,
+        keyring: &Keyring,
+        root: &SigningKey,
+        epoch: u64,
+        now: UnixMillis,
+    ) -> Result<Self, FeedError> {
+        let mut pen = Self::borrow(tx, keyring, epoch, now).await?;
+        pen.certificate.root_signature = root.sign_ed25519(&pen.certificate.root_message())?;
+        Ok(pen)
     }
 
     /// The stored certificate if there is one, for transactions that only read.

@@ -53,6 +53,10 @@ pub(crate) fn write(path: &Path, incarnation: [u8; 16]) -> Result<(), FeedError>
 pub(super) async fn check(tx: &mut Tx, config: &Config) -> Result<(), FeedError> {
     let file = config.incarnation_path();
     let ours = tx.incarnation().await?.ok_or(SigningError::NotInitialised)?;
+    if tx.moved_to().await?.is_some() {
+        let problem = "went along when this database was moved";
+        return Err(FeedError::Copy { file, problem });
+    }
     let problem = match read(&file)? {
         Some(theirs) if theirs == ours => return Ok(()),
         Some(_) => "names another copy",

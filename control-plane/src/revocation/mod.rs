@@ -35,6 +35,7 @@ mod ranges;
 pub(crate) mod receipt;
 mod recover;
 pub(crate) mod report;
+mod root;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -56,12 +57,15 @@ use crate::store::feed::Position;
 use crate::store::{StoreError, Tx};
 
 pub(crate) use acknowledge::take_report;
+#[cfg(test)]
+pub(crate) use frame::decode as entry_of;
 pub use frame::frame_pending;
 pub use policy::{check_policy, publish_policy};
 pub use publish::start;
 pub use ranges::revoked;
 pub use receipt::{Receipt, Wait, await_receipt};
 pub use recover::{recover, take_over};
+pub use root::{announce_root, replace_root};
 
 /// A publisher that has not completed a round for so long is not alive.
 const ALIVE_MS: u64 = 10_000;
@@ -106,6 +110,20 @@ pub enum FeedError {
         file: PathBuf,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// There is no other root to go over to.
+    #[error("no new root was announced: run `portcullis feed rotate-root` first")]
+    NoNewRoot,
+    /// An edge would be deaf afterwards.
+    #[error(
+        "the edge {edge} does not take what the new root vouches for ({problem}): give it the ROOT_KEY that `portcullis feed \
+         trust` prints, with both keys, and try again"
+    )]
+    RootNotTaken {
+        /// Which.
+        edge: String,
+        /// What it said.
+        problem: String,
     },
     /// The incarnation file cannot be read or written.
     #[error("cannot use the incarnation file {file}: {error}; `incarnation_file` sets another place", file = file.display())]
@@ -218,7 +236,7 @@ pub async fn enqueue(tx: &mut Tx, subject: &str, entry: &Entry, now: UnixMillis)
 /// What an edge's configuration pins.
 #[derive(Clone, Debug)]
 pub struct TrustLines {
-    /// The root's Ed25519 key, base64url.
+    /// The root's Ed25519 key, base64url; with a comma and the next one while it is being replaced.
     pub root_key: String,
     /// The feed's id, hexadecimal.
     pub feed_id: String,
@@ -233,16 +251,18 @@ impl std::fmt::Display for TrustLines {
 /// What an edge's configuration must pin to listen to this installation.
 pub async fn trust(tx: &mut Tx, keyring: &Keyring) -> Result<TrustLines, SigningError> {
     let trust = pinned(tx, keyring).await?;
+    let text = |root: &shared::crypto::VerifyingKey| shared::crypto::base64url(root.material());
+    let root_key = match signing::pending_root(keyring) {
+        Some(next) => format!("{},{}", text(&trust.root), text(&next.public)),
+        None => text(&trust.root),
+    };
     Ok(TrustLines {
-        root_key: shared::crypto::base64url(trust.root.material()),
+        root_key,
         feed_id: trust.feed.to_string(),
     })
 }
 
 pub(crate) async fn pinned(tx: &mut Tx, keyring: &Keyring) -> Result<Trust, SigningError> {
     let root = keyring.signer(tx, Purpose::Root).await?;
-    Ok(Trust {
-        feed: signing::feed_id(tx).await?,
-        root: root.public.clone(),
-    })
+    Ok(Trust::new(signing::feed_id(tx).await?, root.public.clone()))
 }

@@ -49,6 +49,11 @@ pub async fn take_over(app: &App, actor: &Actor) -> Result<u64, FeedError> {
     let _one_at_a_time = app.feed.0.recovery.lock().await;
     let incarnation: [u8; 16] = app.random.bytes().map_err(SigningError::from)?;
     let mut tx = app.store.begin().await?;
+    // A database that was moved takes no writes; this is how it comes back.
+    if tx.moved_to().await?.is_some() {
+        tx.accept_writes().await?;
+        tx.unmark_moved().await?;
+    }
     frame::lock(&mut tx).await?;
     tx.set_incarnation(incarnation).await?;
     let epoch = reopen(&mut tx, app, actor, "feed.take_over").await?;

@@ -15,7 +15,9 @@
 mod index;
 mod master;
 mod private;
+mod replace_master;
 mod ring;
+mod root;
 mod rotate;
 mod start;
 #[cfg(test)]
@@ -34,7 +36,11 @@ pub(crate) use index::ensure_blocks;
 pub use index::{draw_index, prune_indexes, retire_blocks};
 pub use master::{MasterKey, MasterKeyError};
 pub use private::{PrivateKey, PrivateKeyError};
+pub use replace_master::{
+    MasterReplaced, MasterReplacement, Renewed, new_master, replace_master, settle_master, start_over,
+};
 pub use ring::{Keyring, SigningKey};
+pub use root::{announce_root, pending_root, switch_root};
 pub use rotate::{Readiness, Replaced, advance, replace_compromised, rotate};
 pub use start::initialise;
 pub(crate) use start::{CERTIFICATE_SECONDS, certificate, certify, ensure_signers, feed_id};
@@ -166,7 +172,9 @@ pub enum SigningError {
     )]
     SignsNoCredentials(Purpose),
     /// The root is pinned in the edge's configuration.
-    #[error("the root key is not rotated: the edge pins it in its configuration")]
+    #[error(
+        "the edge pins the root key in its configuration: it is replaced by `portcullis feed rotate-root`"
+    )]
     RootIsPinned,
     /// Another catalogue than the one that issued keys were made under.
     #[error(

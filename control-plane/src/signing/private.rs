@@ -14,7 +14,7 @@ use shared::id::SigningKeyId;
 use zeroize::Zeroizing;
 
 use super::Purpose;
-use super::master::{MasterKey, MasterKeyError};
+use super::master::{MasterKeyError, Masters};
 
 /// A key could not be made, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl PrivateKey {
     /// The sealed form for the row `id`: it opens only as the same purpose and id.
     pub(super) fn seal(
         &self,
-        master: &MasterKey,
+        master: &Masters,
         purpose: Purpose,
         id: SigningKeyId,
     ) -> Result<Vec<u8>, PrivateKeyError> {
@@ -121,7 +121,7 @@ impl PrivateKey {
 
     /// Opens what [`seal`](Self::seal) made.
     pub(super) fn open(
-        master: &MasterKey,
+        master: &Masters,
         purpose: Purpose,
         id: SigningKeyId,
         sealed: &[u8],
@@ -138,6 +138,6 @@ impl PrivateKey {
     }
 }
 
-fn context(purpose: Purpose, id: SigningKeyId) -> String {
+pub(super) fn context(purpose: Purpose, id: SigningKeyId) -> String {
     format!("portcullis/signing-key/{}/{id}", purpose.as_str())
 }

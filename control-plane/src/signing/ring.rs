@@ -4,6 +4,7 @@
 //! decide which key signs (the database does, in the transaction of the issue).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use secrecy::ExposeSecret;
@@ -12,10 +13,11 @@ use shared::id::SigningKeyId;
 use shared::time::UnixMillis;
 use zeroize::Zeroizing;
 
-use super::master::MasterKey;
+use super::master::{MasterKey, MasterKeyError, Masters};
 use super::private::{PrivateKey, PrivateKeyError};
 use super::{KeyState, Purpose, SigningError};
 use crate::config::Config;
+use crate::store::master::MasterRow;
 use crate::store::signing::SigningKeyRow;
 use crate::store::{Store, StoreError, Tx, uint};
 
@@ -25,7 +27,9 @@ pub struct Keyring(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    master: MasterKey,
+    masters: RwLock<Arc<Masters>>,
+    /// Where the present master key is read again when the database says that there is another one.
+    file: Option<PathBuf>,
     keys: RwLock<BTreeMap<SigningKeyId, Arc<SigningKey>>>,
 }
 
@@ -69,7 +73,7 @@ impl SigningKey {
             .ok_or(SigningError::NoPrivateHalf(self.id))
     }
 
-    fn from_row(row: &SigningKeyRow, master: &MasterKey, known: Option<&Self>) -> Result<Self, SigningError> {
+    fn from_row(row: &SigningKeyRow, master: &Masters, known: Option<&Self>) -> Result<Self, SigningError> {
         let id =
             SigningKeyId::from_u64(uint(row.id, "signing key")?).ok_or(StoreError::Corrupt("signing key"))?;
         let purpose: Purpose = row
@@ -115,26 +119,71 @@ fn public_key(purpose: Purpose, material: &[u8]) -> Option<VerifyingKey> {
     }
 }
 
+/// The master key with what the database keeps under it.
+fn unsealed(key: MasterKey, row: &MasterRow) -> Result<Masters, MasterKeyError> {
+    Masters::unseal(key, row.former.as_deref(), row.derivation.as_deref())
+}
+
 impl Keyring {
     /// An empty ring under this master key; [`Keyring::reload`] fills it.
     pub fn new(master: MasterKey) -> Self {
+        Self::with(master.into(), None)
+    }
+
+    fn with(masters: Masters, file: Option<PathBuf>) -> Self {
         Self(Arc::new(Inner {
-            master,
+            masters: RwLock::new(Arc::new(masters)),
+            file,
             keys: RwLock::default(),
         }))
     }
 
-    /// The ring of a database, under the master key that the configuration names.
+    /// The ring of a database, under the master key that the configuration names. Only for a database that is new such a
+    /// key is made.
     pub async fn load(store: &Store, config: &Config) -> Result<Self, SigningError> {
         let text = config.master_key.as_ref().map(ExposeSecret::expose_secret);
-        let ring = Self::new(MasterKey::load(text, config.master_key_file.as_deref())?);
+        let file = config.master_key_file.as_deref();
         let mut tx = store.begin_read().await?;
+        let masters = match tx.master_row().await? {
+            Some(row) => unsealed(MasterKey::load_known(text, file, row.number)?, &row)?,
+            None => MasterKey::load(text, file)?.into(),
+        };
+        let watched = file.filter(|_| text.is_none()).map(ToOwned::to_owned);
+        let ring = Self::with(masters, watched);
         ring.reload(&mut tx).await?;
         Ok(ring)
     }
 
+    pub(super) fn masters(&self) -> Arc<Masters> {
+        Arc::clone(&self.0.masters.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_masters(&self, masters: Masters) {
+        *self.0.masters.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(masters);
+    }
+
+    /// Follows the database to another master key.
+    async fn follow(&self, tx: &mut Tx) -> Result<(), SigningError> {
+        let Some(row) = tx.master_row().await? else {
+            return Ok(());
+        };
+        let Some(number) = row.number else {
+            return Ok(());
+        };
+        if self.masters().current().number()? == number {
+            return Ok(());
+        }
+        let file = self.0.file.as_deref().ok_or(MasterKeyError::Replaced)?;
+        let key = MasterKey::load_known(None, Some(file), Some(number))?;
+        self.set_masters(unsealed(key, &row)?);
+        tracing::info!("the master key was replaced; this process has the new one");
+        Ok(())
+    }
+
     /// Makes the ring equal to the database. A key that was opened before is not opened again.
     pub async fn reload(&self, tx: &mut Tx) -> Result<(), SigningError> {
+        self.follow(tx).await?;
+        let masters = self.masters();
         let rows = tx.signing_keys().await?;
         let known = self.all();
         let known: BTreeMap<i64, &SigningKey> = known
@@ -143,7 +192,7 @@ impl Keyring {
             .collect();
         let mut fresh = BTreeMap::new();
         for row in &rows {
-            let key = SigningKey::from_row(row, &self.0.master, known.get(&row.id).copied())?;
+            let key = SigningKey::from_row(row, &masters, known.get(&row.id).copied())?;
             fresh.insert(key.id, Arc::new(key));
         }
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -187,7 +236,7 @@ impl Keyring {
 
     /// A key derived from the master key for one purpose, which `context` names.
     pub(crate) fn derive(&self, context: &str) -> Result<Zeroizing<[u8; 32]>, SigningError> {
-        Ok(self.0.master.derive(context)?)
+        Ok(self.masters().derive(context)?)
     }
 
     /// Every key, oldest first.
@@ -203,12 +252,12 @@ impl Keyring {
 
     /// Seals a secret that is no signing key, for one place, named by `context`.
     pub(crate) fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, SigningError> {
-        Ok(self.0.master.seal(context, plain)?)
+        Ok(self.masters().seal(context, plain)?)
     }
 
     /// Opens what [`seal`](Self::seal) made for the same context.
     pub(crate) fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SigningError> {
-        Ok(self.0.master.open(context, sealed)?)
+        Ok(self.masters().open(context, sealed)?)
     }
 
     /// Makes a key off the async threads (RSA takes a while) and gives it with its sealed form for the row `id`.
@@ -220,7 +269,7 @@ impl Keyring {
         let ring = self.clone();
         let made = tokio::task::spawn_blocking(move || -> Result<_, PrivateKeyError> {
             let key = PrivateKey::generate(purpose)?;
-            let sealed = key.seal(&ring.0.master, purpose, id)?;
+            let sealed = key.seal(&ring.masters(), purpose, id)?;
             Ok((Arc::new(key), sealed))
         });
         Ok(made.await.map_err(|_| SigningError::Interrupted)??)

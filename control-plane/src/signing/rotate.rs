@@ -147,7 +147,7 @@ async fn kill(
 }
 
 /// Takes an index of a key's first block, acknowledged or not.
-async fn first_index(
+pub(super) async fn first_index(
     tx: &mut Tx,
     random: &Random,
     key: SigningKeyId,

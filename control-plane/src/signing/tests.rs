@@ -10,7 +10,8 @@ fn number(id: u64) -> SigningKeyId {
 
 #[test]
 fn a_sealed_key_opens_only_in_its_place() {
-    let master = MasterKey::for_tests(1);
+    let keyed = |byte| master::Masters::from(MasterKey::for_tests(byte));
+    let master = keyed(1);
     let key = PrivateKey::generate(Purpose::ApiKey).expect("a key");
     let sealed = key.seal(&master, Purpose::ApiKey, number(3)).expect("sealed");
     let opened = PrivateKey::open(&master, Purpose::ApiKey, number(3), &sealed).expect("opened");
@@ -21,9 +22,9 @@ fn a_sealed_key_opens_only_in_its_place() {
         "a fresh nonce each time"
     );
     let elsewhere = [
-        (MasterKey::for_tests(2), Purpose::ApiKey, 3),
-        (MasterKey::for_tests(1), Purpose::Feed, 3),
-        (MasterKey::for_tests(1), Purpose::ApiKey, 4),
+        (keyed(2), Purpose::ApiKey, 3),
+        (keyed(1), Purpose::Feed, 3),
+        (keyed(1), Purpose::ApiKey, 4),
     ];
     for (master, purpose, id) in elsewhere {
         assert!(

@@ -33,6 +33,7 @@ pub(crate) mod test_postgres;
 pub mod belonging;
 pub mod clients;
 pub mod codes;
+pub mod copy;
 pub mod device_codes;
 pub mod edges;
 pub mod exchanges;
@@ -42,6 +43,7 @@ pub mod grants;
 pub mod invitations;
 pub mod links;
 pub mod mails;
+pub mod master;
 pub mod members;
 pub mod not_before;
 pub mod passkeys;
@@ -112,6 +114,11 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// Whether the database was moved elsewhere and refuses writes since.
+    pub fn is_moved(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.message().contains(copy::MOVED))
+    }
 }
 
 /// A database: one of two native pools. Cheap to clone.
@@ -171,15 +178,26 @@ pub(crate) use rows_affected;
 impl Store {
     /// Opens the database; a SQLite file is created if it does not exist.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::open(url, true).await
+    }
+
+    /// Opens a database that must exist.
+    pub async fn connect_existing(url: &str) -> Result<Self, StoreError> {
+        Self::open(url, false).await
+    }
+
+    async fn open(url: &str, create: bool) -> Result<Self, StoreError> {
         match url.split_once(':') {
             Some(("sqlite", _)) => {
                 let options = SqliteConnectOptions::from_str(url)?
-                    .create_if_missing(true)
+                    .create_if_missing(create)
                     .foreign_keys(true)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(BUSY_TIMEOUT);
-                create_private(options.get_filename()).map_err(sqlx::Error::Io)?;
+                if create {
+                    create_private(options.get_filename()).map_err(sqlx::Error::Io)?;
+                }
                 let pool = SqlitePoolOptions::new()
                     .max_connections(SQLITE_CONNECTIONS)
                     .acquire_timeout(ACQUIRE_TIMEOUT)

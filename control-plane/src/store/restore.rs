@@ -5,6 +5,33 @@ use shared::time::UnixMillis;
 use super::{StoreError, Tx, int, on_db, rows_affected};
 
 impl Tx {
+    /// Where this database was moved to, if it was.
+    pub async fn moved_to(&mut self) -> Result<Option<String>, StoreError> {
+        let found: Option<Option<String>> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT moved_to FROM installation WHERE id = 1").fetch_optional(conn).await)?;
+        Ok(found.flatten())
+    }
+
+    /// Notes where this database was moved to.
+    pub async fn mark_moved(&mut self, to: &str, now: UnixMillis) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE installation SET moved_to = $1, moved_at = $2 WHERE id = 1")
+                .bind(to)
+                .bind(int(now.0))
+        )?;
+        Ok(())
+    }
+
+    /// It was not moved, or has come back.
+    pub async fn unmark_moved(&mut self) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE installation SET moved_to = NULL, moved_at = NULL WHERE id = 1")
+        )?;
+        Ok(())
+    }
+
     /// Gives this database another identity.
     pub async fn set_incarnation(&mut self, incarnation: [u8; 16]) -> Result<(), StoreError> {
         rows_affected!(

@@ -93,6 +93,14 @@ impl TestPostgres {
 
     /// An empty, migrated database of this name.
     pub(crate) async fn database(&self, name: &str) -> Store {
+        self.create(name).await;
+        let store = Store::connect(&self.url(name)).await.expect("a database");
+        store.migrate().await.expect("a schema");
+        store
+    }
+
+    /// A database of this name without anything in it.
+    pub(crate) async fn create(&self, name: &str) {
         let Ok(Store::Postgres(pool)) = Store::connect(&self.url("postgres")).await else {
             panic!("no connection to the test's PostgreSQL");
         };
@@ -106,9 +114,6 @@ impl TestPostgres {
                 .expect("a fresh database");
         }
         pool.close().await;
-        let store = Store::connect(&self.url(name)).await.expect("a database");
-        store.migrate().await.expect("a schema");
-        store
     }
 
     /// The URL of a database on this server.

@@ -104,6 +104,7 @@ pub fn run(json: &[u8]) -> Result<Vec<Outcome>, &'static str> {
     let mut replica = Replica::new(Trust {
         feed,
         root: VerifyingKey::ed25519(root),
+        other_root: None,
     });
     let message = from_base64url(&vectors.message).ok_or("message")?;
     for envelope in split_message(&message).map_err(|_| "message")? {

@@ -10,7 +10,7 @@
 //! | `PUBLIC_ORIGINS` | further origins under which callers reach this Worker, separated by commas: a DPoP proof names one of these, or the origin of `RESOURCE` |
 //! | `BRAND` | the brand of its API keys; `pc` if absent |
 //! | `ENVIRONMENTS` | the environments of keys it admits, separated by commas; `live` if absent |
-//! | `ROOT_KEY`, `FEED_ID` | the one feed it trusts: base64url of a raw Ed25519 key, 32 hexadecimal digits |
+//! | `ROOT_KEY`, `FEED_ID` | the one feed it trusts: base64url of a raw Ed25519 key (two, separated by a comma, while the root is being replaced), 32 hexadecimal digits |
 //! | `REGIONS` | the regions that this edge has, separated by commas: some of wnam, enam, weur, eeur, apac, oc; all if absent |
 //! | `HOME_REGION` | the one that this Worker's isolates read; if absent, the one nearest to the first caller |
 //! | `HUB_URL`, `REGION_URL` | base URLs of a hub and of regions that run elsewhere; `{region}` in the second is the region's name, or it is a list `weur=https://…,apac=https://…`. Without them the objects behind the bindings |
@@ -99,9 +99,12 @@ impl EdgeConfig {
     pub(super) fn read(env: &Env) -> Result<Self> {
         let wrong = |name: &str, expected: &str| worker::Error::from(format!("variable {name}: {expected}"));
         let required = |name: &str| variable(env, name).ok_or_else(|| wrong(name, "is not set"));
-        let root = from_base64url(&required("ROOT_KEY")?)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| wrong("ROOT_KEY", "expected base64url of 32 bytes"))?;
+        let (root, other_root) = roots(&required("ROOT_KEY")?).ok_or_else(|| {
+            wrong(
+                "ROOT_KEY",
+                "expected base64url of 32 bytes, or two of them with a comma between",
+            )
+        })?;
         let feed = required("FEED_ID")?
             .parse()
             .map_err(|_| wrong("FEED_ID", "expected 32 lower-case hex digits"))?;
@@ -181,7 +184,8 @@ impl EdgeConfig {
             public_origins,
             trust: Trust {
                 feed,
-                root: VerifyingKey::ed25519(root),
+                root,
+                other_root,
             },
             deployment: Deployment {
                 brand: variable(env, "BRAND").unwrap_or_else(|| "pc".into()),
@@ -288,6 +292,18 @@ fn region_urls(text: &str, regions: &[RegionName]) -> Option<Vec<(RegionName, St
         base_url(&url?).map(|url| (name.clone(), url))
     };
     regions.iter().map(url).collect()
+}
+
+/// One root, or two.
+fn roots(text: &str) -> Option<(VerifyingKey, Option<VerifyingKey>)> {
+    let key = |text: &str| {
+        let bytes = from_base64url(text.trim())?.try_into().ok()?;
+        Some(VerifyingKey::ed25519(bytes))
+    };
+    match text.split_once(',') {
+        None => Some((key(text)?, None)),
+        Some((root, other)) => Some((key(root)?, Some(key(other)?))),
+    }
 }
 
 /// A resource identifier need not be a URL: then it names no origin, and no proof can.

@@ -19,6 +19,28 @@ pub struct Trust {
     pub feed: FeedId,
     /// The root's public key.
     pub root: VerifyingKey,
+    /// A second one, while the root is being replaced: what either signed counts.
+    pub other_root: Option<VerifyingKey>,
+}
+
+impl Trust {
+    /// In one feed with one root.
+    pub fn new(feed: FeedId, root: VerifyingKey) -> Self {
+        Self {
+            feed,
+            root,
+            other_root: None,
+        }
+    }
+
+    /// Whether a pinned root signed this.
+    pub fn vouches_for(&self, message: &[u8], signature: &Ed25519Signature) -> bool {
+        self.root.verify(message, signature)
+            || self
+                .other_root
+                .as_ref()
+                .is_some_and(|root| root.verify(message, signature))
+    }
 }
 
 /// What an envelope holds.
@@ -115,7 +137,7 @@ impl Certificate {
 
     /// Whether the pinned root signed this certificate for the pinned feed.
     pub fn is_trusted_by(&self, trust: &Trust) -> bool {
-        self.feed == trust.feed && trust.root.verify(&self.root_message(), &self.root_signature)
+        self.feed == trust.feed && trust.vouches_for(&self.root_message(), &self.root_signature)
     }
 }
 

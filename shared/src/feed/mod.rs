@@ -29,8 +29,8 @@
 //! became of each envelope and the digest of the state after it. `tests/reader/feed.ts` is a second reader, written from this
 //! page, the tables of `entry` and `state`, and these files.
 //!
-//! **Trust.** A consumer pins the feed's id and the root's public key. Feed keys are certified per epoch by the root; our
-//! own issuing keys enter the state only with the root's signature on themselves.
+//! **Trust.** A consumer pins the feed's id and the root's public key (two of them while the root is being replaced). Feed
+//! keys are certified per epoch by the root; our own issuing keys enter the state only with the root's signature on themselves.
 
 mod entry;
 mod envelope;

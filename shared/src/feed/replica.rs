@@ -277,7 +277,7 @@ impl Replica {
             Entry::Key(key) => match (&key.reference, &key.owner) {
                 (KeyRef::Ours(number), KeyOwner::Ours(signature)) => {
                     let message = IssuingKey::root_message(self.trust.feed, *number, key.purpose, &key.key);
-                    let certified = self.trust.root.verify(&message, signature);
+                    let certified = self.trust.vouches_for(&message, signature);
                     if certified {
                         Ok(())
                     } else {

@@ -105,6 +105,7 @@ fn replica() -> Replica {
     Replica::new(Trust {
         feed: FEED,
         root: VerifyingKey::ed25519(public(1)),
+        other_root: None,
     })
 }
 
@@ -309,6 +310,7 @@ fn only_certified_speakers_are_heard() {
     let other_root = Trust {
         feed: FEED,
         root: VerifyingKey::ed25519(public(8)),
+        other_root: None,
     };
     assert_eq!(
         Replica::new(other_root).accept(&frame),
@@ -317,6 +319,7 @@ fn only_certified_speakers_are_heard() {
     let other_feed = Trust {
         feed: FeedId([8; 16]),
         root: VerifyingKey::ed25519(public(1)),
+        other_root: None,
     };
     assert_eq!(Replica::new(other_feed).accept(&frame), Err(Refusal::WrongFeed));
     // A certificate of another epoch does not cover this one's frames.

@@ -1,5 +1,6 @@
 //! The publisher against a real consumer: `shared::feed::Replica` behind HTTP, which is the code that the hub runs.
 
+mod backups;
 mod copies;
 mod epochs;
 mod local;
@@ -8,6 +9,7 @@ mod push;
 mod receipts;
 mod regions;
 mod restore;
+mod roots;
 
 use std::sync::{Arc, Mutex};
 

@@ -63,6 +63,7 @@ impl Installation {
         let trust = Trust {
             feed: signing::feed_id(&mut tx).await.expect("feed"),
             root: root.public.clone(),
+            other_root: None,
         };
         let mut replica = Replica::new(trust);
         for frame in tx

@@ -63,7 +63,11 @@ impl Fixture {
     pub(super) fn new() -> Self {
         let root = VerifyingKey::ed25519(public(ROOT));
         let mut fixture = Self {
-            replica: Replica::new(Trust { feed: FEED, root }),
+            replica: Replica::new(Trust {
+                feed: FEED,
+                root,
+                other_root: None,
+            }),
             envelopes: Vec::new(),
         };
         let policy = serde_json::to_value(Policy::demo(RESOURCE, ISSUER)).expect("serialises");
