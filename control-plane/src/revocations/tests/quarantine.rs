@@ -34,7 +34,7 @@ async fn ceilings(test: &TestApp, id: &str) -> Vec<(u64, ScopeSet)> {
 #[tokio::test]
 async fn a_key_is_put_under_a_ceiling_and_released() {
     let test = published().await;
-    let (id, key) = test.create_key(json!({"name": "k", "scope": "admin"})).await;
+    let (id, key) = test.create_key(json!({"name": "apart", "scope": "admin"})).await;
     let list = async || test.call(Method::GET, "/v1/auth/keys", &key, None).await;
     assert_eq!(list().await.status, 200);
     let receipt = put(&test, &id, "read").await;
@@ -59,7 +59,7 @@ async fn a_key_is_put_under_a_ceiling_and_released() {
         "the same receipt"
     );
     assert_eq!(put(&test, &id, "none").await.body["quarantined"], "none");
-    let shown = test.admin(Method::GET, "/v1/auth/keys?name=k", None).await;
+    let shown = test.admin(Method::GET, "/v1/auth/keys?name=apart", None).await;
     assert_eq!(shown.body["keys"][0]["quarantined"], "none");
     let released = release(&test, &id).await;
     assert_eq!(released.body["quarantined"], Value::Null, "{released:?}");
