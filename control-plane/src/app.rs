@@ -18,6 +18,7 @@ use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
 use crate::signing::Keyring;
+use crate::status_lists::Lists;
 use crate::store::Store;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub struct App {
     pub open_clients: OpenClients,
     /// Identity providers of organisations.
     pub identity_providers: IdentityProviders,
+    /// Status lists that were made lately.
+    pub status_lists: Lists,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// Where mail goes.
@@ -105,6 +108,7 @@ impl App {
             policy,
             keyring,
             feed: Feed::default(),
+            status_lists: Lists::default(),
             passwords: Passwords::default(),
             http,
             metrics,

@@ -57,8 +57,12 @@ pub enum Code {
     MissingField,
     /// Nothing sends mail here.
     NoMail,
+    /// No form that the caller accepts.
+    NotAcceptable,
     /// No such thing, or not the caller's.
     NotFound,
+    /// A part of a standard that we leave out.
+    NotSupported,
     /// Too often.
     RateLimited,
     /// The caller's rights changed meanwhile.
@@ -102,7 +106,9 @@ impl Code {
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
+            Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not_acceptable", "Not acceptable"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
+            Self::NotSupported => (S::NOT_IMPLEMENTED, "not_supported", "Not supported"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),

@@ -27,6 +27,7 @@ pub mod revocation;
 pub mod routes;
 pub mod sessions;
 pub mod signing;
+pub mod status_lists;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{factors, keys, mail, members, oauth, pages, people, sessions};
+use crate::{factors, keys, mail, members, oauth, pages, people, sessions, status_lists};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -55,6 +55,7 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/introspect", post(oauth::introspect::post))
         .merge(for_scripts())
+        .merge(for_verifiers())
         // Sign-in
         .route("/login", get(sessions::login::get).post(sessions::login::post))
         .route("/logout", get(oauth::logout::get).post(oauth::logout::post))
@@ -150,6 +151,22 @@ fn for_scripts() -> Router<Arc<App>> {
         )
         .route("/.well-known/jwks.json", get(oauth::jwks::get).options(preflight))
         // The layer is around what refuses a method, too: a script must be able to read why.
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(open))
+}
+
+/// What those read who verify our tokens themselves.
+fn for_verifiers() -> Router<Arc<App>> {
+    use oauth::cors::{open, preflight};
+    Router::new()
+        .route(
+            "/status-lists",
+            get(status_lists::api::get_all).options(preflight),
+        )
+        .route(
+            "/status-lists/{n}",
+            get(status_lists::api::get).options(preflight),
+        )
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(open))
 }

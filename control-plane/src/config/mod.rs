@@ -13,6 +13,7 @@ mod load;
 mod mail;
 mod names;
 mod rate_limits;
+mod status_lists;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -31,6 +32,7 @@ pub use identity_providers::IdentityProvider;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
+pub use status_lists::StatusLists;
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -106,6 +108,8 @@ pub struct Config {
     pub clients: Clients,
     /// What our own look-ups may reach.
     pub fetch: Fetch,
+    /// How long others may go by a status list.
+    pub status_lists: StatusLists,
 }
 
 /// How log lines look.
@@ -247,6 +251,7 @@ impl Default for Config {
             factors: Factors::default(),
             clients: Clients::default(),
             fetch: Fetch::default(),
+            status_lists: StatusLists::default(),
         }
     }
 }

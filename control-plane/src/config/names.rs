@@ -82,6 +82,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("clients.registrations_per_hour", Kind::Integer),
     ("clients.look_ups_per_hour", Kind::Integer),
     ("fetch.allow_loopback", Kind::Bool),
+    ("status_lists.ttl_seconds", Kind::Integer),
+    ("status_lists.expires_seconds", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

@@ -52,6 +52,7 @@ pub async fn get(State(app): State<Arc<App>>) -> Response {
         "end_session_endpoint": format!("{issuer}/logout"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "status_list_aggregation_endpoint": format!("{issuer}/status-lists"),
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

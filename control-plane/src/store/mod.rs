@@ -49,6 +49,7 @@ pub mod refresh_tokens;
 pub mod restore;
 pub mod sessions;
 pub mod signing;
+pub mod status_lists;
 mod turn;
 
 use std::os::unix::fs::OpenOptionsExt as _;

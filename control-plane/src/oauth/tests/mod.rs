@@ -12,6 +12,7 @@ mod par;
 mod refresh;
 mod resource;
 mod revoke;
+mod status_lists;
 mod support;
 mod token_exchange;
 
