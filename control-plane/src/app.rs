@@ -10,6 +10,7 @@ use shared::scope::Catalogue;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::fetch::Fetcher;
 use crate::http::limit::Limits;
 use crate::mail;
 use crate::oauth::lookup::OpenClients;
@@ -17,6 +18,7 @@ use crate::oauth::providers::IdentityProviders;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
+use crate::signals::Signals;
 use crate::signing::Keyring;
 use crate::status_lists::Lists;
 use crate::store::Store;
@@ -45,6 +47,8 @@ pub struct App {
     pub open_clients: OpenClients,
     /// Identity providers of organisations.
     pub identity_providers: IdentityProviders,
+    /// Public keys of those who send us signals.
+    pub signals: Signals,
     /// Status lists that were made lately.
     pub status_lists: Lists,
     /// Checks and hashes passwords, a few at a time.
@@ -53,6 +57,8 @@ pub struct App {
     pub mail: mail::Transport,
     /// How often programs may call, and fail.
     pub limits: Limits,
+    /// For messages to apps, at addresses that they chose.
+    pub callbacks: Fetcher,
     /// For calls to edges. No redirects.
     pub http: reqwest::Client,
     /// Renders `/metrics`.
@@ -96,8 +102,12 @@ impl App {
         let mail = mail::Transport::build(&config)?;
         let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
         let identity_providers = IdentityProviders::build(&config, &clock)?;
+        let signals = Signals::build(&config)?;
+        let callbacks = Fetcher::new(config.fetches_loopback())?;
         Ok(Arc::new(Self {
             mail,
+            signals,
+            callbacks,
             limits: Limits::new(&config, &clock),
             open_clients,
             identity_providers,

@@ -43,6 +43,8 @@ pub enum Code {
     InvalidField,
     /// Not one JSON object.
     InvalidJson,
+    /// A message that its sender has not signed.
+    InvalidSignature,
     /// A bad, expired or revoked credential.
     InvalidToken,
     /// The key has ended.
@@ -98,6 +100,7 @@ impl Code {
             Self::InvalidDpopProof => (S::UNAUTHORIZED, "invalid_dpop_proof", "Invalid DPoP proof"),
             Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
+            Self::InvalidSignature => (S::UNAUTHORIZED, "invalid_signature", "Invalid signature"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
             Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),

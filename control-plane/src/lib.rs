@@ -26,6 +26,7 @@ pub mod random;
 pub mod revocation;
 pub mod routes;
 pub mod sessions;
+pub mod signals;
 pub mod signing;
 pub mod status_lists;
 pub mod store;

@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{factors, keys, mail, members, oauth, pages, people, sessions, status_lists};
+use crate::{factors, keys, mail, members, oauth, pages, people, sessions, signals, status_lists};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -56,6 +56,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/introspect", post(oauth::introspect::post))
         .merge(for_scripts())
         .merge(for_verifiers())
+        .merge(for_signals())
         // Sign-in
         .route("/login", get(sessions::login::get).post(sessions::login::post))
         .route("/logout", get(oauth::logout::get).post(oauth::logout::post))
@@ -169,6 +170,15 @@ fn for_verifiers() -> Router<Arc<App>> {
         )
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(open))
+}
+
+/// What others tell us.
+fn for_signals() -> Router<Arc<App>> {
+    // A scanner may report hundreds of tokens at once.
+    let reports = DefaultBodyLimit::max(signals::leaks::MAX_BODY);
+    Router::new()
+        .route("/v1/signals/leaks", post(signals::leaks::post).layer(reports))
+        .route("/v1/signals/events", post(signals::events::post))
 }
 
 /// The listener of `metrics_listen`.

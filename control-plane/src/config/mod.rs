@@ -13,6 +13,7 @@ mod load;
 mod mail;
 mod names;
 mod rate_limits;
+mod signals;
 mod status_lists;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use identity_providers::IdentityProvider;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
+pub use signals::{LeakAction, Leaks, SignalTransmitter};
 pub use status_lists::StatusLists;
 
 /// Everything that an operator can set. `config check` prints the effective values.
@@ -82,6 +84,8 @@ pub struct Config {
     pub edges: Vec<Edge>,
     /// Identity providers whose assertions become access tokens. In the environment: `org_…=issuer,org_…=issuer`.
     pub identity_providers: Vec<IdentityProvider>,
+    /// Whose security events organisations go by. In the environment: `org_…=issuer,org_…=issuer`.
+    pub signal_transmitters: Vec<SignalTransmitter>,
     /// Access tokens.
     pub tokens: Tokens,
     /// API keys.
@@ -110,6 +114,8 @@ pub struct Config {
     pub fetch: Fetch,
     /// How long others may go by a status list.
     pub status_lists: StatusLists,
+    /// What a secret scanner may tell us.
+    pub leaks: Leaks,
 }
 
 /// How log lines look.
@@ -238,6 +244,7 @@ impl Default for Config {
                 url: "http://127.0.0.1:8787".to_owned(),
             }],
             identity_providers: Vec::new(),
+            signal_transmitters: Vec::new(),
             tokens: Tokens::default(),
             keys: Keys::default(),
             feed: Feed::default(),
@@ -252,6 +259,7 @@ impl Default for Config {
             clients: Clients::default(),
             fetch: Fetch::default(),
             status_lists: StatusLists::default(),
+            leaks: Leaks::default(),
         }
     }
 }

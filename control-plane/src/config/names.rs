@@ -34,6 +34,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("bootstrap_email", Kind::Text),
     ("edges", Kind::Pairs("name", "url")),
     ("identity_providers", Kind::Pairs("org", "issuer")),
+    ("signal_transmitters", Kind::Pairs("org", "issuer")),
     ("tokens.access_seconds", Kind::Integer),
     ("tokens.refresh_idle_seconds", Kind::Integer),
     ("tokens.refresh_max_seconds", Kind::Integer),
@@ -82,6 +83,9 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("clients.registrations_per_hour", Kind::Integer),
     ("clients.look_ups_per_hour", Kind::Integer),
     ("fetch.allow_loopback", Kind::Bool),
+    ("leaks.enabled", Kind::Bool),
+    ("leaks.keys_url", Kind::Text),
+    ("leaks.action", Kind::Text),
     ("status_lists.ttl_seconds", Kind::Integer),
     ("status_lists.expires_seconds", Kind::Integer),
 ];

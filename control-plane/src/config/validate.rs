@@ -13,6 +13,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     edges(config)?;
     super::clients::validate(config)?;
     super::identity_providers::validate(config)?;
+    super::signals::validate(config)?;
     let invalid = |key, problem: &str| {
         Err(ConfigError::Invalid {
             key,

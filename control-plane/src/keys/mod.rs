@@ -15,6 +15,7 @@ mod tests;
 pub use admin::create_admin;
 pub use issue::{Idempotency, Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
+pub(crate) use revoke::write as revoke_held;
 pub use revoke::{Reason, Revocation, revoke};
 pub use rotate::{Rotated, Rotation, rotate, rotate_itself};
 pub use rules::scopes as scopes_of;

@@ -184,7 +184,7 @@ async fn revoke_one(
 
 /// Revokes a key that the transaction already holds, and dates it now: a time from before the wait for the row would be
 /// older than what its holder did meanwhile.
-pub(super) async fn write(
+pub(crate) async fn write(
     tx: &mut Tx,
     app: &App,
     key: &ApiKey,

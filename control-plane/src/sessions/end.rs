@@ -10,11 +10,12 @@ use shared::id::{SessionId, UserId};
 use shared::time::UnixMillis;
 
 use crate::app::App;
+use crate::oauth::backchannel;
 use crate::revocation::{self, Wait};
 use crate::store::{StoreError, Tx};
 
 /// Ends one of a user's sessions; false if it is not theirs or has ended. After the commit, wake the feed.
-pub(super) async fn end(
+pub(crate) async fn end(
     tx: &mut Tx,
     user: UserId,
     sid: SessionId,
@@ -27,6 +28,7 @@ pub(super) async fn end(
     let entry = Entry::NotBefore(Subject::Session(subject.clone()), at);
     let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
+    backchannel::queue(tx, sid, now).await?;
     // Refresh tokens outlive the row of a session: they end with it, not with what is remembered of it.
     tx.end_grants_of_session(&subject, now).await?;
     Ok(true)
@@ -58,6 +60,7 @@ pub(crate) async fn end_all(
 /// edge. After the commit, wake the feed.
 pub(super) async fn end_grants(tx: &mut Tx, sid: SessionId, now: UnixMillis) -> Result<(), StoreError> {
     let session = sid.to_string();
+    backchannel::queue(tx, sid, now).await?;
     tx.end_grants_of_session(&session, now).await?;
     let indexes = tx.revoke_indexes_of_session(&session, now).await?;
     let subject = subject_of_grants(sid, now);

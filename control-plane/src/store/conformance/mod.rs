@@ -18,6 +18,7 @@ mod people;
 mod races;
 mod rotation;
 mod sessions;
+mod signals;
 mod signing;
 mod status_lists;
 
@@ -172,6 +173,11 @@ suite! {
         members_are_listed_after_one_of_them,
         everything_of_a_member_ends_and_nothing_of_others,
         an_edges_ceiling_counts_unless_it_is_older,
+    },
+    signals::{
+        a_logout_is_for_those_who_listen,
+        a_logout_is_taken_by_one_and_dropped,
+        a_signal_ends_what_a_member_has_here,
     },
     status_lists::{
         a_list_knows_who_is_dead,
