@@ -90,7 +90,7 @@ fn sid(token: &str) -> Value {
 async fn an_app_is_told_of_a_logout() {
     let test = published().await;
     let (client, inbox) = app(&test).await;
-    let (silent, _) = (super::support::public(&test).await, ());
+    let silent = super::support::public(&test).await;
     let (unused, unused_inbox) = app(&test).await;
     let mut person = Person::signed_in(&test).await;
     let answer = granted(&test, &mut person, &client).await;

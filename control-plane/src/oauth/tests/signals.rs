@@ -4,15 +4,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use shared::id::{OrgId, UserId};
 
 use super::assertion::Signer;
-use super::support::{ClientApp, Person, SECOND, decoded, outcome, public, published_with};
+use super::support::{ClientApp, Person, SECOND, client_with, decoded, outcome, published_with};
 use crate::config::SignalTransmitter;
 use crate::store::audit::AuditRow;
 use crate::store::members::MemberState;
@@ -189,6 +193,11 @@ fn err(answer: &Answer) -> (u16, &str) {
         answer.status.as_u16(),
         answer.body["err"].as_str().unwrap_or_default(),
     )
+}
+
+/// An app of the transmitters' organisation, where the administrator's sessions begin: its id is the smallest.
+async fn app(world: &World) -> ClientApp {
+    client_with(&world.test, |new| new.org = Some(org(77))).await
 }
 
 async fn signs_in<'a>(world: &'a World, client: &ClientApp) -> (Person<'a>, Answer) {
@@ -369,7 +378,7 @@ async fn what_is_no_event_of_a_transmitter_is_refused() {
 #[tokio::test]
 async fn the_end_of_a_session_there_ends_all_of_them_here() {
     let world = world().await;
-    let client = public(&world.test).await;
+    let client = app(&world).await;
     let (mut one, first) = signs_in(&world, &client).await;
     let (mut two, _) = signs_in(&world, &client).await;
     world.tell("a", REVOKED, world.admin()).await;
@@ -401,7 +410,7 @@ async fn the_end_of_a_session_there_ends_all_of_them_here() {
 #[tokio::test]
 async fn one_session_can_be_named() {
     let world = world().await;
-    let client = public(&world.test).await;
+    let client = app(&world).await;
     let (mut one, answer) = signs_in(&world, &client).await;
     let (mut two, _) = signs_in(&world, &client).await;
     let sid = decoded(&answer.text("id_token"))[1]["sid"].clone();
@@ -423,12 +432,15 @@ async fn one_session_can_be_named() {
 #[tokio::test]
 async fn a_changed_credential_ends_sessions_and_what_was_agreed_to() {
     let world = world().await;
-    let client = public(&world.test).await;
+    let client = app(&world).await;
     let (mut person, _) = signs_in(&world, &client).await;
     world.tell("a", CHANGED, world.admin()).await;
     assert!(!is_signed_in(&mut person).await);
     let trail = world.trail(&world.test.made.user.to_string()).await;
     assert_eq!(trail[0].0.action, "signal.credential_change");
+    let mut again = Person::signed_in(&world.test).await;
+    let page = again.get(&client.request(&[])).await;
+    assert_eq!(page.status, 200, "the app asks once more: {page:?}");
 }
 
 #[tokio::test]
@@ -454,18 +466,15 @@ async fn a_disabled_account_is_suspended_until_an_administrator_resumes_it() {
             .any(|(_, detail)| detail["outcome"]["suspended"] == "before")
     );
     // Their sessions here end.
-    let client = public(&world.test).await;
-    let (person, _) = signs_in(&world, &client).await;
-    drop(person);
+    let client = app(&world).await;
+    let (mut person, _) = signs_in(&world, &client).await;
     world.tell("d", DISABLED, world.admin()).await;
     let admin = world.test.made.user;
     let mut tx = world.test.app.store.begin_read().await.expect("tx");
-    assert!(
-        tx.sessions_of_member(org(77), admin)
-            .await
-            .expect("asked")
-            .is_empty()
-    );
+    let left = tx.sessions_of_member(org(77), admin).await.expect("asked");
+    assert!(left.is_empty(), "{left:?}");
+    drop(tx);
+    assert!(!is_signed_in(&mut person).await);
 }
 
 #[tokio::test]
@@ -625,4 +634,50 @@ async fn without_transmitters_there_is_no_such_path() {
         .body(Body::from("x"));
     let answer = test.send(request.expect("a request")).await;
     assert_eq!(answer.outcome(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_found_ends_its_grant() {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
+    let point = key.public_key().as_ref().to_vec();
+    let prefix = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+    let prefix =
+        (0..prefix.len() / 2).map(|at| u8::from_str_radix(&prefix[2 * at..2 * at + 2], 16).expect("hex"));
+    let der: Vec<u8> = prefix.chain(point).collect();
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        STANDARD.encode(der)
+    );
+    let document =
+        json!({"public_keys": [{"key_identifier": "one", "key": pem, "is_current": true}]}).to_string();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a port");
+    let keys_url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    let handler = move || async move { ([("content-type", "application/json")], document) };
+    let router = Router::new().route("/keys", get(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let test = published_with(|config| {
+        config.leaks.enabled = true;
+        config.leaks.keys_url = keys_url;
+        // There is no reading a refresh token down: it ends all the same.
+        config.leaks.action = crate::config::LeakAction::Quarantine;
+    })
+    .await;
+    let client = super::support::public(&test).await;
+    let token = client.sign_in(&test).await.text("refresh_token");
+    for _ in 0..2 {
+        let body =
+            json!([{"token": token, "type": "refresh", "url": Value::Null, "source": "commit"}]).to_string();
+        let signature = key.sign(&SystemRandom::new(), body.as_bytes()).expect("signed");
+        let request = Request::post("/v1/signals/leaks")
+            .header("Github-Public-Key-Identifier", "one")
+            .header("Github-Public-Key-Signature", STANDARD.encode(signature.as_ref()))
+            .body(Body::from(body));
+        let answer = test.send(request.expect("a request")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.body[0]["label"], "true_positive");
+    }
+    let refreshed = client.refresh(&test, &token).await;
+    assert_eq!(outcome(&refreshed), (400, "invalid_grant"));
 }
