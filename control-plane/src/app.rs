@@ -11,6 +11,7 @@ use shared::scope::Catalogue;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::Edges;
+use crate::http::fetch::Fetcher;
 use crate::http::limit::Limits;
 use crate::mail;
 use crate::oauth::lookup::OpenClients;
@@ -18,7 +19,9 @@ use crate::oauth::providers::IdentityProviders;
 use crate::orgs::password::Passwords;
 use crate::random::Random;
 use crate::revocation::{self, Feed};
+use crate::signals::Signals;
 use crate::signing::Keyring;
+use crate::status_lists::Lists;
 use crate::store::Store;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -47,12 +50,18 @@ pub struct App {
     pub open_clients: OpenClients,
     /// Identity providers of organisations.
     pub identity_providers: IdentityProviders,
+    /// Public keys of those who send us signals.
+    pub signals: Signals,
+    /// Status lists that were made lately.
+    pub status_lists: Lists,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// Where mail goes.
     pub mail: mail::Transport,
     /// How often programs may call, and fail.
     pub limits: Limits,
+    /// For messages to apps, at addresses that they chose.
+    pub callbacks: Fetcher,
     /// For calls to edges. No redirects.
     pub http: reqwest::Client,
     /// Renders `/metrics`.
@@ -101,8 +110,12 @@ impl App {
         let mail = mail::Transport::build(&config)?;
         let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
         let identity_providers = IdentityProviders::build(&config, &clock)?;
+        let signals = Signals::build(&config)?;
+        let callbacks = Fetcher::new(config.fetches_loopback())?;
         Ok(Arc::new(Self {
             mail,
+            signals,
+            callbacks,
             limits: Limits::new(&config, &clock),
             edges: Edges::new(&config, &clock, &random)?,
             open_clients,
@@ -114,6 +127,7 @@ impl App {
             policy,
             keyring,
             feed: Feed::default(),
+            status_lists: Lists::default(),
             passwords: Passwords::default(),
             http,
             metrics,

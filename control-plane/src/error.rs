@@ -45,6 +45,8 @@ pub enum Code {
     InvalidField,
     /// Not one JSON object.
     InvalidJson,
+    /// A message that its sender has not signed.
+    InvalidSignature,
     /// A bad, expired or revoked credential.
     InvalidToken,
     /// The key has ended.
@@ -61,8 +63,12 @@ pub enum Code {
     MissingField,
     /// Nothing sends mail here.
     NoMail,
+    /// No form that the caller accepts.
+    NotAcceptable,
     /// No such thing, or not the caller's.
     NotFound,
+    /// A part of a standard that we leave out.
+    NotSupported,
     /// Too often.
     RateLimited,
     /// The caller's rights changed meanwhile.
@@ -103,6 +109,7 @@ impl Code {
             Self::InvalidDpopProof => (S::UNAUTHORIZED, "invalid_dpop_proof", "Invalid DPoP proof"),
             Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
+            Self::InvalidSignature => (S::UNAUTHORIZED, "invalid_signature", "Invalid signature"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
             Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
@@ -112,7 +119,9 @@ impl Code {
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
+            Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not_acceptable", "Not acceptable"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
+            Self::NotSupported => (S::NOT_IMPLEMENTED, "not_supported", "Not supported"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),

@@ -14,6 +14,7 @@ use crate::{edge, mail, oauth, people, revocation, sessions, signing};
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
 const MAIL: Duration = Duration::from_secs(1);
+const LOGOUTS: Duration = Duration::from_secs(1);
 const LIMITS: Duration = Duration::from_mins(1);
 const PROOFS: Duration = Duration::from_mins(1);
 const PUSHED: Duration = Duration::from_mins(1);
@@ -33,6 +34,12 @@ pub fn start(app: &Arc<App>) {
     every("forget used proofs", PROOFS, app, forget_proofs);
     every("drop sealed successors", SEALED, app, drop_sealed);
     every("send mail", MAIL, app, mail::send_due);
+    every(
+        "tell apps of logouts",
+        LOGOUTS,
+        app,
+        oauth::backchannel::deliver_due,
+    );
     every("clear the outbox", HOUR, app, mail::forget_shown);
     every("forget links", HOUR, app, people::forget);
     every("forget rate limits", LIMITS, app, prune_limits);

@@ -29,7 +29,9 @@ pub mod revocation;
 pub mod revocations;
 pub mod routes;
 pub mod sessions;
+pub mod signals;
 pub mod signing;
+pub mod status_lists;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -14,7 +14,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
-use crate::{edge, factors, keys, mail, members, oauth, pages, people, revocations, sessions};
+use crate::{
+    edge, factors, keys, mail, members, oauth, pages, people, revocations, sessions, signals, status_lists,
+};
 
 /// The largest body that anything here reads.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -56,6 +58,8 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/introspect", post(oauth::introspect::post))
         .merge(for_scripts())
+        .merge(for_verifiers())
+        .merge(for_signals())
         // Sign-in
         .route("/login", get(sessions::login::get).post(sessions::login::post))
         .route("/logout", get(oauth::logout::get).post(oauth::logout::post))
@@ -173,6 +177,31 @@ fn for_scripts() -> Router<Arc<App>> {
         // The layer is around what refuses a method, too: a script must be able to read why.
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(open))
+}
+
+/// What those read who verify our tokens themselves.
+fn for_verifiers() -> Router<Arc<App>> {
+    use oauth::cors::{open, preflight};
+    Router::new()
+        .route(
+            "/status-lists",
+            get(status_lists::api::get_all).options(preflight),
+        )
+        .route(
+            "/status-lists/{n}",
+            get(status_lists::api::get).options(preflight),
+        )
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(open))
+}
+
+/// What others tell us.
+fn for_signals() -> Router<Arc<App>> {
+    // A scanner may report hundreds of tokens at once.
+    let reports = DefaultBodyLimit::max(signals::leaks::MAX_BODY);
+    Router::new()
+        .route("/v1/signals/leaks", post(signals::leaks::post).layer(reports))
+        .route("/v1/signals/events", post(signals::events::post))
 }
 
 /// The listener of `metrics_listen`.

@@ -44,6 +44,12 @@ pub(super) enum ClientsCommand {
         /// Where people may be sent after they have signed out, in full; may be given several times
         #[arg(long, value_name = "URI")]
         post_logout_redirect_uri: Vec<String>,
+        /// Where it hears of the end of sessions (back-channel logout)
+        #[arg(long, value_name = "URL")]
+        backchannel_logout_uri: Option<String>,
+        /// It needs to be told which session has ended
+        #[arg(long, requires = "backchannel_logout_uri")]
+        backchannel_logout_session_required: bool,
         /// It proves who it is with a key of its own (`private_key_jwt`) instead of a secret: a file with its JWK Set
         #[arg(long, value_name = "FILE", conflicts_with_all = ["jwks_uri", "public"])]
         jwks: Option<PathBuf>,
@@ -154,6 +160,8 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
             redirect_uri,
             refresh_grace,
             post_logout_redirect_uri,
+            backchannel_logout_uri,
+            backchannel_logout_session_required,
             jwks,
             jwks_uri,
             native,
@@ -180,6 +188,8 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                 jwks: jwks.as_deref().map(read_keys).transpose()?,
                 jwks_uri,
                 post_logout_redirect_uris: post_logout_redirect_uri,
+                backchannel_logout_uri,
+                backchannel_logout_session_required,
                 dpop_bound_access_tokens: dpop,
                 require_pushed_authorization_requests: require_par,
                 device_flow: device,
@@ -211,6 +221,7 @@ pub(super) async fn clients(config: Config, command: ClientsCommand, format: For
                         "scopes": app.catalogue().names(client.scopes),
                         "redirect_uris": client.redirect_uris,
                         "device_flow": client.device_flow,
+                        "backchannel_logout_uri": client.backchannel_logout_uri,
                         "created_at": format_rfc3339(client.created_at),
                         "disabled_at": client.disabled_at.map(format_rfc3339),
                     })

@@ -9,7 +9,7 @@ use url::{Host, Url};
 use super::{Config, ConfigError};
 
 /// What an assertion may be signed with, by the names of JOSE.
-const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
+pub(super) const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
 
 /// An identity provider that one organisation trusts for its own members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct IdentityProvider {
     pub algorithms: Vec<String>,
 }
 
-fn all() -> Vec<String> {
+pub(super) fn all() -> Vec<String> {
     ALGORITHMS.map(str::to_owned).to_vec()
 }
 
@@ -70,7 +70,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn is_fetchable(text: &str, loopback: bool) -> bool {
+pub(super) fn is_fetchable(text: &str, loopback: bool) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     let local = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -14,6 +14,8 @@ mod load;
 mod mail;
 mod names;
 mod rate_limits;
+mod signals;
+mod status_lists;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -33,6 +35,8 @@ pub use identity_providers::IdentityProvider;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
+pub use signals::{LeakAction, Leaks, SignalTransmitter};
+pub use status_lists::StatusLists;
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -82,6 +86,8 @@ pub struct Config {
     pub edges: Vec<Edge>,
     /// Identity providers whose assertions become access tokens. In the environment: `org_…=issuer,org_…=issuer`.
     pub identity_providers: Vec<IdentityProvider>,
+    /// Whose security events organisations go by. In the environment: `org_…=issuer,org_…=issuer`.
+    pub signal_transmitters: Vec<SignalTransmitter>,
     /// Access tokens.
     pub tokens: Tokens,
     /// API keys.
@@ -110,6 +116,10 @@ pub struct Config {
     pub clients: Clients,
     /// What our own look-ups may reach.
     pub fetch: Fetch,
+    /// How long others may go by a status list.
+    pub status_lists: StatusLists,
+    /// What a secret scanner may tell us.
+    pub leaks: Leaks,
 }
 
 /// How log lines look.
@@ -227,6 +237,7 @@ impl Default for Config {
             bootstrap_email: "admin@localhost".to_owned(),
             edges: vec![Edge::push("hub", "http://127.0.0.1:8787")],
             identity_providers: Vec::new(),
+            signal_transmitters: Vec::new(),
             tokens: Tokens::default(),
             keys: Keys::default(),
             feed: Feed::default(),
@@ -241,6 +252,8 @@ impl Default for Config {
             factors: Factors::default(),
             clients: Clients::default(),
             fetch: Fetch::default(),
+            status_lists: StatusLists::default(),
+            leaks: Leaks::default(),
         }
     }
 }

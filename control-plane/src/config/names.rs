@@ -36,6 +36,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("bootstrap_email", Kind::Text),
     ("edges", Kind::Edges),
     ("identity_providers", Kind::Pairs("org", "issuer")),
+    ("signal_transmitters", Kind::Pairs("org", "issuer")),
     ("tokens.access_seconds", Kind::Integer),
     ("tokens.refresh_idle_seconds", Kind::Integer),
     ("tokens.refresh_max_seconds", Kind::Integer),
@@ -87,6 +88,11 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("clients.registrations_per_hour", Kind::Integer),
     ("clients.look_ups_per_hour", Kind::Integer),
     ("fetch.allow_loopback", Kind::Bool),
+    ("leaks.enabled", Kind::Bool),
+    ("leaks.keys_url", Kind::Text),
+    ("leaks.action", Kind::Text),
+    ("status_lists.ttl_seconds", Kind::Integer),
+    ("status_lists.expires_seconds", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

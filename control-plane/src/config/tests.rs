@@ -346,6 +346,8 @@ fn the_list_of_names_is_complete() {
             ("environments", _) => "live",
             ("log_format", _) => "text",
             ("mail.smtp_tls", _) => "starttls",
+            ("leaks.keys_url", _) => "https://a.example/keys",
+            ("leaks.action", _) => "quarantine",
             ("sign_up.enabled", _) => "false",
             ("mail.from", _) => "Gate <gate@example.com>",
             (_, Kind::Text) => "pc",
@@ -357,7 +359,7 @@ fn the_list_of_names_is_complete() {
             (_, Kind::Integer) => "7",
             (_, Kind::Bool) => "true",
             (_, Kind::List) => "a,b",
-            ("identity_providers", _) => "org_000000001=https://idp.example",
+            ("identity_providers" | "signal_transmitters", _) => "org_000000001=https://idp.example",
             (_, Kind::Edges) => "hub=http://127.0.0.1:1",
             (_, Kind::Pairs(..)) => "a=b",
         };

@@ -11,6 +11,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     super::edges::validate(config)?;
     super::clients::validate(config)?;
     super::identity_providers::validate(config)?;
+    super::signals::validate(config)?;
     let invalid = |key, problem: &str| {
         Err(ConfigError::Invalid {
             key,
@@ -62,6 +63,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     super::device::check(config)?;
     super::mail::validate(config)?;
     super::rate_limits::validate_rate_limits(config)?;
+    super::status_lists::check(config)?;
     factors(config)?;
     if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
         return invalid(

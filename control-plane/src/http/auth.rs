@@ -231,7 +231,7 @@ async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Calle
 }
 
 /// A signing key in the wrong hands could state anything under a known index: the row must agree.
-fn states_the_same(parsed: &ParsedKey<'_>, row: &ApiKey) -> bool {
+pub(crate) fn states_the_same(parsed: &ParsedKey<'_>, row: &ApiKey) -> bool {
     let statement = &parsed.statement;
     statement.signing_key == row.signing_key
         && statement.org == row.org

@@ -17,6 +17,7 @@ pub use admin::create_admin;
 pub use issue::{Idempotency, Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
 pub use revoke::{KeyReceipt, Reason, Revocation, revoke};
+pub(crate) use revoke::write as revoke_held;
 pub(crate) use revoke::{end, last_of_line, open_receipt, revoke_with};
 pub use rotate::{Rotated, Rotation, rotate, rotate_itself};
 pub use rules::scopes as scopes_of;

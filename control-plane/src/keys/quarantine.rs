@@ -10,6 +10,7 @@ use shared::feed::{Entry, Subject};
 use shared::id::KeyId;
 use shared::policy::Policy;
 use shared::scope::ScopeSet;
+use shared::time::UnixMillis;
 
 use super::json::KeyView;
 use super::{confirm_rights, hold_caller};
@@ -23,6 +24,7 @@ use crate::revocation::{self, Receipt, Wait};
 use crate::store::keys::KeyStatus;
 use crate::store::orgs::Role;
 use crate::store::quarantine::Ceiling;
+use crate::store::{StoreError, Tx};
 
 /// The receipt of a quarantine or a release.
 #[derive(Clone, Debug, Serialize)]
@@ -89,18 +91,7 @@ pub(crate) async fn set(
         drop(tx);
         return receipt(app, caller, id, version, wait).await;
     }
-    let version = tx
-        .set_quarantine(id, ceiling, now)
-        .await?
-        .ok_or_else(|| ApiError::internal(anyhow::anyhow!("a key that is held was revoked by another")))?;
-    let entry = Entry::Ceiling {
-        subject: Subject::Index(id.into()),
-        version,
-        scopes: ceiling.map_or(ScopeSet::ALL, |ceiling| scopes(ceiling, &app.policy.policy)),
-    };
-    let subject = subject(id, version);
-    let outbox = revocation::enqueue(&mut tx, &subject, &entry, now).await?;
-    tx.insert_receipt(&subject, now, outbox).await?;
+    let version = write(&mut tx, app, id, ceiling, now).await?;
     let mut detail = json!({
         "name": key.name,
         "from": key.quarantine.map(|(ceiling, _)| ceiling),
@@ -125,6 +116,29 @@ pub(crate) async fn set(
     app.feed.wake();
     metrics::counter!("portcullis_api_key_quarantines_total", "action" => action).increment(1);
     receipt(app, caller, id, version, wait).await
+}
+
+/// Lowers a key that the transaction holds, or releases it: state change, outbox row and receipt. Gives the ceiling's version.
+pub(crate) async fn write(
+    tx: &mut Tx,
+    app: &App,
+    id: KeyId,
+    ceiling: Option<Ceiling>,
+    now: UnixMillis,
+) -> Result<u64, StoreError> {
+    let version = tx
+        .set_quarantine(id, ceiling, now)
+        .await?
+        .ok_or(StoreError::Corrupt("key: it is held, and was revoked by another"))?;
+    let entry = Entry::Ceiling {
+        subject: Subject::Index(id.into()),
+        version,
+        scopes: ceiling.map_or(ScopeSet::ALL, |ceiling| scopes(ceiling, &app.policy.policy)),
+    };
+    let subject = subject(id, version);
+    let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+    tx.insert_receipt(&subject, now, outbox).await?;
+    Ok(version)
 }
 
 /// Under which a receipt is found again.

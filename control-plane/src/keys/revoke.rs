@@ -157,7 +157,7 @@ async fn end_one(
 
 /// Revokes a key that the transaction already holds, and dates it now: a time from before the wait for the row would be
 /// older than what its holder did meanwhile.
-pub(super) async fn write(
+pub(crate) async fn write(
     tx: &mut Tx,
     app: &App,
     key: &ApiKey,

@@ -100,6 +100,32 @@ impl Letter {
         }
     }
 
+    /// To somebody whose key a secret scanner found. `place` is where, without anything that holds the key.
+    pub fn leaked_key(masked: &str, id: &str, place: Option<&str>, revoked: bool) -> Self {
+        let place = place.map_or_else(
+            || "in a public place".to_owned(),
+            |place| format!("at\n\n{place}\n\n"),
+        );
+        let done = if revoked {
+            "It was revoked at once, with every key that came of it by rotation.\n\
+             Make a new one where it was used, and keep it out of source code."
+        } else {
+            "It and every key that came of it by rotation can only read now. Make a\n\
+             new one where it was used, and then revoke it."
+        };
+        Self {
+            kind: "leaked_key",
+            subject: "An API key of yours was found in public".to_owned(),
+            text: format!(
+                "Hello,\n\n\
+                 a secret scanner found your API key {masked} ({id}) {place}\n\n\
+                 {done}\n\n\
+                 Whoever read it there may have used it before: look through what it did.\n"
+            ),
+            expires_at: None,
+        }
+    }
+
     /// To somebody who is invited.
     pub fn invitation(org: &str, inviter: &str, role: &str, link: &Url, expires_at: UnixMillis) -> Self {
         let until = Moment::from(expires_at).words;

@@ -9,11 +9,12 @@ use shared::time::UnixMillis;
 
 use super::{MemberView, rules};
 use crate::app::App;
-use crate::audit::{self, Event};
+use crate::audit::{self, Actor, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::http::time::Timestamp;
 use crate::keys::{self, confirm_rights, hold_caller};
+use crate::oauth::backchannel;
 use crate::revocation::{self, Receipt, Wait};
 use crate::store::keys::Revoked;
 use crate::store::members::{Member, MemberState};
@@ -91,29 +92,73 @@ pub async fn change(
     }
     // 3. Change, outbox, receipt, audit.
     let now = app.clock.now();
-    let version = write(&mut tx, app, caller, &before, (change, next), now).await?;
+    let version = write(
+        &mut tx,
+        app,
+        (caller.org, &caller.actor()),
+        &before,
+        (change, next),
+        now,
+    )
+    .await?;
     tx.commit().await?;
     app.feed.wake();
     metrics::counter!("portcullis_membership_changes_total", "action" => change.action()).increment(1);
     receipt(app, caller.org, user, version, wait).await
 }
 
+/// What a signal did to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Suspension {
+    /// They are suspended now.
+    Done,
+    /// They could do nothing before.
+    Before,
+    /// Nobody would be left to let anybody in again: nothing was done.
+    LastOwner,
+}
+
+/// Suspends a member because somebody says so whom the organisation listens to. After the commit, wake the feed.
+pub(crate) async fn suspend_by_signal(
+    tx: &mut Tx,
+    app: &App,
+    (org, user): (OrgId, UserId),
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<Suspension, ApiError> {
+    tx.hold_org(org).await?;
+    let before = tx
+        .member(org, user)
+        .await?
+        .ok_or_else(|| ApiError::not_found("member"))?;
+    if before.state != MemberState::Active {
+        return Ok(Suspension::Before);
+    }
+    let next = (before.role, MemberState::Suspended);
+    if rules::loses_owner(&before, next) && !tx.has_other_owner(org, user).await? {
+        return Ok(Suspension::LastOwner);
+    }
+    write(tx, app, (org, actor), &before, (Change::Suspend, next), now).await?;
+    Ok(Suspension::Done)
+}
+
 async fn write(
     tx: &mut Tx,
     app: &App,
-    caller: &Caller,
+    (org, actor): (OrgId, &Actor),
     before: &Member,
     (change, next): (Change, (Role, MemberState)),
     now: UnixMillis,
 ) -> Result<u64, ApiError> {
-    let member = (caller.org, before.user);
+    let member = (org, before.user);
     let mut detail = json!({
         "from": {"role": before.role, "state": before.state},
         "to": {"role": next.0, "state": next.1},
     });
     let mut expected = before.version;
     if change == Change::Deactivate {
-        detail["ended"] = end_everything(tx, caller, member, now).await?;
+        detail["ended"] = end_everything(tx, actor, member, now).await?;
         // The not-before has a version of its own.
         expected = expected.saturating_add(1);
     }
@@ -126,8 +171,8 @@ async fn write(
     let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     let event = Event {
-        org: Some(caller.org),
-        actor: &caller.actor(),
+        org: Some(org),
+        actor,
         action: change.action(),
         target: before.user.to_string(),
         detail,
@@ -140,7 +185,7 @@ async fn write(
 /// whatever becomes of the not-before.
 async fn end_everything(
     tx: &mut Tx,
-    caller: &Caller,
+    actor: &Actor,
     member: (OrgId, UserId),
     now: UnixMillis,
 ) -> Result<Value, ApiError> {
@@ -149,6 +194,9 @@ async fn end_everything(
     let at = tx.set_member_not_before(org, user, now.seconds()).await?;
     let entry = Entry::NotBefore(Subject::Member(org, user), at.ok_or_else(not_found)?);
     let mut outbox = revocation::enqueue(tx, &user.to_string(), &entry, now).await?;
+    for sid in tx.sessions_of_member(org, user).await? {
+        backchannel::queue(tx, sid, now).await?;
+    }
     let sessions = tx.end_sessions_of_member(org, user, now).await?;
     tx.end_pending_sign_ins_of_member(org, user).await?;
     // Again: one may have been made while we waited.
@@ -161,7 +209,7 @@ async fn end_everything(
     let revoked = Revoked {
         at: now,
         reason: keys::Reason::AffiliationChanged.as_str().to_owned(),
-        by: caller.actor().who,
+        by: actor.who.clone(),
         outbox,
     };
     let keys = tx.revoke_keys_of_member(org, user, &revoked).await?;

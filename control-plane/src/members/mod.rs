@@ -24,6 +24,7 @@ mod rules;
 mod tests;
 
 pub use change::{Change, MemberReceipt, change};
+pub(crate) use change::{Suspension, suspend_by_signal};
 
 use serde::Serialize;
 use shared::id::UserId;

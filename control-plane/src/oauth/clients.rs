@@ -9,6 +9,7 @@ use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
 use zeroize::Zeroizing;
 
+use super::backchannel;
 use super::redirect::{self, RedirectUriError};
 use super::registration::metadata::check_set;
 use crate::audit::{self, Actor, Event};
@@ -74,6 +75,10 @@ pub struct NewClient {
     pub jwks_uri: Option<String>,
     /// Where people may be sent after they have signed out.
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where it hears of the end of sessions.
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether it needs the session's `sid` there.
+    pub backchannel_logout_session_required: bool,
     /// Whether it gets only tokens that are bound to a key of its own (RFC 9449).
     pub dpop_bound_access_tokens: bool,
     /// Whether it must push its authorization requests (RFC 9126).
@@ -96,6 +101,8 @@ impl NewClient {
             jwks: None,
             jwks_uri: None,
             post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
+            backchannel_logout_session_required: false,
             dpop_bound_access_tokens: false,
             require_pushed_authorization_requests: false,
             device_flow: false,
@@ -133,6 +140,9 @@ pub enum CreateError {
     /// A public client signs people in, here or on a device, or does nothing.
     #[error("a public client needs a redirect URI, or the device flow")]
     NoRedirectUri,
+    /// An address for logout tokens that cannot be one.
+    #[error("the back-channel logout URI is an https URL without a fragment")]
+    LogoutUri,
     /// Two sources of keys, or one that holds none.
     #[error(
         "keys are a JWK Set of public keys for RS256, PS256, ES256 or Ed25519, or the https address of one, not both"
@@ -169,6 +179,13 @@ pub async fn create(
         return Err(CreateError::Grace);
     }
     check_keys(&new)?;
+    if new
+        .backchannel_logout_uri
+        .as_deref()
+        .is_some_and(|uri| !backchannel::check_uri(uri))
+    {
+        return Err(CreateError::LogoutUri);
+    }
     let method = new.method();
     let secret = method
         .has_secret()
@@ -190,6 +207,8 @@ pub async fn create(
         jwks_uri: new.jwks_uri,
         redirect_uris: new.redirect_uris,
         post_logout_redirect_uris: new.post_logout_redirect_uris,
+        backchannel_logout_uri: new.backchannel_logout_uri,
+        backchannel_logout_session_required: new.backchannel_logout_session_required,
         refresh_grace_seconds: new.refresh_grace_seconds,
         scopes: new.scopes,
         dpop_bound_access_tokens: new.dpop_bound_access_tokens,

@@ -11,20 +11,20 @@ use shared::{jwk, strict_json};
 const MAX_KEYS: usize = 20;
 
 /// A JWS that could be read.
-pub(super) struct Compact<'a> {
-    pub(super) algorithm: Algorithm,
+pub(crate) struct Compact<'a> {
+    pub(crate) algorithm: Algorithm,
     /// Which key signed, if it says so.
-    pub(super) kid: Option<String>,
+    pub(crate) kid: Option<String>,
     /// What kind it is, in lower case and without `application/`.
-    pub(super) typ: String,
-    pub(super) claims: Map<String, Value>,
+    pub(crate) typ: String,
+    pub(crate) claims: Map<String, Value>,
     /// What the signature covers.
-    pub(super) message: &'a str,
-    pub(super) signature: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) signature: &'a str,
 }
 
 /// Reads one of at most [`shared::token::MAX_LENGTH`] bytes.
-pub(super) fn read(text: &str) -> Option<Compact<'_>> {
+pub(crate) fn read(text: &str) -> Option<Compact<'_>> {
     if text.len() > shared::token::MAX_LENGTH {
         return None;
     }
@@ -60,7 +60,7 @@ pub(super) fn read(text: &str) -> Option<Compact<'_>> {
 
 impl Compact<'_> {
     /// Whether a key of this JWK Set has signed it: the one that `kid` names, or any that fits.
-    pub(super) fn is_signed_by(&self, set: &Value) -> bool {
+    pub(crate) fn is_signed_by(&self, set: &Value) -> bool {
         let named = |key: &&Map<String, Value>| match &self.kid {
             Some(kid) => key.get("kid").is_some_and(|name| name == kid.as_str()),
             None => true,

@@ -28,6 +28,8 @@ pub enum Reason {
     CodeReuse,
     /// A refresh token came again that was exchanged before (RFC 9700 §4.14.2).
     RefreshReuse,
+    /// Its refresh token was found where anybody can read it.
+    Leak,
 }
 
 impl Reason {
@@ -37,6 +39,7 @@ impl Reason {
             Self::Client => "client",
             Self::CodeReuse => "code_reuse",
             Self::RefreshReuse => "refresh_reuse",
+            Self::Leak => "leak",
         }
     }
 

@@ -10,13 +10,17 @@ use super::compact;
 use crate::app::App;
 use crate::signing::{KeyState, Purpose, SigningError, SigningKey};
 
-/// What kind of token it is: the two are never taken for one another (RFC 8725 §3.12).
+/// What kind of token it is: none is ever taken for another (RFC 8725 §3.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// RFC 9068 §2.1.
     AccessToken,
     /// For the client's own eyes.
     IdToken,
+    /// Token Status List (draft-ietf-oauth-status-list §5.1).
+    StatusList,
+    /// OpenID Connect Back-Channel Logout 1.0 §2.4.
+    LogoutToken,
 }
 
 impl Type {
@@ -24,6 +28,8 @@ impl Type {
         match self {
             Self::AccessToken => "at+jwt",
             Self::IdToken => "JWT",
+            Self::StatusList => "statuslist+jwt",
+            Self::LogoutToken => "logout+jwt",
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::signing::{self, Purpose};
 use crate::store::clients::{Client, ClientKind};
 use crate::store::grants::Terms;
 use crate::store::not_before::AssertedToken;
+use crate::store::status_lists::Holder;
 
 /// RFC 7523 §2.1.
 pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -97,6 +98,13 @@ pub(super) async fn grant(
     let exp = dated.iat.saturating_add(app.config.tokens.access_seconds);
     let (signing_key, index) =
         signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    let holder = Holder {
+        org: terms.org,
+        user: Some(user),
+        client: terms.client,
+        issued_at: dated.iat,
+    };
+    tx.note_holder(index, holder).await?;
     let signer = app.keyring.key(&mut tx, signing_key).await?;
     tx.insert_asserted_token(&AssertedToken {
         index,

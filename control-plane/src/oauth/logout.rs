@@ -2,7 +2,8 @@
 //!
 //! A link from elsewhere ends nothing by itself: the person is asked, unless the link holds an id_token of this very session,
 //! which only its app can have. The browser goes on only to an address that is registered for the app, text by text.
-//! What it does not: front-channel or back-channel logout. The tokens that came from the session end with it, at the edge too.
+//! Other apps hear of it through `backchannel`. What it does not: front-channel logout. The tokens that came from the session
+//! end with it, at the edge too.
 
 use std::sync::Arc;
 

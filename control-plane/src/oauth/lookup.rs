@@ -222,6 +222,7 @@ fn proves_itself_alike(row: &Client, now: &Client) -> bool {
         && row.jwks == now.jwks
         && row.jwks_uri == now.jwks_uri
         && row.device_flow == now.device_flow
+        && row.backchannel_logout_uri == now.backchannel_logout_uri
 }
 
 /// Keeps how a client proves itself now, so that a key which it has withdrawn does not count again when its document cannot be

@@ -21,9 +21,10 @@
 
 pub mod assertion;
 pub mod authorize;
+pub mod backchannel;
 pub mod client_auth;
 pub mod clients;
-mod compact;
+pub(crate) mod compact;
 pub mod consent;
 pub mod cors;
 pub mod device;

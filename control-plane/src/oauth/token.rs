@@ -27,6 +27,7 @@ use crate::http::limit::Limited;
 use crate::signing::{self, Purpose};
 use crate::store::clients::{Client, ClientKind};
 use crate::store::orgs::IssueSubjects;
+use crate::store::status_lists::Holder;
 
 /// RFC 8628 §3.4.
 pub(super) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -124,6 +125,13 @@ async fn client_credentials(
     let exp = iat.saturating_add(app.config.tokens.access_seconds);
     let (signing_key, index) =
         signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    let holder = Holder {
+        org,
+        user: None,
+        client: client.id,
+        issued_at: iat,
+    };
+    tx.note_holder(index, holder).await?;
     let signer = app.keyring.key(&mut tx, signing_key).await?;
     dpop::spend(&mut tx, proof).await?;
     tx.commit().await.map_err(OAuthError::from)?;

@@ -10,6 +10,7 @@ use shared::id::{SessionId, UserId};
 use shared::time::UnixMillis;
 
 use crate::app::App;
+use crate::oauth::backchannel;
 use crate::revocation::{self, Wait};
 use crate::store::{StoreError, Tx};
 
@@ -26,7 +27,7 @@ pub(crate) async fn entry(
 }
 
 /// Ends one of a user's sessions; false if it is not theirs or has ended. After the commit, wake the feed.
-pub(super) async fn end(
+pub(crate) async fn end(
     tx: &mut Tx,
     user: UserId,
     sid: SessionId,
@@ -38,6 +39,7 @@ pub(super) async fn end(
     let subject = sid.to_string();
     let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
+    backchannel::queue(tx, sid, now).await?;
     // Refresh tokens outlive the row of a session: they end with it, not with what is remembered of it.
     tx.end_grants_of_session(&subject, now).await?;
     Ok(true)
@@ -69,6 +71,7 @@ pub(crate) async fn end_all(
 /// edge. After the commit, wake the feed.
 pub(super) async fn end_grants(tx: &mut Tx, sid: SessionId, now: UnixMillis) -> Result<(), StoreError> {
     let session = sid.to_string();
+    backchannel::queue(tx, sid, now).await?;
     tx.end_grants_of_session(&session, now).await?;
     let indexes = tx.revoke_indexes_of_session(&session, now).await?;
     let subject = subject_of_grants(sid, now);

@@ -129,6 +129,10 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// Where people may be sent after they have signed out.
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where it hears of the end of sessions (OpenID Connect Back-Channel Logout 1.0 §2.2).
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether it needs the session's `sid` there; it always gets it.
+    pub backchannel_logout_session_required: bool,
     /// How long a refresh token can be retried.
     pub refresh_grace_seconds: u64,
     /// The most that a registered client may ask for, and what it gets without asking. Configuration says it for others.
@@ -167,6 +171,8 @@ struct ClientRow {
     jwks_uri: Option<String>,
     redirect_uris: String,
     post_logout_redirect_uris: String,
+    backchannel_logout_uri: Option<String>,
+    backchannel_logout_session_required: i64,
     refresh_grace_seconds: i64,
     scopes: i64,
     dpop_bound_access_tokens: i64,
@@ -204,6 +210,8 @@ impl TryFrom<ClientRow> for Client {
             jwks_uri: row.jwks_uri,
             redirect_uris: read_list(&row.redirect_uris)?,
             post_logout_redirect_uris: read_list(&row.post_logout_redirect_uris)?,
+            backchannel_logout_uri: row.backchannel_logout_uri,
+            backchannel_logout_session_required: row.backchannel_logout_session_required == 1,
             refresh_grace_seconds: uint(row.refresh_grace_seconds, "grace time")?,
             scopes: ScopeSet(row.scopes.cast_unsigned()),
             dpop_bound_access_tokens: row.dpop_bound_access_tokens == 1,
@@ -221,7 +229,8 @@ macro_rules! select {
         concat!(
             "SELECT id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method,
                     jwks, jwks_uri, redirect_uris, post_logout_redirect_uris, refresh_grace_seconds, scopes,
-                    dpop_bound_access_tokens, require_pushed_requests, device_flow, created_at, disabled_at FROM clients ",
+                    dpop_bound_access_tokens, require_pushed_requests, device_flow, created_at, disabled_at,
+                    backchannel_logout_uri, backchannel_logout_session_required FROM clients ",
             $ending
         )
     };
@@ -243,8 +252,9 @@ impl Tx {
             "INSERT INTO clients
                  (id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method, jwks,
                   jwks_uri, redirect_uris, post_logout_redirect_uris, scopes, refresh_grace_seconds,
-                  dpop_bound_access_tokens, require_pushed_requests, device_flow, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                  dpop_bound_access_tokens, require_pushed_requests, device_flow, created_at, backchannel_logout_uri,
+                  backchannel_logout_session_required)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
              ON CONFLICT (identifier) DO NOTHING")
             .bind(int(client.id.get())).bind(identifier).bind(client.origin.as_str())
             .bind(client.org.map(|org| int(org.get()))).bind(&client.name)
@@ -255,7 +265,8 @@ impl Tx {
             .bind(client.scopes.0.cast_signed()).bind(int(client.refresh_grace_seconds))
             .bind(i64::from(client.dpop_bound_access_tokens))
             .bind(i64::from(client.require_pushed_authorization_requests))
-            .bind(i64::from(client.device_flow)).bind(int(client.created_at.0)))?;
+            .bind(i64::from(client.device_flow)).bind(int(client.created_at.0)).bind(&client.backchannel_logout_uri)
+            .bind(i64::from(client.backchannel_logout_session_required)))?;
         Ok(rows == 1)
     }
 
@@ -318,7 +329,7 @@ impl Tx {
             "UPDATE clients SET name = $2, secret_digest = $3, kind = $4, application_type = $5,
                  token_endpoint_auth_method = $6, jwks = $7, jwks_uri = $8, redirect_uris = $9,
                  post_logout_redirect_uris = $10, dpop_bound_access_tokens = $11, require_pushed_requests = $12,
-                 device_flow = $13
+                 device_flow = $13, backchannel_logout_uri = $14, backchannel_logout_session_required = $15
              WHERE id = $1 AND disabled_at IS NULL")
             .bind(int(id.get())).bind(&client.name)
             .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.kind.as_str())
@@ -326,7 +337,8 @@ impl Tx {
             .bind(client.jwks.as_ref().map(Value::to_string)).bind(&client.jwks_uri)
             .bind(write_list(&client.redirect_uris)?).bind(write_list(&client.post_logout_redirect_uris)?)
             .bind(i64::from(client.dpop_bound_access_tokens))
-            .bind(i64::from(client.require_pushed_authorization_requests)).bind(i64::from(client.device_flow)))?;
+            .bind(i64::from(client.require_pushed_authorization_requests)).bind(i64::from(client.device_flow))
+            .bind(&client.backchannel_logout_uri).bind(i64::from(client.backchannel_logout_session_required)))?;
         Ok(rows == 1)
     }
 

@@ -42,6 +42,7 @@ pub mod feed;
 pub mod grants;
 pub mod invitations;
 pub mod links;
+pub mod logouts;
 pub mod mails;
 pub mod master;
 pub mod members;
@@ -54,7 +55,9 @@ pub mod refresh_tokens;
 pub mod restore;
 pub mod revocations;
 pub mod sessions;
+pub mod signals;
 pub mod signing;
+pub mod status_lists;
 mod turn;
 
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -1,4 +1,4 @@
-//! The one way to a URL that somebody else chose: client metadata documents and clients' keys.
+//! The one way to a URL that somebody else chose: client metadata documents, clients' keys, and where apps hear of a logout.
 //!
 //! https only, no redirect, no proxy, no credential, caps on time and size, an answer of 200 with JSON or none. Where a name
 //! leads is decided by the resolver that the connection uses, so there is no second look-up that could answer differently
@@ -125,6 +125,18 @@ impl Fetcher {
             body,
             fresh_seconds: fresh_seconds(response.headers()),
         })
+    }
+
+    /// Sends a form to a URL, and gives the status of the answer, whose body is not read.
+    pub async fn post_form(&self, url: &str, form: String) -> Result<u16, FetchError> {
+        let url = self.check(url)?;
+        let request = self
+            .http
+            .post(url)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form);
+        let response = request.send().await.map_err(|error| refused(&error))?;
+        Ok(response.status().as_u16())
     }
 
     /// A URL that may be fetched. A host that is an address never meets the resolver, so it is looked at here.

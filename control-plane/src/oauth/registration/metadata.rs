@@ -14,7 +14,7 @@ use url::Url;
 use crate::config::{Config, admits};
 use crate::oauth::clients::DEFAULT_GRACE_SECONDS;
 use crate::oauth::token::DEVICE_CODE;
-use crate::oauth::{assertion, redirect};
+use crate::oauth::{assertion, backchannel, redirect};
 use crate::store::clients::{ApplicationType, AuthMethod, Client, Origin};
 use crate::text;
 
@@ -31,6 +31,10 @@ pub struct Metadata {
     pub(in crate::oauth) redirect_uris: Vec<String>,
     #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::oauth) post_logout_redirect_uris: Vec<String>,
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::oauth) backchannel_logout_uri: Option<String>,
+    #[serde(rename = "s", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::oauth) backchannel_logout_session_required: bool,
     #[serde(rename = "m", with = "word")]
     pub(in crate::oauth) method: AuthMethod,
     #[serde(rename = "a", with = "word")]
@@ -149,6 +153,8 @@ impl Metadata {
             client_name: client_name(members, source, &redirect_uris)?,
             redirect_uris,
             post_logout_redirect_uris,
+            backchannel_logout_uri: logout_uri(members, config)?,
+            backchannel_logout_session_required: flag(members, "backchannel_logout_session_required")?,
             method,
             application_type,
             jwks,
@@ -178,6 +184,8 @@ impl Metadata {
             jwks_uri: self.jwks_uri.clone(),
             redirect_uris: self.redirect_uris.clone(),
             post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
+            backchannel_logout_uri: self.backchannel_logout_uri.clone(),
+            backchannel_logout_session_required: self.backchannel_logout_session_required,
             refresh_grace_seconds: DEFAULT_GRACE_SECONDS,
             scopes: ScopeSet::EMPTY,
             dpop_bound_access_tokens: self.dpop_bound_access_tokens,
@@ -194,6 +202,8 @@ impl Metadata {
             client_name: client.name.clone(),
             redirect_uris: client.redirect_uris.clone(),
             post_logout_redirect_uris: client.post_logout_redirect_uris.clone(),
+            backchannel_logout_uri: client.backchannel_logout_uri.clone(),
+            backchannel_logout_session_required: client.backchannel_logout_session_required,
             method: client.token_endpoint_auth_method,
             application_type: client.application_type,
             jwks: client.jwks.clone(),
@@ -242,6 +252,24 @@ fn check_redirect(uri: &str, config: &Config) -> Result<(), MetadataError> {
     } else {
         Err(invalid_redirect(
             "a redirect URI leads to a host that this server does not admit",
+        ))
+    }
+}
+
+/// OpenID Connect Back-Channel Logout 1.0 §2.2, within the hosts that such apps may be at.
+fn logout_uri(members: &Map<String, Value>, config: &Config) -> Result<Option<String>, MetadataError> {
+    let Some(uri) = text(members, "backchannel_logout_uri")? else {
+        return Ok(None);
+    };
+    let url = Url::parse(uri)
+        .ok()
+        .filter(|url| backchannel::check_uri(uri) && (url.scheme() == "https" || config.fetches_loopback()));
+    let url = url.ok_or_else(|| invalid("backchannel_logout_uri is not an https URL without a fragment"))?;
+    if admits(&config.clients.redirect_hosts, &url) {
+        Ok(Some(uri.to_owned()))
+    } else {
+        Err(invalid(
+            "backchannel_logout_uri is at a host that this server does not admit",
         ))
     }
 }

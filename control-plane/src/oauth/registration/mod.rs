@@ -207,6 +207,10 @@ fn describe(app: &App, client_id: &str, issued_at: UnixSeconds, metadata: &Metad
     if !metadata.post_logout_redirect_uris.is_empty() {
         answer["post_logout_redirect_uris"] = metadata.post_logout_redirect_uris.clone().into();
     }
+    if let Some(uri) = &metadata.backchannel_logout_uri {
+        answer["backchannel_logout_uri"] = uri.as_str().into();
+        answer["backchannel_logout_session_required"] = metadata.backchannel_logout_session_required.into();
+    }
     if let Some(set) = &metadata.jwks {
         answer["jwks"] = set.clone();
     }

@@ -144,6 +144,8 @@ mod tests {
                     "https://vscode.dev/redirect".to_owned(),
                 ],
                 post_logout_redirect_uris: Vec::new(),
+                backchannel_logout_uri: Some("https://app.example.com/logout".to_owned()),
+                backchannel_logout_session_required: true,
                 method: AuthMethod::None,
                 application_type: ApplicationType::Native,
                 jwks: None,

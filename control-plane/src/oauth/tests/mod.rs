@@ -1,5 +1,6 @@
 mod assertion;
 mod authorize;
+mod backchannel;
 mod code;
 mod device;
 pub(crate) mod dpop;
@@ -12,6 +13,8 @@ mod par;
 mod refresh;
 mod resource;
 mod revoke;
+mod signals;
+mod status_lists;
 pub(crate) mod support;
 mod token_exchange;
 

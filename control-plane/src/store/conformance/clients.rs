@@ -28,6 +28,8 @@ pub(super) fn public(number: u64) -> Client {
         jwks_uri: None,
         redirect_uris: vec!["https://app.example.com/cb".to_owned()],
         post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: Some("https://app.example.com/logout".to_owned()),
+        backchannel_logout_session_required: false,
         refresh_grace_seconds: 30,
         scopes: ScopeSet(1),
         dpop_bound_access_tokens: false,

@@ -35,7 +35,7 @@ fn terms() -> Terms {
     }
 }
 
-fn grant(number: u64, index: StatusIndex) -> Grant {
+pub(super) fn grant(number: u64, index: StatusIndex) -> Grant {
     Grant {
         id: grant_id(number),
         terms: terms(),

@@ -20,7 +20,9 @@ mod races;
 mod revocations;
 mod rotation;
 mod sessions;
+mod signals;
 mod signing;
+mod status_lists;
 
 use shared::id::{AuditId, KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
 use shared::key::Environment;
@@ -189,6 +191,17 @@ suite! {
         members_are_listed_after_one_of_them,
         everything_of_a_member_ends_and_nothing_of_others,
         an_edges_ceiling_counts_unless_it_is_older,
+    },
+    signals::{
+        a_logout_is_for_those_who_listen,
+        a_logout_is_taken_by_one_and_dropped,
+        a_signal_ends_what_a_member_has_here,
+    },
+    status_lists::{
+        a_list_knows_who_is_dead,
+        a_list_knows_who_is_suspended,
+        a_list_is_there_while_it_is_used,
+        every_change_moves_the_mark,
     },
     flows::{
         a_pushed_request_is_one_browsers_and_used_once,
