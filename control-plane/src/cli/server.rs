@@ -40,9 +40,11 @@ pub(super) async fn serve(config: Config) -> Result<(), CliError> {
     };
     jobs::start(&app);
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let stopping = Arc::clone(&app);
     tokio::spawn(async move {
         wait_for_signal().await;
         tracing::info!("stopping");
+        stopping.edges.stop();
         stop.send_replace(true);
     });
     let on_stop = || {

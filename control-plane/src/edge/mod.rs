@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use shared::crypto::base64url;
 use shared::time::UnixMillis;
+use tokio::sync::watch::Sender;
 
 use crate::app::App;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ pub struct Edges {
     /// Alerts whose metric stands at 1.
     shown: Mutex<BTreeSet<(String, String, String)>>,
     fetches: Limiter,
+    stopping: Sender<bool>,
 }
 
 impl Edges {
@@ -73,7 +75,18 @@ impl Edges {
             canaries: Mutex::default(),
             shown: Mutex::default(),
             fetches: Limiter::new("edge_fetches", most, MINUTE, clock),
+            stopping: Sender::new(false),
         })
+    }
+
+    /// The process is about to end: whoever waits for a change is answered now.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    async fn stopped(&self) {
+        // An error means that the sender is gone, which it is not while `self` is there.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     fn leads(&self) -> bool {

@@ -134,6 +134,7 @@ async fn answer(
             // An error means that the publisher is gone, which it is not while `app` is there.
             _ = progress.wait_for(|progress| progress.head > frame::position(head)) => true,
             () = tokio::time::sleep_until(until) => false,
+            () = app.edges.stopped() => false,
         };
         if !woken {
             touch(app, &key).await?;

@@ -188,9 +188,10 @@ async fn pending(
             .iter()
             .find(|peer| peer.name == name)
             .map(|peer| (peer.position, peer.acked_at));
-        let (at, since) = here
-            .max(there)
-            .unwrap_or((Position::default(), app.edges.started));
+        // An edge that was never heard of has no regions yet; `contact` is for it.
+        let Some((at, since)) = here.max(there) else {
+            continue;
+        };
         if at >= head {
             continue;
         }

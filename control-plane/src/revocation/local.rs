@@ -54,6 +54,18 @@ async fn revoke_one(app: &App, edge: &str, index: StatusIndex) -> Result<Outcome
         credential: None,
         request_id: None,
     };
+    // Whatever an edge lists, only what is there and alive is worth a turn to write.
+    let mut tx = app.store.begin_read().await?;
+    let is_live = match tx.key(index.into()).await? {
+        Some(key) => Some(key.revoked.is_none()),
+        None => tx.index_is_live(index).await?,
+    };
+    drop(tx);
+    match is_live {
+        None => return Ok(Outcome::Unknown),
+        Some(false) => return Ok(Outcome::Known),
+        Some(true) => {}
+    }
     let mut tx = app.store.begin().await?;
     let outcome = if tx.key(index.into()).await?.is_some() {
         end_key(&mut tx, app, index.into(), &actor).await?

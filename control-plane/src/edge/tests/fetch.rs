@@ -334,10 +334,17 @@ async fn who_has_everything_waits() {
     let (test, edge) = site(None).await;
     let app = &test.app;
     start(Arc::clone(app));
+    eventually(async || head(app).await.seq > 0).await;
     eventually(async || edge.ask(app, 0, None).await == StatusCode::NOT_MODIFIED).await;
     let asked = tokio::time::Instant::now();
     assert_eq!(edge.ask(app, 300, None).await, StatusCode::NOT_MODIFIED);
     assert!(asked.elapsed() >= Duration::from_millis(300));
+    // The end of the process ends the wait.
+    let ending = beside(&test, |_| {}).await.expect("an application");
+    let asked = tokio::time::Instant::now();
+    let (status, ()) = tokio::join!(edge.ask(&ending, 20_000, None), async { ending.edges.stop() });
+    assert_eq!(status, StatusCode::NOT_MODIFIED);
+    assert!(asked.elapsed() < Duration::from_secs(10));
     // A change ends the wait: made here,
     let wait = async { (edge.ask(app, 20_000, None).await, tokio::time::Instant::now()) };
     let change = async {
