@@ -10,6 +10,8 @@
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | hub, regions and gates apart: killed, wiped, cut off from each other | `regions` |
+//! | stale states, route by route; `Portcullis-Min-Seq` | `regions_stale` |
+//! | a key ended at the edge without the control plane; canaries | `regions_local` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd | `parity` |
 //! | another role, suspension, deactivation reach every key and token | `inherit` |
@@ -64,6 +66,8 @@ mod paths;
 mod people;
 mod race;
 mod regions;
+mod regions_local;
+mod regions_stale;
 mod revocation;
 mod rotation;
 mod scale;
