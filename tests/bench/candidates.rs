@@ -210,6 +210,7 @@ async fn worker(
         gates: vec![port.address()],
         store: false,
         objects: Objects::None,
+        cache: false,
     })?;
     workerd.wait().await?;
     Ok((workerd, port))

@@ -68,6 +68,7 @@ fn report(isolate: &mut Isolate) -> Value {
         "revoked": isolate.revoked_count(),
         "local": isolate.local_count(),
         "statements_cached": isolate.cache.len(),
+        "shared_reads": isolate.shared_reads,
         "hub_reads": total,
         "hub_reads_by_cause": reads,
         "refused": { "hub": isolate.account().refused, "gate": isolate.refused },
