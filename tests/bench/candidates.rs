@@ -211,6 +211,7 @@ pub(crate) async fn worker(
         gates: vec![port.address()],
         store,
         objects: Objects::None,
+        cache: false,
     })?;
     workerd.wait().await?;
     Ok((workerd, port))

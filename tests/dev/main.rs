@@ -80,6 +80,7 @@ async fn start(settings: &Settings, stack: &mut Option<Running>) -> Result<(), F
         gates: vec![settings.edge_address()],
         store: true,
         objects: Objects::All,
+        cache: false,
     })?;
     control.serve()?;
     let running = stack.insert(Running {

@@ -37,6 +37,7 @@ async fn two_gates_share_a_hub_whose_rows_survive_a_kill() {
         gates: ports.iter().map(Port::address).collect(),
         store: true,
         objects: Objects::Hub,
+        cache: false,
     })
     .unwrap();
     workerd.wait().await.unwrap();

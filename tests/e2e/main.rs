@@ -11,6 +11,9 @@
 //! | backup, restore, move, and the replacement of master and root key | `backup`, `master` |
 //! | either side killed, restarted, cut off | `failure` |
 //! | hub, regions and gates apart: killed, wiped, cut off from each other | `regions` |
+//! | stale states, route by route; `Portcullis-Min-Seq` | `regions_stale` |
+//! | the feed shared in a data centre; the feed pulled by the edge | `regions_ways` |
+//! | a key ended at the edge without the control plane; canaries | `regions_local` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd; a second reader of the feed | `parity` |
 //! | every way to revoke, by everything that it reaches | `ways` |
@@ -70,6 +73,9 @@ mod paths;
 mod people;
 mod race;
 mod regions;
+mod regions_local;
+mod regions_stale;
+mod regions_ways;
 mod revocation;
 mod rotation;
 mod scale;

@@ -99,6 +99,7 @@ impl Spread {
                 gates: vec![port.address()],
                 store: true,
                 objects,
+                cache: false,
             })
         };
         let down_urls = down_urls.join(",");

@@ -30,6 +30,7 @@ pub struct Builder {
     database: Database,
     gates: usize,
     regions: usize,
+    cache: bool,
     recorded: bool,
     test_routes: bool,
     vars: Vec<(String, String)>,
@@ -44,6 +45,7 @@ impl Default for Builder {
             database: Database::Sqlite,
             gates: 1,
             regions: 0,
+            cache: false,
             recorded: false,
             test_routes: false,
             vars: Vec::new(),
@@ -74,6 +76,13 @@ impl Builder {
     pub fn regions(mut self, regions: usize) -> Self {
         self.regions = regions;
         self
+    }
+
+    /// With a Cache API that the gates of one process share, and the switch to use it.
+    #[must_use]
+    pub fn colo_cache(mut self) -> Self {
+        self.cache = true;
+        self.var("COLO_CACHE", "on")
     }
 
     /// With a [`Link`] between control plane and edge.
@@ -193,6 +202,7 @@ impl Builder {
                 gates: gates.iter().map(Port::address).collect(),
                 store: true,
                 objects,
+                cache: self.cache,
             })
             .expect("workerd starts")
         };

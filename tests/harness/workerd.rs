@@ -61,6 +61,8 @@ pub struct WorkerdConfig {
     pub store: bool,
     /// The Durable Objects.
     pub objects: Objects,
+    /// With a Cache API, one for all gates of the process.
+    pub cache: bool,
 }
 
 /// A running workerd.
@@ -158,6 +160,7 @@ fn launch(config: &WorkerdConfig) -> io::Result<Process> {
         }
     }
     fs::write(config.folder.join("store.js"), include_str!("store.js"))?;
+    fs::write(config.folder.join("cache.js"), include_str!("cache.js"))?;
     let file = config.folder.join("edge.capnp");
     fs::write(&file, capnp(config))?;
 
@@ -186,6 +189,12 @@ fn capnp(config: &WorkerdConfig) -> String {
     } else {
         ""
     };
+    // Bare workerd has none, and the Cache API throws.
+    let cache = if config.cache {
+        "  cacheApiOutbound = \"cache\",\n"
+    } else {
+        ""
+    };
     let vars: String = config.vars.iter().fold(String::new(), |mut text, (name, value)| {
         let _ = write!(text, ",\n    (name = {}, text = {})", quoted(name), quoted(value));
         text
@@ -206,7 +215,7 @@ fn capnp(config: &WorkerdConfig) -> String {
          compatibilityDate = \"{COMPATIBILITY_DATE}\",\n"
     );
     let bindings =
-        format!("bindings = [\n    {objects}(name = \"HARNESS\", text = \"1\"){store}{vars}\n  ],\n");
+        format!("bindings = [\n    {objects}(name = \"HARNESS\", text = \"1\"){store}{vars}\n  ],\n{cache}");
     for number in 0..config.gates.len() {
         let _ = writeln!(services, "    (name = \"gate{number}\", worker = .gate{number}),");
         let _ = writeln!(
@@ -231,6 +240,7 @@ fn capnp(config: &WorkerdConfig) -> String {
 const config :Workerd.Config = (
   services = [
 {services}    (name = \"store\", worker = .store),
+    (name = \"cache\", worker = .cache),
     (name = \"objects\", disk = (writable = true)),
     (name = \"internet\", network = (allow = [\"public\", \"private\", \"local\"])),
   ],
@@ -238,6 +248,11 @@ const config :Workerd.Config = (
 {sockets}  ],
 );
 {workers}
+const cache :Workerd.Worker = (
+  modules = [(name = \"cache.js\", esModule = embed \"cache.js\")],
+  compatibilityDate = \"{COMPATIBILITY_DATE}\",
+);
+
 const store :Workerd.Worker = (
   modules = [(name = \"store.js\", esModule = embed \"store.js\")],
   compatibilityDate = \"{COMPATIBILITY_DATE}\",

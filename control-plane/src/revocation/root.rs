@@ -82,7 +82,12 @@ async fn ask(app: &App, name: &str, url: &str, root: &SigningKey) -> Result<(), 
     let answer = edge_api::push(&app.http, url, message, false)
         .await
         .map_err(|error| refused(error.to_string()))?;
-    match answer.report.refused.iter().find(|code| *code == "bad_certificate") {
+    match answer
+        .report
+        .refused
+        .iter()
+        .find(|code| *code == "bad_certificate")
+    {
         Some(code) => Err(refused(code.clone())),
         None => Ok(()),
     }

@@ -15,6 +15,7 @@
 //! | `HOME_REGION` | the one that this Worker's isolates read; if absent, the one nearest to the first caller |
 //! | `HUB_URL`, `REGION_URL` | base URLs of a hub and of regions that run elsewhere; `{region}` in the second is the region's name, or it is a list `weur=https://…,apac=https://…`. Without them the objects behind the bindings |
 //! | `UPLINK_KEY` | a secret of 32 characters or more: what peers behind a URL know each other by. Only with it this Worker answers below `/.portcullis/peer/` |
+//! | `PULL_FROM` | base URL of the control plane: the hub asks it for the feed, for an edge that it cannot reach. Needs `UPLINK_KEY`, as `portcullis edge key` printed it |
 //! | `COLO_CACHE` | `on`: the isolates of a data centre share what one of them has read, for a second |
 //!
 //! Bindings: `HUB`, `REGION` (Durable Objects, classes `Hub` and `Region`), `SNAPSHOT` (KV, optional).
@@ -73,6 +74,8 @@ pub(super) struct EdgeConfig {
     region_urls: Vec<(RegionName, String)>,
     pub(super) uplink_key: Option<UplinkKey>,
     pub(super) colo_cache: bool,
+    /// Without a slash at the end.
+    pub(super) pull_from: Option<String>,
 }
 
 thread_local! {
@@ -168,8 +171,15 @@ impl EdgeConfig {
         {
             return Err(wrong("UPLINK_KEY", "expected 32 characters or more"));
         }
-        if uplink_key.is_none() && !(hub_url.is_none() && region_urls.is_empty()) {
-            return Err(wrong("UPLINK_KEY", "is not set, but a peer is behind a URL"));
+        let pull_from = variable(env, "PULL_FROM")
+            .map(|url| base("PULL_FROM", url))
+            .transpose()?;
+        let needs_key = hub_url.is_some() || !region_urls.is_empty() || pull_from.is_some();
+        if uplink_key.is_none() && needs_key {
+            return Err(wrong(
+                "UPLINK_KEY",
+                "is not set, but HUB_URL, REGION_URL or PULL_FROM is",
+            ));
         }
         Ok(Self {
             regions,
@@ -178,6 +188,7 @@ impl EdgeConfig {
             region_urls,
             uplink_key,
             colo_cache,
+            pull_from,
             origin: base("ORIGIN", required("ORIGIN")?)?,
             control_plane: control_plane.map(|url| base("CONTROL_PLANE", url)).transpose()?,
             resource,

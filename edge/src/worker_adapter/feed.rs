@@ -112,7 +112,10 @@ pub(super) async fn read(env: &Env, config: &EdgeConfig, cause: Cause) -> Result
         let found = if shared { cached(&key, started).await } else { None };
         let is_new = shared && found.is_none();
         let (answer, started) = match found {
-            Some(found) => found,
+            Some(found) => {
+                isolate::with(|isolate| isolate.shared_reads = isolate.shared_reads.saturating_add(1));
+                found
+            }
             None => (ask(env, config, &region, &path).await?, started),
         };
         let Some(account) = answer.account.clone() else {

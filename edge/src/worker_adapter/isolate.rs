@@ -91,6 +91,8 @@ pub(super) struct Isolate {
     account: Account,
     account_at: Option<UnixMillis>,
     reads: [u64; 6],
+    /// Reads that another isolate of the data centre had made already.
+    pub(super) shared_reads: u64,
     /// Feed messages refused before the hub was touched, by code.
     pub(super) refused: BTreeMap<String, u64>,
 }

@@ -26,6 +26,23 @@ export function all(promises) {
   return Promise.all(promises.map((promise) => promise.catch(() => undefined)));
 }
 
+// Asks a control plane for what the hub lacks: [status, ETag, body]. Rejects for a body over the limit, which is never held.
+export async function poll(env, url, etag, report, timeout_ms, limit) {
+  const headers = { authorization: `Bearer ${env.UPLINK_KEY}`, "portcullis-report": report };
+  if (etag) headers["if-none-match"] = etag;
+  const answer = await fetch(url, { headers, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(timeout_ms) });
+  const parts = [];
+  let length = 0;
+  for await (const part of answer.body ?? []) {
+    length += part.byteLength;
+    if (length > limit) throw new Error("the answer is longer than a feed message");
+    parts.push(part);
+  }
+  const body = new Uint8Array(length);
+  for (let at = 0; parts.length; at += parts.shift().byteLength) body.set(parts[0], at);
+  return [answer.status, answer.headers.get("etag") ?? "", body];
+}
+
 // Passes a request of a peer on to an object of ours; undefined if there is none.
 export async function pass_on(env, region, path, request) {
   if (!(region ? env.REGION : env.HUB)) return undefined;

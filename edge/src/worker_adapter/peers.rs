@@ -6,7 +6,7 @@
 
 use js_sys::{Array, Promise, Uint8Array};
 use shared::dpop::Proof;
-use shared::feed::Head;
+use shared::feed::{Head, MAX_MESSAGE};
 use shared::time::UnixMillis;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -40,6 +40,15 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch)]
     fn all(promises: &Array) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch, js_name = poll)]
+    fn long_poll(
+        env: &JsValue,
+        url: &str,
+        etag: &str,
+        report: &str,
+        timeout_ms: u32,
+        limit: u32,
+    ) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = pass_on)]
     fn pass(env: &JsValue, region: &str, path: &str, request: &web_sys::Request) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = cached)]
@@ -69,15 +78,9 @@ pub(super) struct Answer {
 impl Answer {
     fn read(parts: &JsValue) -> Option<Self> {
         let parts: &Array = parts.dyn_ref()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "saturates; a status has three digits"
-        )]
-        let status = parts.get(0).as_f64()? as u16;
         let account = parts.get(1).as_string()?;
         Some(Self {
-            status,
+            status: status(&parts.get(0)),
             account: serde_json::from_str(&account).ok(),
             body: Uint8Array::new(&parts.get(2)).to_vec(),
         })
@@ -155,6 +158,44 @@ pub(super) async fn ask_about_proof(env: &Env, config: &EdgeConfig, proof: &Proo
     .concat();
     let answer = ask_peer(env, config, Peer::Hub, "/proof", Some(&question), READ_MS).await?;
     Ok(answer.status)
+}
+
+/// What a control plane answered to a poll.
+#[derive(Debug)]
+pub(super) struct Polled {
+    pub(super) status: u16,
+    /// Empty if it sent none.
+    pub(super) etag: String,
+    pub(super) body: Vec<u8>,
+}
+
+/// Polls a control plane. The error is that it gave no answer, or too long a one.
+pub(super) async fn poll(
+    env: &Env,
+    url: &str,
+    etag: Option<&str>,
+    report: &str,
+    timeout_ms: u32,
+) -> Result<Polled, JsValue> {
+    let limit = u32::try_from(MAX_MESSAGE).unwrap_or(u32::MAX);
+    let asked = long_poll(env, url, etag.unwrap_or_default(), report, timeout_ms, limit)?;
+    let parts: Array = JsFuture::from(asked).await?.dyn_into()?;
+    Ok(Polled {
+        status: status(&parts.get(0)),
+        etag: parts.get(1).as_string().unwrap_or_default(),
+        body: Uint8Array::new(&parts.get(2)).to_vec(),
+    })
+}
+
+/// A status code as it crosses.
+fn status(number: &JsValue) -> u16 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; a status has three digits"
+    )]
+    let status = number.as_f64().unwrap_or(0.0) as u16;
+    status
 }
 
 /// Hands a request of a peer to the object that it is for. `None`: that object is not here.

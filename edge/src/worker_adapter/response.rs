@@ -19,6 +19,8 @@ const RETRY_AFTER_SECONDS: &str = "1";
 pub(super) const OK: u16 = 200;
 /// 202, to a self-revocation that the edge has taken for the control plane.
 pub(super) const ACCEPTED: u16 = 202;
+/// 304, of a control plane to a poll.
+pub(super) const NOT_MODIFIED: u16 = 304;
 /// 409, of the hub to an isolate: that proof came before.
 pub(super) const CONFLICT: u16 = 409;
 /// 204, to a preflight.

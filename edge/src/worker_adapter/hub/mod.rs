@@ -12,9 +12,10 @@
 //! | `POST /hub/local`, a JSON list of indexes | credentials that were ended in a region |
 //! | `POST /hub/proof`, a DPoP proof's id and end | whether it is new |
 //!
-//! Every answer carries the hub's [`Account`]. While the hub waits for regions other events run: nothing is borrowed then,
+//! In pull mode it asks the control plane itself ([`polling`]). Every answer carries the hub's [`Account`]. While the hub waits for regions other events run: nothing is borrowed then,
 //! and what was learnt before is asked again.
 
+mod polling;
 mod proofs;
 
 use std::cell::{Cell, RefCell};
@@ -32,6 +33,7 @@ use super::object::{self, Reply};
 use super::peers::{PUSH_MS, Peer, Question};
 use super::response::{self, FORBIDDEN, HUB_UNREACHABLE, INVALID_REQUEST, NOT_FOUND, OK};
 use crate::replication::{self, Account, Place, Position, RegionName, Taken};
+use polling::Polling;
 use proofs::Proofs;
 
 /// A fetch request older than this, or from further ahead, may be a replay.
@@ -44,13 +46,14 @@ const MAX_LOCAL_BYTES: usize = 32 * 1024;
 type Core = replication::Hub<SqlLog>;
 
 /// The object.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Hub {
     state: State,
     env: Env,
     /// `None` before it is opened, and after the disk failed: then only the disk counts.
     core: RefCell<Option<Core>>,
     copied_at: Cell<Option<UnixMillis>>,
+    polling: Polling,
     /// Opened when first needed: most deployments never are asked.
     proofs: RefCell<Option<Proofs>>,
 }
@@ -62,6 +65,7 @@ impl DurableObject for Hub {
             env,
             core: RefCell::new(None),
             copied_at: Cell::new(None),
+            polling: Polling::default(),
             proofs: RefCell::new(None),
         };
         // The leases of the one before count from here.
@@ -93,7 +97,14 @@ impl DurableObject for Hub {
             _ => Some(Reply::status(NOT_FOUND.status)),
         };
         self.copy_to_kv();
+        self.keep_polling();
         object::respond(&reply.unwrap_or_else(|| Reply::status(HUB_UNREACHABLE.status)))
+    }
+
+    /// Set in pull mode only.
+    async fn alarm(&self) -> Result<Response> {
+        self.poll_for_a_while().await?;
+        object::respond(&Reply::status(OK))
     }
 }
 
@@ -117,7 +128,7 @@ impl Hub {
 
     /// Takes a message in; then the regions in use get what they lack. A region that does not answer is pushed to again with
     /// the next message, be it a heartbeat.
-    async fn apply(&self, message: &[u8]) -> Option<Reply> {
+    async fn take(&self, message: &[u8]) -> Option<Taken> {
         let now = http::now();
         let (taken, pushes) = self.with(|hub| {
             let taken = hub.apply(message, now)?;
@@ -129,11 +140,21 @@ impl Hub {
             for (region, applied) in &answers {
                 hub.pushed(region, *applied, now);
             }
-            let status = taken.refused.map_or(OK, response::feed_status);
+            Ok(())
+        })?;
+        Some(taken)
+    }
+
+    /// What a publisher pushed.
+    async fn apply(&self, message: &[u8]) -> Option<Reply> {
+        let taken = self.take(message).await?;
+        let now = http::now();
+        self.with(|hub| {
+            let account = hub.account(now);
             Ok(Reply {
-                status,
-                body: receipt(hub, &taken, now).to_string().into_bytes(),
-                account: Some(hub.account(now)),
+                status: taken.refused.map_or(OK, response::feed_status),
+                body: receipt(hub, &account, &taken, now).to_string().into_bytes(),
+                account: Some(account),
             })
         })
     }
@@ -273,8 +294,7 @@ impl Hub {
 }
 
 /// What a publisher is told.
-fn receipt(hub: &mut Core, taken: &Taken, now: UnixMillis) -> Value {
-    let account: Account = hub.account(now);
+fn receipt(hub: &Core, account: &Account, taken: &Taken, now: UnixMillis) -> Value {
     json!({
         "epoch": account.head.as_ref().map(|head| head.epoch),
         "seq": account.head.as_ref().map(|head| head.seq),

@@ -16,6 +16,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use shared::feed::{MAX_MESSAGE, Refusal};
 use shared::id::StatusIndex;
@@ -42,13 +43,15 @@ const NAP_MS: u32 = 5;
 /// Answers in a row that one pull may take to catch up, and for how long it starts another.
 const MAX_ROUNDS: usize = 8;
 const MAX_PULL_MS: u64 = 1500;
+/// When the hub is told again of what was ended here.
+const RETRY: Duration = Duration::from_secs(1);
 /// The most bytes of an Authorization header, and of a list of one index.
 const MAX_QUESTION: usize = 9 * 1024;
 
 type Core = replication::Region<SqlLog>;
 
 /// The object.
-#[durable_object(fetch)]
+#[durable_object(alarm)]
 pub struct Region {
     inner: Rc<Inner>,
 }
@@ -104,6 +107,16 @@ impl DurableObject for Region {
             _ => Some(Reply::status(NOT_FOUND.status)),
         };
         object::respond(&reply.unwrap_or_else(|| Reply::status(HUB_UNREACHABLE.status)))
+    }
+
+    /// Set while the hub has not been told of an ending: a region that nobody asks any more must tell it all the same.
+    async fn alarm(&self) -> Result<Response> {
+        let local = self.inner.with(|region| Ok(region.local().all()));
+        let config = EdgeConfig::of_isolate(&self.inner.env)?;
+        if let Some(local) = local.filter(|local| !local.is_empty()) {
+            self.inner.tell_hub_or_retry(&config, &local).await?;
+        }
+        object::respond(&Reply::status(OK))
     }
 }
 
@@ -238,16 +251,20 @@ impl Inner {
         }
     }
 
-    /// Tells the hub of credentials that were ended here. If it does not hear, the next pull tells it again.
-    async fn tell_hub(&self, config: &EdgeConfig, indexes: &[StatusIndex]) {
+    /// Tells the hub of credentials that were ended here.
+    async fn tell_hub(&self, config: &EdgeConfig, indexes: &[StatusIndex]) -> bool {
         let body = serde_json::to_vec(indexes).unwrap_or_default();
         let told = peers::ask_peer(&self.env, config, Peer::Hub, "/local", Some(&body), PUSH_MS).await;
-        if let Err(error) = told {
-            console_error!(
-                "the hub was not told of local endings: {}",
-                http::describe(&error)
-            );
+        told.is_ok_and(|answer| answer.status == OK)
+    }
+
+    /// The same, and again by an alarm until it has heard.
+    async fn tell_hub_or_retry(&self, config: &EdgeConfig, indexes: &[StatusIndex]) -> Result<()> {
+        if self.tell_hub(config, indexes).await {
+            return Ok(());
         }
+        console_error!("the hub was not told of what was ended here; it will be told again");
+        self.state.storage().set_alarm(RETRY).await
     }
 
     /// Takes a push in.
@@ -274,8 +291,11 @@ impl Inner {
             console_error!("{}: no room for another local ending", name);
             return Some(Reply::status(HUB_UNREACHABLE.status));
         }
-        if let Ok(config) = EdgeConfig::of_isolate(&self.env) {
-            self.tell_hub(&config, &[index]).await;
+        if let Ok(config) = EdgeConfig::of_isolate(&self.env)
+            && let Err(error) = self.tell_hub_or_retry(&config, &[index]).await
+        {
+            // Dead here it is; the next pull tells the hub.
+            console_error!("{}: no alarm: {}", name, error);
         }
         Some(Reply::ok(Vec::new(), account))
     }
