@@ -86,7 +86,11 @@ fn only_a_lease_that_was_given_at_an_older_head_counts() {
     // Given twice at one head, the later one counts.
     book.grant(&name("weur"), head(2).into(), at(12_000));
     assert_eq!(lease_ms(&book, 3, 12_000), 6000);
-    assert_eq!(lease_ms(&book, 2, 12_000), 4000, "and the one from before is not forgotten");
+    assert_eq!(
+        lease_ms(&book, 2, 12_000),
+        4000,
+        "and the one from before is not forgotten"
+    );
 }
 
 #[test]

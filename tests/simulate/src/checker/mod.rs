@@ -106,7 +106,7 @@ pub struct Checker {
     /// The answer may arrive after the disk that it spoke of is gone.
     local_lost: BTreeSet<(Credential, String)>,
     /// What must have its receipt in the end.
-    committed: BTreeSet<Credential>,
+    committed: BTreeMap<Credential, u64>,
     /// Self-revocations of which the only copy was destroyed: nobody can owe them a receipt.
     forgiven: BTreeSet<Credential>,
     hub_was_lost: bool,
@@ -128,7 +128,7 @@ impl Checker {
             effective: BTreeMap::new(),
             local: BTreeMap::new(),
             local_lost: BTreeSet::new(),
-            committed: BTreeSet::new(),
+            committed: BTreeMap::new(),
             forgiven: BTreeSet::new(),
             hub_was_lost: false,
             held: Vec::new(),
@@ -163,7 +163,7 @@ impl Checker {
             }
             Event::Committed { credential } => {
                 self.revoking.insert(*credential);
-                self.committed.insert(*credential);
+                self.committed.entry(*credential).or_insert(at_us);
             }
             Event::Receipt {
                 credential,
@@ -171,7 +171,7 @@ impl Checker {
                 place,
             } => {
                 self.revoking.insert(*credential);
-                self.committed.insert(*credential);
+                self.committed.entry(*credential).or_insert(at_us);
                 let place = *place;
                 self.acknowledged
                     .entry(*credential)
@@ -182,7 +182,7 @@ impl Checker {
             }
             Event::LocalReceipt { credential, region } => {
                 self.revoking.insert(*credential);
-                self.committed.insert(*credential);
+                self.committed.entry(*credential).or_insert(at_us);
                 let key = (*credential, region.clone());
                 if !self.local_lost.contains(&key) {
                     self.local.entry(key).or_insert(at_us);
@@ -245,7 +245,7 @@ impl Checker {
                 broken.push((Rule::NotHealed, "still unavailable".to_owned()));
             }
             Outcome::Allowed => {
-                if healed && self.is_owed(credential) {
+                if healed && self.is_owed(credential, *started_us) {
                     broken.push((
                         Rule::Undone,
                         "its revocation was acknowledged and is gone".to_owned(),
@@ -276,11 +276,14 @@ impl Checker {
         }
     }
 
-    /// Whether somebody was told that it is dead.
-    fn is_owed(&self, credential: Credential) -> bool {
-        let local = (credential, String::new())..(credential + 1, String::new());
+    /// Whether somebody was told that it is dead, long enough ago for everybody to know.
+    fn is_owed(&self, credential: Credential, started_us: u64) -> bool {
+        let acknowledged = self.acknowledged.get(&credential).map(|told| told.at_us);
+        let regions = (credential, String::new())..(credential + 1, String::new());
+        let local = self.local.range(regions).map(|(_, told)| *told);
+        let told = acknowledged.into_iter().chain(local).min();
         !self.forgiven.contains(&credential)
-            && (self.acknowledged.contains_key(&credential) || self.local.range(local).next().is_some())
+            && told.is_some_and(|told| told + self.limits.heal_us < started_us)
     }
 
     fn check_allowed(
@@ -382,10 +385,13 @@ impl Checker {
         };
         if self.last_at > healed_at + self.limits.heal_us {
             let told = |credential: &Credential| self.effective.contains_key(credential);
-            let owed = |credential: &Credential| !told(credential) && !self.forgiven.contains(credential);
-            let pending = self.committed.iter().filter(|credential| owed(credential));
+            let owed = |(credential, since): &(&Credential, &u64)| {
+                let long_ago = **since + self.limits.heal_us < self.last_at;
+                long_ago && !told(credential) && !self.forgiven.contains(credential)
+            };
+            let pending = self.committed.iter().filter(owed);
             let found: Vec<_> = pending
-                .map(|credential| Violation {
+                .map(|(credential, _)| Violation {
                     rule: Rule::NotHealed,
                     at_us: self.last_at,
                     actor: "end".to_owned(),

@@ -160,6 +160,12 @@ fn in_the_end_everything_works_and_stays_dead() {
     );
     let effective = receipt(1000, "effective");
     assert_eq!(check(&[revoking, &effective, healed, &late("revoked", "")]), []);
+    let recent = r#"{"at_us":11000000,"actor":"publisher","event":"committed","credential":7}"#;
+    assert_eq!(
+        check(&[revoking, healed, recent, &late("allowed", "")]),
+        [],
+        "it has its time"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use shared::feed::Head;
 use shared::id::StatusIndex;
 
 use super::trouble::Trouble;
+use crate::checker::Promise;
 
 #[derive(Clone, Debug)]
 pub(super) enum Event {
@@ -18,6 +19,11 @@ pub(super) enum Event {
     /// The next request to an isolate.
     Request {
         isolate: usize,
+    },
+    /// Somebody who has just got a receipt tries the credential everywhere.
+    Try {
+        credential: u64,
+        kind: Promise,
     },
     Trouble(Trouble),
     Heal,
@@ -152,6 +158,8 @@ impl Event {
 pub(super) struct Queued {
     pub(super) at_us: u64,
     pub(super) tie: u64,
+    /// A message on its way, not a timer.
+    pub(super) letter: bool,
     /// Boxed: the queue moves it around a lot.
     pub(super) event: Box<Event>,
 }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use edge::replication::{Account, Caught, Follower, Position};
 use edge::validator::{Decision, Freshness, Need, RequestFacts, StatementCache, Validator};
 use shared::feed::Refusal;
-use shared::id::StatusIndex;
 use shared::policy::{DEFAULT_MAX_STALENESS_MS, DEFAULT_REFRESH_MS, OnStale};
 use shared::time::UnixMillis;
 use shared::verdict;
@@ -76,7 +75,7 @@ pub(super) struct IsolateNode {
     attempted_at: Option<UnixMillis>,
     wants_copy: bool,
     /// Nobody here asks for more than its own copy: no strict route, no Min-Seq.
-    plain: bool,
+    pub(super) plain: bool,
 }
 
 impl IsolateNode {
@@ -112,32 +111,6 @@ fn path(route: Route) -> &'static str {
 }
 
 impl World {
-    /// The next request to an isolate.
-    pub(super) fn request(&mut self, isolate: usize) {
-        let mean = self.config.request_ms * 1000 * if self.healed { 5 } else { 1 };
-        let next = self.rng.between(mean / 4, mean * 7 / 4);
-        self.after(next, Event::Request { isolate });
-        let revoked = self.revoked.len();
-        let credential = if revoked > 0 && self.rng.chance(600_000) {
-            // Mostly the latest ones.
-            let back = self.rng.place(revoked).min(self.rng.place(revoked));
-            self.revoked[revoked - 1 - back]
-        } else {
-            let all = deployment::CREDENTIALS;
-            all - 1 - self.rng.below(3)
-        };
-        let plain = self.isolates[isolate].plain;
-        let route = match self.rng.below(8) {
-            0..4 => Route::Default,
-            4..6 if !plain => Route::Strict,
-            _ => Route::AllowStale,
-        };
-        let known = self.publisher.database.head.map_or(0, |head| head.seq);
-        let asks = !plain && self.rng.chance(100_000);
-        let min_seq = asks.then(|| self.rng.between(0, known));
-        self.ask(isolate, credential, route, min_seq);
-    }
-
     pub(super) fn ask(&mut self, isolate: usize, credential: u64, route: Route, min_seq: Option<u64>) {
         let request = Request {
             credential,
@@ -337,6 +310,7 @@ impl World {
             IsolateEvent::Answer { id, message, account } => (id, Some((message, account))),
             IsolateEvent::Timeout { id } => (id, None),
             IsolateEvent::SelfRevoked { index } => {
+                self.isolates[isolate].follower.end_locally(index);
                 self.self_revoked(isolate, index);
                 return;
             }
@@ -462,46 +436,6 @@ impl World {
                 .cut(Node::Isolate(isolate), Node::Region(region), until);
         }
         self.note(&Node::Isolate(isolate).to_string(), || "is a new one".into());
-    }
-
-    /// A holder ends a credential at the edge.
-    pub(super) fn self_revoke(&mut self, isolate: usize) {
-        let Some(credential) = self.next_victim() else {
-            return;
-        };
-        self.revoked.push(credential);
-        self.saw("holder", &Seen::Revoking { credential });
-        let region = self.isolates[isolate].region;
-        let event = RegionEvent::SelfRevoke {
-            isolate,
-            index: deployment::index(credential),
-        };
-        self.send(
-            Node::Isolate(isolate),
-            Node::Region(region),
-            Event::Region(region, event),
-        );
-    }
-
-    fn self_revoked(&mut self, isolate: usize, index: StatusIndex) {
-        self.isolates[isolate].follower.end_locally(index);
-        let event = Seen::LocalReceipt {
-            credential: deployment::credential(index),
-            region: self.names[self.isolates[isolate].region].as_str().to_owned(),
-        };
-        self.saw("holder", &event);
-    }
-
-    /// At the end every isolate is asked about everything that was revoked, and about what was not.
-    pub(super) fn probe(&mut self) {
-        for isolate in 0..self.isolates.len() {
-            for place in 0..self.revoked.len() {
-                self.ask(isolate, self.revoked[place], Route::Default, None);
-            }
-            for route in [Route::Default, Route::Strict] {
-                self.ask(isolate, deployment::CREDENTIALS - 1, route, None);
-            }
-        }
     }
 
     /// Where an isolate stands.

@@ -1,5 +1,6 @@
 //! One schedule: nodes, the messages between them, and what goes wrong.
 
+mod client;
 mod clock;
 mod event;
 mod hub;
@@ -240,6 +241,7 @@ impl World {
             Event::Region(region, event) => self.region_event(region, event),
             Event::Isolate(isolate, event) => self.isolate_event(isolate, event),
             Event::Request { isolate } => self.request(isolate),
+            Event::Try { credential, kind } => self.try_everywhere(credential, kind),
             Event::Trouble(trouble) => self.trouble(trouble),
             Event::Heal => self.heal(),
             Event::Probe => self.probe(),
@@ -271,10 +273,15 @@ impl World {
     }
 
     fn at(&mut self, at_us: u64, event: Event) {
+        self.enqueue(at_us, false, event);
+    }
+
+    fn enqueue(&mut self, at_us: u64, letter: bool, event: Event) {
         self.ties += 1;
         self.queue.push(Reverse(Queued {
             at_us,
             tie: self.ties,
+            letter,
             event: Box::new(event),
         }));
     }

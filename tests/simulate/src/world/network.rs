@@ -114,10 +114,10 @@ impl World {
             }
             if self.rng.chance(self.network.duplicate) {
                 let delay = self.network.delay(&mut self.rng);
-                self.after(delay, event.clone());
+                self.enqueue(self.now_us + delay, true, event.clone());
             }
             let delay = self.network.delay(&mut self.rng);
-            self.after(delay, event);
+            self.enqueue(self.now_us + delay, true, event);
         }
     }
 }

@@ -22,9 +22,7 @@ const HEARTBEAT_US: u64 = 1_000_000;
 const TIMEOUT_US: u64 = 1_500_000;
 /// Silent for so long, and the regions get the frames directly.
 const SILENCE_MS: u64 = 2000;
-/// What whole milliseconds and drifting clocks can add up to between a promise and its keeping.
-const CLOCK_MARGIN_MS: u64 = 0;
-const BOUND_MS: u64 = COLO_TTL_MS + DEFAULT_MAX_STALENESS_MS + CLOCK_MARGIN_MS;
+const BOUND_MS: u64 = COLO_TTL_MS + DEFAULT_MAX_STALENESS_MS;
 
 /// What survives a crash.
 #[derive(Default)]
@@ -389,6 +387,8 @@ impl World {
                 place,
             };
             self.saw("client", &event);
+            // Whoever holds a receipt may try at once.
+            self.after(1, Event::Try { credential, kind });
         }
         if let Some(next) = next {
             let due = self.now_us + self.publisher.clock.true_us(next.since(now)) + 1;

@@ -170,6 +170,10 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.healed = true;
         self.network.heal();
+        // What is still on its way for long is lost: else it would be trouble after the end of trouble.
+        let soon = self.now_us + 500_000;
+        self.queue
+            .retain(|std::cmp::Reverse(next)| !next.letter || next.at_us <= soon);
         self.hub.armed = None;
         for region in &mut self.regions {
             region.armed = None;
