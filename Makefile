@@ -1,12 +1,12 @@
 # Recipes stay short: what is longer lives in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench scale wasm fuzz fmt
+.PHONY: help dev test check bench scale simulate wasm fuzz fmt
 SHELL := /bin/bash
 ENV := . scripts/env.sh &&
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Always the whole workspace: with fewer packages cargo would choose other features and build everything again.
 dev: ## run everything locally until Ctrl-C; prints `ready` when it is
@@ -37,6 +37,10 @@ scale: ## 20,000 code exchanges and refreshes by 16 clients, on SQLite and on Po
 	@scripts/build-edge
 	$(ENV) cargo build --release --workspace --bins
 	@$(ENV) exec $(TARGET)/release/scale
+
+simulate: ## a million schedules of the revocation protocol, then the large world; ARGS='--seed N' shows one
+	$(ENV) cargo build --release --workspace --bins
+	@$(ENV) exec $(TARGET)/release/simulate $(ARGS)
 
 wasm: ## build the edge Worker and print its size
 	@scripts/build-edge

@@ -111,11 +111,8 @@ async fn rotate_key(
         return Err(already_rotated(&winner));
     }
     // After the claim, which waits for whoever puts the key there.
-    if tx.index_ceiling(id.into()).await?.is_some() {
-        return Err(ApiError::new(
-            Code::RightsChanged,
-            "the key is in quarantine because somebody found it elsewhere: it can not be rotated; revoke it and create a new one",
-        ));
+    if tx.key(id).await?.is_some_and(|key| key.quarantine.is_some()) {
+        return Err(quarantined());
     }
     old.not_after = Some(not_after);
     let draft = Draft {

@@ -47,7 +47,7 @@ impl Reason {
     pub fn word(self) -> Word {
         match self {
             Self::Client => Word::CessationOfOperation,
-            Self::CodeReuse | Self::RefreshReuse => Word::KeyCompromise,
+            Self::CodeReuse | Self::RefreshReuse | Self::Leak => Word::KeyCompromise,
         }
     }
 }

@@ -3,8 +3,7 @@
 //! The same facts that `oauth::effective` asks of one token, asked of all of a list at once.
 
 use shared::id::{ClientId, OrgId, StatusIndex, UserId};
-use shared::scope::ScopeSet;
-use shared::time::{UnixMillis, UnixSeconds};
+use shared::time::UnixSeconds;
 
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 

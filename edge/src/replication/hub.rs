@@ -89,8 +89,10 @@ impl<L: Log> Hub<L> {
         let message = self
             .feed
             .since(applied.map_or(Position::default(), Position::from))?;
-        if let (Some(head), false) = (self.feed.head(), self.feed.is_incompatible()) {
-            self.leases.grant(region, head.into(), now);
+        if !self.feed.is_incompatible() {
+            // Nothing is a head too: a region that has nothing either is level with it, and takes its lease.
+            let head = self.feed.head().map_or(Position::default(), Position::from);
+            self.leases.grant(region, head, now);
         }
         Ok(Some(message))
     }

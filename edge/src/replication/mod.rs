@@ -51,3 +51,6 @@ pub const PULL_MS: u64 = 1000;
 pub const ACTIVE_MS: u64 = 60_000;
 /// The most credentials that a local set holds: each costs its presenter a credential, and a frame empties it.
 pub const MAX_LOCAL: usize = 1000;
+
+#[cfg(test)]
+mod tests;
