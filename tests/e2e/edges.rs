@@ -65,7 +65,7 @@ async fn a_key_for_an_edge_that_fetches_is_shown_once() {
     assert_eq!(left[0]["id"], second["id"]);
     // The server that runs knows no such edge: the key is right, and in the wrong place.
     let key = second["uplink_key"].as_str().expect("a text");
-    let ask = |key: &str| Request::get("/v1/edge/feed").header("authorization", &format!("Bearer {key}"));
+    let ask = |key: &str| Request::get("/v1/edge/feed").header("authorization", format!("Bearer {key}"));
     let answer = http::once(&stack.control.address(), &ask(key))
         .await
         .expect("an answer");

@@ -78,7 +78,7 @@ pub(crate) async fn raise(app: &App, broken: &Broken) -> Result<bool, StoreError
         detail,
         "what is promised of an edge does not hold"
     );
-    show(app, &[row.clone()], false);
+    show(app, std::slice::from_ref(&row), false);
     Ok(true)
 }
 

@@ -107,7 +107,7 @@ async fn judge(
         return Ok(Some(at));
     }
     // Only what we wrote stays what it is: a stranger may be taken over.
-    if let Some(Some(known)) = app.feed.ledger(edge, |ledger| ledger.judged(&region.name, head)) {
+    if let Some(known) = app.feed.ledger(edge, |ledger| ledger.judged(&region.name, head)) {
         return Ok(Some(known));
     }
     Ok(
@@ -185,7 +185,7 @@ pub(super) async fn load(app: &App) -> Result<(), StoreError> {
     for peer in peers {
         let (edge, region) = (peer.edge().to_owned(), peer.region().to_owned());
         app.feed.ledger(&edge, |ledger| {
-            ledger.load(&region, peer.position, peer.acked_at, elapsed)
+            ledger.load(&region, peer.position, peer.acked_at, elapsed);
         });
     }
     Ok(())

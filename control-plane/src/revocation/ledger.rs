@@ -66,7 +66,8 @@ pub(crate) struct Region {
     listed_at: Duration,
     /// Ascending, both.
     promises: VecDeque<(Position, Duration)>,
-    judged: Option<(Head, Option<Position>)>,
+    /// A head of it that is ours, and where that is.
+    judged: Option<(Head, Position)>,
     told: Option<Position>,
     saved: Option<Position>,
 }
@@ -168,10 +169,10 @@ impl Ledger {
         region.saved = region.saved.max(Some(done));
     }
 
-    /// What a region's head was found to mean, if that was asked before.
-    pub(super) fn judged(&self, region: &str, head: Head) -> Option<Option<Position>> {
-        let (known, meaning) = self.regions.get(region)?.judged?;
-        (known == head).then_some(meaning)
+    /// Where a region's head is, if it was found to be ours before.
+    pub(super) fn judged(&self, region: &str, head: Head) -> Option<Position> {
+        let (known, at) = self.regions.get(region)?.judged?;
+        (known == head).then_some(at)
     }
 
     /// Those of a list of local revocations that were not dealt with yet. What is not listed any more is not kept in mind.
@@ -227,7 +228,7 @@ impl Ledger {
             region.lease_ms = report.lease_ms;
             region.age_ms = report.age_ms;
             region.reported_at = Some(now);
-            region.judged = report.head.map(|head| (head, applied));
+            region.judged = report.head.zip(applied);
             if let Some(hub) = news.hub {
                 region.promise(hub, now.saturating_add(Duration::from_millis(report.lease_ms)));
             }

@@ -40,8 +40,8 @@ async fn a_canary_is_let_in_revoked_and_refused(store: Store) {
         let times = summary.time_to_401.expect("a time");
         assert!(times.count == 1 && times.max_ms <= summary.bound_ms, "{times:?}");
     }
-    let text = hub.with(|shelf| shelf.canaries[0].clone());
-    let statement = shared::key::parse(&text).expect("a key").statement;
+    let shown = hub.with(|shelf| shelf.canaries[0].clone());
+    let statement = shared::key::parse(&shown).expect("a key").statement;
     assert_eq!(statement.org.get(), LIMIT - 1);
     assert!(statement.scopes.is_empty() && statement.workspace.is_none());
     let life = statement.expires_at.expect("it ends").0 - statement.issued_at.0;
@@ -63,7 +63,7 @@ async fn a_canary_is_let_in_revoked_and_refused(store: Store) {
     );
     // Nobody can call us with it.
     assert_eq!(
-        test.call(Method::GET, "/v1/auth/keys", &text, None).await.status,
+        test.call(Method::GET, "/v1/auth/keys", &shown, None).await.status,
         401
     );
 }
@@ -75,7 +75,7 @@ async fn a_region_that_goes_on_letting_it_in_raises_an_alert() {
     start(&test.app, &hub).await;
     // It claims to hold no lease, so nobody waits for it.
     region(&hub, "enam", |region| {
-        (region.follows, region.lease_ms) = (false, 0)
+        (region.follows, region.lease_ms) = (false, 0);
     });
     run(&test.app, PACE).await.expect("a run");
     assert_eq!(outcome(&test, "enam"), Some(Outcome::TooLong));

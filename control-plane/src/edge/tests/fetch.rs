@@ -272,7 +272,7 @@ async fn a_report_is_read_as_an_answer_to_a_push_is() {
     let app = &test.app;
     framed(app).await;
     edge.ask(app, 0, None).await;
-    let (holder, _) = (key(&test).await, ());
+    let holder = key(&test).await;
     let (_, subject) = revoked(&test).await;
     framed(app).await;
     edge.ask(app, 0, None).await;
