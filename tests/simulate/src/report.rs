@@ -52,6 +52,8 @@ pub struct Report {
     pub runs: u64,
     /// From commit until the last region and isolate enforces.
     pub enforced: Spread,
+    /// From when the hub had it until the last region and isolate enforces.
+    pub enforced_from_hub: Spread,
     /// From commit to the `effective` receipt.
     pub receipt: Spread,
     /// Requests per second that the hub takes in: on average, and in the busiest second of any run.
@@ -72,6 +74,7 @@ impl Report {
         Self {
             runs: summary.schedules,
             enforced: Spread::of(outcomes().flat_map(|o| o.enforced_us.clone()).collect()),
+            enforced_from_hub: Spread::of(outcomes().flat_map(|o| o.enforced_from_hub_us.clone()).collect()),
             receipt: Spread::of(outcomes().flat_map(|o| o.receipt_us.clone()).collect()),
             hub_per_second: load(&|outcome| outcome.hub_load),
             region_per_second: load(&|outcome| outcome.region_load),
@@ -83,6 +86,11 @@ impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut text = String::new();
         let _ = writeln!(text, "  commit to the last isolate enforcing: {}", self.enforced);
+        let _ = writeln!(
+            text,
+            "  hub to the last isolate enforcing:    {}",
+            self.enforced_from_hub
+        );
         let _ = writeln!(text, "  commit to the effective receipt:      {}", self.receipt);
         let (mean, most) = self.hub_per_second;
         let _ = writeln!(

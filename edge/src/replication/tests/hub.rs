@@ -57,6 +57,7 @@ fn an_answer_of_nothing_gives_a_lease_too() {
 fn a_hub_that_does_not_understand_gives_no_lease() {
     let (mut chain, mut hub) = (Chain::new(), hub(MemoryLog::default(), 0));
     sure(hub.apply(&chain.revoke(1), at(0)));
+    let before = chain.clone();
     let unknown = Entry::Unknown {
         kind: 99,
         critical: true,
@@ -70,6 +71,10 @@ fn a_hub_that_does_not_understand_gives_no_lease() {
     let answer = sure(hub.pull(&name("weur"), None, at(10_000))).expect("is known");
     let _ = sure(weur.take_pull(&answer, &hub.account(at(10_000)), at(10_000), at(10_000)));
     assert_eq!(weur.account(at(10_000)).contact_age_ms, None);
+    // What it did not give, it does not wait for.
+    chain = before;
+    sure(hub.apply(&message(&[&chain.next_epoch()]), at(10_100)));
+    assert_eq!(lease_ms(&hub, "weur", 10_100), 0);
 }
 
 #[test]

@@ -102,6 +102,7 @@ impl World {
                 seq: head.seq,
             };
             self.checker.read(self.now_us, "hub", &Seen::Held { place });
+            self.enforcement.held(head.seq, self.now_us);
         }
         self.hub.hub = Some(hub);
         if let Some(armed) = armed {

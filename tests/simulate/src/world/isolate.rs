@@ -414,9 +414,11 @@ impl World {
         };
         if after.seq > before {
             let now = node.clock.at(self.now_us);
-            let age = contact.map_or(0, |at| now.since(at));
-            let silent_ms = age.saturating_sub(DEFAULT_MAX_STALENESS_MS);
-            let since = self.now_us.saturating_sub(silent_ms * 1000);
+            // What it says of itself: fresh until so long after its last contact, or never.
+            let since = contact.map_or(0, |at| {
+                let silent_ms = now.since(at).saturating_sub(DEFAULT_MAX_STALENESS_MS);
+                self.now_us.saturating_sub(silent_ms * 1000)
+            });
             self.enforcement.moved(before, after.seq, since);
         }
     }

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub steps: u64,
     /// From the commit of each revocation until the last region and the last isolate enforced it, in microseconds.
     pub enforced_us: Vec<u64>,
+    /// The same from when the hub had it.
+    pub enforced_from_hub_us: Vec<u64>,
     /// From the commit of each revocation to its `effective` receipt, in microseconds.
     pub receipt_us: Vec<u64>,
     /// Requests that the hub took in, per second: on average, and in the busiest second.
@@ -116,20 +118,41 @@ fn count(seconds: &mut Vec<u64>, now_us: u64) {
 /// Since when each revocation is in force.
 #[derive(Default)]
 struct Enforcement {
-    /// Seq, credential, commit, and the latest begin of enforcement so far.
-    frames: Vec<(u64, u64, u64)>,
+    frames: Vec<InForce>,
     receipts: Vec<u64>,
 }
 
+struct InForce {
+    seq: u64,
+    committed_us: u64,
+    /// When the hub first had it.
+    held_us: Option<u64>,
+    /// The latest begin of enforcement so far.
+    latest_us: u64,
+}
+
 impl Enforcement {
+    fn committed(&mut self, seq: u64, now_us: u64) {
+        self.frames.push(InForce {
+            seq,
+            committed_us: now_us,
+            held_us: None,
+            latest_us: now_us,
+        });
+    }
+
+    fn held(&mut self, seq: u64, now_us: u64) {
+        for frame in self.frames.iter_mut().filter(|frame| frame.seq <= seq) {
+            frame.held_us.get_or_insert(now_us);
+        }
+    }
+
     /// A node went from one seq to another, and has refused everything that it did not know since `since_us`.
     fn moved(&mut self, from: u64, to: u64, since_us: u64) {
-        for (_, committed_us, latest_us) in self
-            .frames
-            .iter_mut()
-            .filter(|(seq, ..)| from < *seq && *seq <= to)
-        {
-            *latest_us = (*latest_us).max(since_us).max(*committed_us);
+        for frame in &mut self.frames {
+            if from < frame.seq && frame.seq <= to {
+                frame.latest_us = frame.latest_us.max(since_us);
+            }
         }
     }
 }
@@ -257,14 +280,15 @@ impl World {
             (total as f64 / seconds.len().max(1) as f64, busiest)
         };
         let by_region = self.loads.regions.iter().map(|seconds| rate(seconds));
-        let frames = self.enforcement.frames.iter();
+        let frames = &self.enforcement.frames;
+        let from_commit = |frame: &InForce| frame.latest_us - frame.committed_us;
+        let from_hub = |frame: &InForce| Some(frame.latest_us.saturating_sub(frame.held_us?));
         Outcome {
             answers: self.checker.answers(),
             violations: self.checker.finish(),
             steps: self.steps,
-            enforced_us: frames
-                .map(|(_, committed, latest)| latest.saturating_sub(*committed))
-                .collect(),
+            enforced_us: frames.iter().map(from_commit).collect(),
+            enforced_from_hub_us: frames.iter().filter_map(from_hub).collect(),
             receipt_us: self.enforcement.receipts,
             hub_load: rate(&self.loads.hub),
             region_load: by_region.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default(),

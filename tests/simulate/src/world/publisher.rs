@@ -227,7 +227,7 @@ impl World {
             effective: false,
         });
         self.saw("publisher", &Seen::Committed { credential });
-        self.enforcement.frames.push((head.seq, self.now_us, self.now_us));
+        self.enforcement.committed(head.seq, self.now_us);
         self.note("publisher", || {
             format!("commits {}/{}: revokes {credential}", head.epoch, head.seq)
         });

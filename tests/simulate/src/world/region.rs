@@ -280,11 +280,12 @@ impl World {
         if after.seq > before.seq {
             let now = self.regions[number].clock.at(self.now_us);
             // Without a lease nobody was let in by what it said.
-            let silent_ms = match lease.age_ms(now) {
-                Some(age) => age.saturating_sub(edge::replication::LEASE_MS),
+            let since = match lease.age_ms(now) {
+                Some(age) => self
+                    .now_us
+                    .saturating_sub(age.saturating_sub(edge::replication::LEASE_MS) * 1000),
                 None => 0,
             };
-            let since = self.now_us.saturating_sub(silent_ms * 1000);
             self.enforcement.moved(before.seq, after.seq, since);
             self.note(&Node::Region(number).to_string(), || {
                 format!("at {:?}", (after.epoch, after.seq))
