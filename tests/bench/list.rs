@@ -263,6 +263,7 @@ async fn edge(folder: &Path, resource: &Port) -> Result<(Workerd, String), Failu
         gates: vec![gate.clone()],
         store: false,
         objects: Objects::All,
+        cache: false,
     })?;
     edge.wait().await?;
     Ok((edge, gate))

@@ -1,8 +1,7 @@
 //! Which indexes of a list are dead, or suspended.
 
-use shared::id::{GrantId, StatusIndex};
-use shared::scope::ScopeSet;
-use shared::time::{UnixMillis, UnixSeconds};
+use shared::id::{GrantId, KeyId, StatusIndex};
+use shared::time::UnixSeconds;
 
 use super::clients::public;
 use super::grants::grant;
@@ -135,17 +134,12 @@ pub(super) async fn a_list_knows_who_is_suspended(store: Store) {
         .await
         .expect("changed");
     assert_eq!(lists(&mut tx).await, (vec![], vec![]));
-    // Quarantine: once.
-    let ceiling = ScopeSet(1 << 63 | 1);
-    let first = tx
-        .insert_index_ceiling(index(1), ceiling, "key_compromise", NOW)
-        .await;
-    assert_eq!(first.expect("inserted"), Some(NOW.0));
-    let later = UnixMillis(NOW.0 + 1);
-    let second = tx.insert_index_ceiling(index(1), ScopeSet(1), "x", later).await;
-    assert_eq!(second.expect("asked"), None);
-    assert_eq!(tx.index_ceiling(index(1)).await.expect("asked"), Some(ceiling));
-    assert_eq!(tx.index_ceiling(index(2)).await.expect("asked"), None);
+    let read = Some(crate::store::quarantine::Ceiling::Read);
+    let key = KeyId::from_u64(index(1).get()).expect("in range");
+    tx.set_quarantine(key, read, NOW)
+        .await
+        .expect("asked")
+        .expect("it lives");
     assert_eq!(lists(&mut tx).await, (vec![], vec![1]));
 }
 

@@ -40,10 +40,7 @@ pub(super) fn index(number: u64) -> StatusIndex {
 }
 
 pub(super) fn trust() -> Trust {
-    Trust {
-        feed: FEED,
-        root: VerifyingKey::ed25519(public(1)),
-    }
+    Trust::new(FEED, VerifyingKey::ed25519(public(1)))
 }
 
 pub(super) fn name(name: &str) -> RegionName {
