@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRequestParts as _, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -156,9 +156,8 @@ async fn an_app_is_told_of_every_kind_of_end() {
     one.post("/account/sessions/end-all", &[("csrf", csrf)]).await;
     deliver(&test).await;
     let mut told: Vec<_> = inbox.take().iter().map(|token| sid(token)).collect();
-    let text = |value: &Value| value.to_string();
-    told.sort_by_key(text);
-    wanted.sort_by_key(text);
+    told.sort_by_key(Value::to_string);
+    wanted.sort_by_key(Value::to_string);
     assert_eq!(told, wanted);
     // A grant that its client gave back: its own session may go on, so it is told all the same.
     let mut person = Person::signed_in(&test).await;
@@ -226,7 +225,6 @@ async fn an_app_is_told_of_a_deactivation() {
         let mut request = axum::http::Request::new(());
         *request.headers_mut() = headers;
         let (mut parts, ()) = request.into_parts();
-        use axum::extract::FromRequestParts as _;
         crate::http::auth::Caller::from_request_parts(&mut parts, &test.app)
             .await
             .expect("a caller")

@@ -13,6 +13,7 @@ use super::support::{ClientApp, SECOND, claims, confidential, decoded, public, p
 use super::{basic, client, post, secret_of};
 use crate::audit::Actor;
 use crate::oauth::clients::disable;
+use crate::store::members::MemberState::{Active, Deactivated, Suspended};
 use crate::testing::{Answer, TestApp};
 
 async fn fetch(test: &TestApp, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -169,7 +170,6 @@ async fn a_suspended_member_is_suspended_and_a_deactivated_one_invalid() {
             .expect("told");
         tx.commit().await.expect("commit");
     };
-    use crate::store::members::MemberState::{Active, Deactivated, Suspended};
     for (state, expected) in [(Suspended, 2), (Active, 0), (Deactivated, 1)] {
         change(state).await;
         assert_eq!(status(&test, index).await, expected, "{state:?}");
