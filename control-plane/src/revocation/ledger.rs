@@ -1,8 +1,11 @@
 //! What the regions of an edge have, as this process knows it, and from when on it counts as acknowledged.
 //!
-//! A region is done with a frame when (a) it says that it has applied it, or (b) its hub has the frame and the time is over
-//! for which the region may still answer from an older state: its lease. (b) is a promise with a date, counted from the
+//! A region is done with a frame when its hub has the frame and (a) the region says that it has applied it, or (b) the time is
+//! over for which the region may still answer from an older state: its lease. (b) is a promise with a date, counted from the
 //! arrival of the answer by the clock that never goes back. Idle regions have no lease: they must ask their hub first.
+//!
+//! What a region was told directly, while its hub was silent, is in force there at once, but is no acknowledgement: if the
+//! region loses its disk, the hub fills it again, and gives it a lease, without the frame.
 //!
 //! What it does not: keep anything. `acknowledge` writes what is done to the database, where other instances see it.
 
@@ -77,7 +80,7 @@ pub(crate) struct Region {
 pub(super) struct News {
     /// The hub spoke.
     pub(super) spoke: bool,
-    /// Where it is, if we wrote that.
+    /// Where it is, if it spoke and we wrote that.
     pub(super) hub: Option<Position>,
     /// Each with what its head means to us.
     pub(super) regions: Vec<(RegionReport, Option<Position>)>,
@@ -224,7 +227,9 @@ impl Ledger {
         for (report, applied) in news.regions {
             let region = self.region(&report.name, now);
             region.applied = applied;
-            region.done = region.done.max(applied);
+            region.done = region
+                .done
+                .max(applied.zip(news.hub).map(|(applied, hub)| applied.min(hub)));
             region.lease_ms = report.lease_ms;
             region.age_ms = report.age_ms;
             region.reported_at = Some(now);

@@ -55,27 +55,24 @@ fn report(isolate: &mut Isolate) -> Value {
         _ => "stale",
     };
     json!({
-            "status": status,
-            "head": isolate.head().map(Place::from),
-            "contact_age_ms": age,
-            "feed_age_ms": isolate.feed_age_ms(now),
-            "region": {
-                "name": isolate.home(),
-                "head": isolate.account().head,
-                "contact_age_ms": isolate.account().contact_age_ms,
-            },
-            "incompatible": isolate.account().incompatible,
-            "revoked": isolate.revoked_count(),
-            "local": isolate.local_count(),
-            "statements_cached": isolate.cache.len(),
-    <<<<<<< HEAD
-            // Never shrinks: the most that this isolate has needed so far.
-            "wasm_memory_bytes": core::arch::wasm32::memory_size::<0>().saturating_mul(65_536),
-    =======
-            "shared_reads": isolate.shared_reads,
-    >>>>>>> regions
-            "hub_reads": total,
-            "hub_reads_by_cause": reads,
-            "refused": { "hub": isolate.account().refused, "gate": isolate.refused },
-        })
+        "status": status,
+        "head": isolate.head().map(Place::from),
+        "contact_age_ms": age,
+        "feed_age_ms": isolate.feed_age_ms(now),
+        "region": {
+            "name": isolate.home(),
+            "head": isolate.account().head,
+            "contact_age_ms": isolate.account().contact_age_ms,
+        },
+        "incompatible": isolate.account().incompatible,
+        "revoked": isolate.revoked_count(),
+        "local": isolate.local_count(),
+        "statements_cached": isolate.cache.len(),
+        // Never shrinks: the most that this isolate has needed so far.
+        "wasm_memory_bytes": core::arch::wasm32::memory_size::<0>().saturating_mul(65_536),
+        "shared_reads": isolate.shared_reads,
+        "hub_reads": total,
+        "hub_reads_by_cause": reads,
+        "refused": { "hub": isolate.account().refused, "gate": isolate.refused },
+    })
 }
