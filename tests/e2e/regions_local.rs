@@ -99,8 +99,8 @@ async fn a_key_ended_at_the_edge_is_dead_everywhere_until_a_frame_says_so_and_af
     // Only with the credential itself.
     let nobody = stack.anon().send(Request::new("POST", SELF_REVOKE)).await;
     assert_eq!(nobody.status, 401, "{}", nobody.text());
-    let forged = format!("{}x", &lost.key[..lost.key.len() - 1]);
-    assert_invalid_token(&stack.caller(&forged).post(SELF_REVOKE, "").await, "forged");
+    let altered = format!("{}x", &lost.key[..lost.key.len() - 1]);
+    assert_invalid_token(&stack.caller(&altered).post(SELF_REVOKE, "").await, "forged");
     assert_invalid_token(
         &stack.caller(&probe.key).post(SELF_REVOKE, "").await,
         "dead already",

@@ -183,43 +183,12 @@ impl Builder {
             vars.retain(|(have, _)| *have != name);
             vars.push((name, value));
         }
-        let modules = files::edge_modules(self.test_routes);
-        let mut spread = None;
-        if self.regions > 0 {
-            let started = Spread::start(self.regions, dir.path(), &modules, &vars).await;
-            spread = Some(started.expect("hub and regions start"));
-        }
-        let process = |name: &str, vars: Vec<(String, String)>, gates: &[Port], objects| {
-            Workerd::start(WorkerdConfig {
-                modules: modules.clone(),
-                folder: dir.path().join(name),
-                log: logs.join(if name == "edge" {
-                    "workerd.log".to_owned()
-                } else {
-                    format!("{name}.log")
-                }),
-                vars,
-                gates: gates.iter().map(Port::address).collect(),
-                store: true,
-                objects,
-                cache: self.cache,
-            })
-            .expect("workerd starts")
+        let shape = EdgeShape {
+            modules: files::edge_modules(self.test_routes),
+            regions: self.regions,
+            cache: self.cache,
         };
-        let mut edge = match &mut spread {
-            None => process("edge", vars, &gates, Objects::All),
-            Some(spread) => {
-                for number in 1..gates.len() {
-                    let vars = spread.gate_vars(number, &vars);
-                    let name = format!("gate{number}");
-                    let mut gate = process(&name, vars, &gates[number..=number], Objects::None);
-                    gate.wait().await.expect("a gate listens");
-                    spread.gates.push(gate);
-                }
-                process("edge", spread.gate_vars(0, &vars), &gates[..1], Objects::None)
-            }
-        };
-        edge.wait().await.expect("workerd listens");
+        let (edge, spread) = shape.start(dir.path(), &vars, &gates).await;
         control.serve().expect("the control plane starts");
         control.wait().await.expect("the control plane is ready");
         let admin_key = bootstrap.get("admin_key").expect("checked before").to_owned();
@@ -237,6 +206,62 @@ impl Builder {
         };
         stack.settled().await;
         stack
+    }
+}
+
+/// What the processes of an edge have in common.
+struct EdgeShape {
+    modules: PathBuf,
+    regions: usize,
+    cache: bool,
+}
+
+impl EdgeShape {
+    /// Starts them all; gives the process of the first gate, and what is not in it.
+    async fn start(
+        &self,
+        folder: &Path,
+        vars: &[(String, String)],
+        gates: &[Port],
+    ) -> (Workerd, Option<Spread>) {
+        if self.regions == 0 {
+            let edge = self.process(folder, "edge", vars.to_vec(), gates, Objects::All);
+            return (edge.await, None);
+        }
+        let spread = Spread::start(self.regions, folder, &self.modules, vars).await;
+        let mut spread = spread.expect("hub and regions start");
+        for number in 1..gates.len() {
+            let (name, vars) = (format!("gate{number}"), spread.gate_vars(number, vars));
+            let gate = self.process(folder, &name, vars, &gates[number..=number], Objects::None);
+            spread.gates.push(gate.await);
+        }
+        let vars = spread.gate_vars(0, vars);
+        let edge = self.process(folder, "edge", vars, &gates[..1], Objects::None);
+        (edge.await, Some(spread))
+    }
+
+    async fn process(
+        &self,
+        folder: &Path,
+        name: &str,
+        vars: Vec<(String, String)>,
+        gates: &[Port],
+        objects: Objects,
+    ) -> Workerd {
+        let log = if name == "edge" { "workerd" } else { name };
+        let started = Workerd::start(WorkerdConfig {
+            modules: self.modules.clone(),
+            folder: folder.join(name),
+            log: folder.join("logs").join(format!("{log}.log")),
+            vars,
+            gates: gates.iter().map(Port::address).collect(),
+            store: true,
+            objects,
+            cache: self.cache,
+        });
+        let mut process = started.expect("workerd starts");
+        process.wait().await.expect("workerd listens");
+        process
     }
 }
 

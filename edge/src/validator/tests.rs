@@ -26,7 +26,7 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         mcp_name: None,
         mcp_version: None,
         feed_age_ms: None,
-        min_seq: 0,
+        min_seq: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,

@@ -74,8 +74,8 @@ pub struct Case {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed_age_ms: Option<u64>,
     /// The seq that the caller asks for.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub min_seq: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_seq: Option<u64>,
     /// Whether no fresher state is to be had.
     #[serde(default)]
     pub exhausted: bool,
@@ -152,7 +152,7 @@ fn judge(
         mcp_method: case.mcp_method.as_deref(),
         mcp_name: case.mcp_name.as_deref(),
         mcp_version: case.mcp_version.as_deref(),
-        min_seq: case.min_seq,
+        min_seq: case.min_seq.unwrap_or(0),
     };
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,
@@ -182,12 +182,4 @@ fn judge(
         reason: reason.to_owned(),
         scopes,
     }
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

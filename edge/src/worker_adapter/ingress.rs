@@ -144,7 +144,7 @@ async fn tell_regions(
     for (region, answer) in regions.into_iter().zip(&answers) {
         let heard = answer.as_ref().filter(|answer| answer.account.is_some());
         let account = heard.and_then(|answer| answer.account.as_ref());
-        let head = account.and_then(|account| account.head.clone());
+        let place = account.and_then(|account| account.head.clone());
         local.extend(
             account
                 .into_iter()
@@ -153,9 +153,9 @@ async fn tell_regions(
         let has_all = heard.is_some_and(|answer| answer.status == OK);
         reports.push(RegionReport {
             name: region.clone(),
-            epoch: head.as_ref().map(|head| head.epoch),
-            seq: head.as_ref().map(|head| head.seq),
-            digest: head.map(|head| head.digest),
+            epoch: place.as_ref().map(|place| place.epoch),
+            seq: place.as_ref().map(|place| place.seq),
+            digest: place.map(|place| place.digest),
             lease_ms: if has_all {
                 0
             } else {

@@ -13,12 +13,24 @@ function target(env, base, region) {
   return (path, init) => stub.fetch(`http://object/${region || "hub"}${path}`, init);
 }
 
-// Never rejects for what the peer says, only if it says nothing in time.
+// A body may be a whole snapshot from far away; whether a peer is there at all shows much sooner.
+const BODY_MS = 20_000;
+
+// Never rejects for what the peer says, only if it does not begin to answer in time.
 export async function ask(env, base, region, path, body, timeout_ms) {
-  const init = { signal: AbortSignal.timeout(timeout_ms) };
-  if (body !== undefined) Object.assign(init, { method: "POST", body });
-  const answer = await target(env, base, region)(path, init);
-  return [answer.status, answer.headers.get("portcullis-account") ?? "", new Uint8Array(await answer.arrayBuffer())];
+  const stop = new AbortController();
+  const limit = (milliseconds) => setTimeout(() => stop.abort(new Error("no answer in time")), milliseconds);
+  let timer = limit(timeout_ms);
+  try {
+    const init = { signal: stop.signal };
+    if (body !== undefined) Object.assign(init, { method: "POST", body });
+    const answer = await target(env, base, region)(path, init);
+    clearTimeout(timer);
+    timer = limit(BODY_MS);
+    return [answer.status, answer.headers.get("portcullis-account") ?? "", new Uint8Array(await answer.arrayBuffer())];
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 // All of them, in order; undefined for one that failed.

@@ -18,6 +18,7 @@ use crate::replication::{Account, Place, RegionName};
 
 /// The header that carries an account.
 pub(super) const ACCOUNT: &str = "portcullis-account";
+// Times until an answer begins; its body may take longer.
 /// How long a region may take to say what is new: somebody's request waits for it. It may have to ask the hub first.
 pub(super) const READ_MS: u32 = 4000;
 /// How long the hub may take to answer a region.

@@ -27,7 +27,7 @@ fn case(name: &str, path: &str, authorization: Option<String>, expected: &str) -
         mcp_name: None,
         mcp_version: None,
         feed_age_ms: None,
-        min_seq: 0,
+        min_seq: None,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,
@@ -293,7 +293,7 @@ fn freshness(f: &Fixture) -> Vec<Case> {
     let last = |case: Case| Case { exhausted: true, ..case };
     // 24 h.
     let orphaned = |age: u64, case: Case| Case { feed_age_ms: Some(86_400_000 + age), ..case };
-    let from = |min_seq: u64, case: Case| Case { min_seq, ..case };
+    let from = |min_seq: u64, case: Case| Case { min_seq: Some(min_seq), ..case };
     let canary = || bearer(f.key_with(|s| {
         s.org = OrgId::from_u64(shared::id::LIMIT - 1).expect("the highest");
         s.scopes = ScopeSet(1 << 5);

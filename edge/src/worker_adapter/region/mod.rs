@@ -11,8 +11,8 @@
 //! | `POST /NAME/local`, a JSON list of one index | 200: that credential is dead here, on disk |
 //! | `POST /NAME/canary`, an Authorization header | 200, 401, or 503 if this region is not fresh |
 //!
-//! Every answer carries the region's account of itself. A pull is one event's own: others that need it sleep on timers of
-//! their own and look again, and its latch, a start time, lapses.
+//! Every answer carries the region's account of itself. A pull is one event's own, and goes on behind it: all that need it sleep
+//! on timers of their own and look again, and its latch, a start time, lapses.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,16 +33,16 @@ use super::response::{self, HUB_UNREACHABLE, INVALID_REQUEST, INVALID_TOKEN, NOT
 use crate::replication::{self, Caught, Place, Position, RegionName};
 use crate::validator::Validator;
 
-/// A pull that has not ended after this long was cancelled with its event.
-const LATCH_MS: u64 = 2500;
+/// A pull that has not ended after this long never will.
+const LATCH_MS: u64 = 45_000;
 /// Pulls start at most this often, whatever asks for them.
 const MIN_INTERVAL_MS: u64 = 200;
-/// How long an event waits for the pull of another.
+/// How long an event waits for a pull.
 const WAIT_MS: u64 = 2500;
 const NAP_MS: u32 = 5;
 /// Answers in a row that one pull may take to catch up, and for how long it starts another.
 const MAX_ROUNDS: usize = 8;
-const MAX_PULL_MS: u64 = 1500;
+const MAX_PULL_MS: u64 = 20_000;
 /// When the hub is told again of what was ended here.
 const RETRY: Duration = Duration::from_secs(1);
 /// The most bytes of an Authorization header, and of a list of one index.
@@ -143,28 +143,24 @@ impl Inner {
         self.with(|region| Ok(Reply::ok(region.since(theirs)?, region.account(now))))
     }
 
-    /// Pulls first if the lease does not hold, and behind the answer's back if a pull is due.
+    /// Waits for a pull if the lease does not hold, and starts one behind the answer's back if it is due.
     async fn freshen(self: &Rc<Self>, name: &RegionName) -> Option<()> {
         let arrived = http::now();
+        let mut has_started = false;
         loop {
             let (now, lease) = (http::now(), self.with(|region| Ok(region.lease()))?);
-            if lease.holds(now) {
-                if lease.is_pull_due(now) && self.take_latch(now) {
-                    let (inner, name) = (Rc::clone(self), name.clone());
-                    self.state.wait_until(async move {
-                        inner.pull(&name).await;
-                        inner.release_latch(now);
-                    });
-                }
-                return Some(());
+            let holds = lease.holds(now);
+            if (!holds || lease.is_pull_due(now)) && !has_started && self.take_latch(now) {
+                has_started = true;
+                let (inner, name) = (Rc::clone(self), name.clone());
+                // It may be a snapshot from far away: it goes on when this event is over.
+                self.state.wait_until(async move {
+                    inner.pull(&name).await;
+                    inner.release_latch(now);
+                });
             }
-            if self.take_latch(now) {
-                self.pull(name).await;
-                self.release_latch(now);
-                return Some(());
-            }
-            // Nobody is at it, but somebody was a moment ago, in vain.
-            if self.latch.get().is_none() || now.since(arrived) >= WAIT_MS {
+            // Or nobody is at it any more, in vain.
+            if holds || self.latch.get().is_none() || now.since(arrived) >= WAIT_MS {
                 return Some(());
             }
             http::pause(NAP_MS).await;
