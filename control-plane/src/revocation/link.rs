@@ -10,6 +10,7 @@ use shared::feed::{Head, join_message};
 use shared::time::UnixMillis;
 
 use super::acknowledge::take_report;
+use super::die::{self, Place};
 use super::edge_api;
 use super::frame::{Pen, head, heartbeat, position};
 use super::report::Report;
@@ -94,6 +95,10 @@ impl Link {
         }
         let mut plan = plan(app, &mut self.standing).await?;
         let before = self.standing;
+        let has_news = matches!(before, Standing::At(at) if at < position(plan.target));
+        if has_news {
+            die::here(Place::BeforePush);
+        }
         let answer = edge_api::push(
             &app.http,
             &self.edge.url,
@@ -105,6 +110,9 @@ impl Link {
             // It may have taken everything, or come back empty.
             self.standing = Standing::Unknown;
         })?;
+        if has_news {
+            die::here(Place::AfterPush);
+        }
         let now = app.clock.now();
         let report = &answer.report;
         let skew = answer.date.map(|date| skew_ms(date, now));
