@@ -6,7 +6,10 @@
 //! Where the hub did not answer, the edge gave the message to its regions itself. Then the last of those that are awake
 //! decides what comes next, and the hub gets it once more when it is back.
 
+use std::sync::Arc;
+
 use shared::feed::{Head, join_message};
+use shared::id::SigningKeyId;
 use shared::time::UnixMillis;
 
 use super::acknowledge::take_report;
@@ -17,6 +20,7 @@ use super::report::Report;
 use super::{FeedError, incarnation, recover};
 use crate::app::App;
 use crate::config::Edge;
+use crate::signing::{KeyState, Purpose, SigningKey};
 use crate::store::feed::Position;
 use crate::store::{StoreError, Tx};
 
@@ -58,6 +62,8 @@ pub(crate) struct Link {
     edge: Edge,
     standing: Standing,
     takeovers: Vec<UnixMillis>,
+    /// The feed key that we had then.
+    key: Option<SigningKeyId>,
 }
 
 /// What an edge gets next.
@@ -76,6 +82,7 @@ impl Link {
             edge,
             standing: Standing::Unknown,
             takeovers: Vec::new(),
+            key: None,
         }
     }
 
@@ -169,6 +176,12 @@ impl Link {
 
     async fn take_over(&mut self, app: &App, theirs: Head) -> Result<(), FeedError> {
         let now = app.clock.now();
+        // Whoever got in between with a stolen key is out once it was replaced: that is no reason to wait any more.
+        let key = feed_key(app);
+        if self.key != key {
+            self.takeovers.clear();
+            self.key = key;
+        }
         self.takeovers.retain(|at| now.since(*at) < TAKEOVER_WINDOW_MS);
         if self.takeovers.len() >= MAX_TAKEOVERS {
             self.standing = Standing::Unknown;
@@ -179,6 +192,13 @@ impl Link {
         self.standing = standing(&mut app.store.begin_read().await?, Some(theirs)).await?;
         Ok(())
     }
+}
+
+/// The newest that may sign.
+fn feed_key(app: &App) -> Option<SigningKeyId> {
+    let keys = app.keyring.all();
+    let signs = |key: &&Arc<SigningKey>| key.purpose == Purpose::Feed && key.state == KeyState::Active;
+    keys.iter().filter(signs).map(|key| key.id).max()
 }
 
 fn not_taken(report: &Report) -> FeedError {
