@@ -9,6 +9,7 @@ use crate::audit::{self, Event};
 use crate::error::ApiError;
 use crate::http::auth::Caller;
 use crate::http::time::Timestamp;
+use crate::revocation::die::{self, Place};
 use crate::revocation::{self, Receipt, Wait};
 use crate::revocations::Why;
 use crate::store::keys::{ApiKey, Revoked};
@@ -79,6 +80,7 @@ pub(crate) async fn revoke_with(
         .ok_or_else(|| ApiError::not_found("key"))?;
     let revoked = end(&mut tx, app, &key, &why, line).await?;
     tx.commit().await?;
+    die::here(Place::AfterCommit);
     if revoked > 0 {
         app.feed.wake();
         metrics::counter!("portcullis_api_keys_revoked_total").increment(revoked);

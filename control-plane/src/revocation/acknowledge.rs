@@ -7,6 +7,7 @@ use std::sync::{MutexGuard, PoisonError};
 use shared::feed::Head;
 use shared::time::UnixMillis;
 
+use super::die::{self, Place};
 use super::ledger::{Changes, Ledger, News, peer_name};
 use super::link::{Standing, standing};
 use super::report::{RegionReport, Report};
@@ -134,6 +135,10 @@ pub(crate) async fn settle(app: &App, edge: &str) -> Result<(), StoreError> {
     if changes.is_empty() {
         return Ok(());
     }
+    let is_news = !changes.advanced.is_empty();
+    if is_news {
+        die::here(Place::BeforeAcknowledged);
+    }
     let mut tx = app.store.begin().await?;
     for (region, position) in &changes.unsaved {
         tx.acknowledge(&Peer {
@@ -147,6 +152,9 @@ pub(crate) async fn settle(app: &App, edge: &str) -> Result<(), StoreError> {
         tx.forget_peer(&peer_name(edge, region)).await?;
     }
     tx.commit().await?;
+    if is_news {
+        die::here(Place::AfterAcknowledged);
+    }
     app.feed.ledger(edge, |ledger| ledger.saved(&changes));
     app.feed.tell(edge, &changes, now);
     note_lags(app, edge, &changes, now).await

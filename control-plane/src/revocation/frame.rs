@@ -9,6 +9,7 @@ use shared::feed::{self, Certificate, Entry, EnvelopeType, Frame, Head, Heartbea
 use shared::time::UnixMillis;
 use shared::wire::Reader;
 
+use super::die::{self, Place};
 use super::{FRAME_OVERHEAD, FeedError};
 use crate::signing::{self, Keyring, Purpose, SigningError, SigningKey};
 use crate::store::feed::{PendingRow, Position};
@@ -48,6 +49,7 @@ async fn frame_once(
         return Ok(None);
     };
     tx.commit().await?;
+    die::here(Place::AfterFrame);
     metrics::counter!("portcullis_feed_frames_total").increment(1);
     Ok(Some(at))
 }

@@ -6,16 +6,21 @@
 //! Where the hub did not answer, the edge gave the message to its regions itself. Then the last of those that are awake
 //! decides what comes next, and the hub gets it once more when it is back.
 
+use std::sync::Arc;
+
 use shared::feed::{Head, join_message};
+use shared::id::SigningKeyId;
 use shared::time::UnixMillis;
 
 use super::acknowledge::take_report;
+use super::die::{self, Place};
 use super::edge_api;
 use super::frame::{Pen, head, heartbeat, position};
 use super::report::Report;
 use super::{FeedError, incarnation, recover};
 use crate::app::App;
 use crate::config::Edge;
+use crate::signing::{KeyState, Purpose, SigningKey};
 use crate::store::feed::Position;
 use crate::store::{StoreError, Tx};
 
@@ -57,6 +62,8 @@ pub(crate) struct Link {
     edge: Edge,
     standing: Standing,
     takeovers: Vec<UnixMillis>,
+    /// The feed key that we had then.
+    key: Option<SigningKeyId>,
 }
 
 /// What an edge gets next.
@@ -75,6 +82,7 @@ impl Link {
             edge,
             standing: Standing::Unknown,
             takeovers: Vec::new(),
+            key: None,
         }
     }
 
@@ -94,6 +102,10 @@ impl Link {
         }
         let mut plan = plan(app, &mut self.standing).await?;
         let before = self.standing;
+        let has_news = matches!(before, Standing::At(at) if at < position(plan.target));
+        if has_news {
+            die::here(Place::BeforePush);
+        }
         let answer = edge_api::push(
             &app.http,
             &self.edge.url,
@@ -105,6 +117,9 @@ impl Link {
             // It may have taken everything, or come back empty.
             self.standing = Standing::Unknown;
         })?;
+        if has_news {
+            die::here(Place::AfterPush);
+        }
         let now = app.clock.now();
         let report = &answer.report;
         let skew = answer.date.map(|date| skew_ms(date, now));
@@ -161,6 +176,12 @@ impl Link {
 
     async fn take_over(&mut self, app: &App, theirs: Head) -> Result<(), FeedError> {
         let now = app.clock.now();
+        // Whoever got in between with a stolen key is out once it was replaced: that is no reason to wait any more.
+        let key = feed_key(app);
+        if self.key != key {
+            self.takeovers.clear();
+            self.key = key;
+        }
         self.takeovers.retain(|at| now.since(*at) < TAKEOVER_WINDOW_MS);
         if self.takeovers.len() >= MAX_TAKEOVERS {
             self.standing = Standing::Unknown;
@@ -171,6 +192,13 @@ impl Link {
         self.standing = standing(&mut app.store.begin_read().await?, Some(theirs)).await?;
         Ok(())
     }
+}
+
+/// The newest that may sign.
+fn feed_key(app: &App) -> Option<SigningKeyId> {
+    let keys = app.keyring.all();
+    let signs = |key: &&Arc<SigningKey>| key.purpose == Purpose::Feed && key.state == KeyState::Active;
+    keys.iter().filter(signs).map(|key| key.id).max()
 }
 
 fn not_taken(report: &Report) -> FeedError {

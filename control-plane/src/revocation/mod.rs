@@ -18,11 +18,13 @@
 //! | `receipt` | when nobody lets a revoked credential in any more |
 //! | `incarnation` | whether this copy of the database may publish |
 //! | `policy` | the route policy as a feed entry |
+//! | `die` | where a test lets the process die |
 //! | `ranges` | many revoked indexes in few entries |
 //!
 //! What it does not: decide who may revoke what (the features do), or apply anything (the edge does).
 
 mod acknowledge;
+pub(crate) mod die;
 pub(crate) mod edge_api;
 pub(crate) mod frame;
 pub(crate) mod incarnation;

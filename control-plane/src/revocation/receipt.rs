@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use shared::time::UnixMillis;
 use tokio::time::Instant;
 
+use super::die::{self, Place};
 use super::{Progress, policy};
 use crate::app::App;
 use crate::http::time::Timestamp;
@@ -191,6 +192,7 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
     let names = serde_json::to_string(&receipt.acknowledged).unwrap_or_default();
     if tx.complete_receipt(subject, bound, effective_at, &names).await? {
         tx.commit().await?;
+        die::here(Place::AfterReceipt);
         receipt.effective_at = Some(effective_at.into());
         return Ok((receipt, now));
     }

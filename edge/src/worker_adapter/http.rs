@@ -56,6 +56,11 @@ pub(super) fn now() -> UnixMillis {
     UnixMillis(Date::now() as u64)
 }
 
+/// The same as `Date` says it (RFC 9110 §5.6.7).
+pub(super) fn date() -> String {
+    Date::new_0().to_utc_string().into()
+}
+
 /// Waits on a timer of this request's own.
 pub(super) async fn pause(milliseconds: u32) {
     if let Ok(timer) = sleep(milliseconds) {
