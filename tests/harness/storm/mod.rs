@@ -57,7 +57,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// How the edge is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Hub, two regions and two gates, each a process.
+    /// Hub, two regions and four gates, each a process.
     Apart,
     /// All in one process.
     One,
@@ -164,14 +164,13 @@ pub async fn run(shape: Shape, database: Database, size: Size) -> io::Result<Out
         done.map_err(io::Error::other)??;
     }
     let seconds = storm.pool.now().saturating_sub(began).as_secs_f64();
-    let (log, fewest) = {
-        end_the_keys(&storm, &bystanders[..BYSTANDER_KEYS]).await?;
-        storm.ended.store(true, Ordering::SeqCst);
-        while let Some(done) = connections.join_next().await {
-            done.map_err(io::Error::other)??;
-        }
-        storm.pool.end()
-    };
+    let fewest = storm.pool.fewest();
+    end_the_keys(&storm, &bystanders[..BYSTANDER_KEYS]).await?;
+    storm.ended.store(true, Ordering::SeqCst);
+    while let Some(done) = connections.join_next().await {
+        done.map_err(io::Error::other)??;
+    }
+    let log = storm.pool.end();
     let incomplete = storm.incomplete.load(Ordering::SeqCst);
     Ok(Outcome::new(shape, database, log, (fewest, incomplete, seconds)))
 }
@@ -242,7 +241,7 @@ async fn set_up(storm: &Arc<Storm>, mail: &MailServer) -> io::Result<(Vec<usize>
     for _ in 0..BYSTANDER_TOKENS / 2 {
         all.push(storm.machine_token(&machine).await?);
     }
-    Ok((storm.pool.add(&all, 0), revokers))
+    Ok((storm.pool.add(&all, PROBES), revokers))
 }
 
 /// One connection, until the end.

@@ -10,8 +10,16 @@ use tokio::time::Instant;
 
 use super::check::{Asked, Log, Revocation, Route};
 
-/// Gates that are asked.
-pub(super) const GATES: usize = 2;
+/// Gates that are asked, an isolate each.
+pub(super) const GATES: usize = 4;
+/// Which routes each is asked on. A read for a strict route makes the whole isolate as new as its region, and a named seq may:
+/// what default routes may rely on shows only where nobody asks for more.
+const ROUTES: [&[Route]; GATES] = [
+    &Route::ALL,
+    &[Route::Default],
+    &[Route::Default, Route::MinSeq],
+    &Route::ALL,
+];
 /// What is taken for the bound until a receipt says it.
 const BOUND: Duration = Duration::from_secs(3);
 
@@ -75,14 +83,16 @@ impl Entry {
                 }
             }
         };
-        (0..3)
-            .map(|step| Route::ALL[(turn + step) % 3])
+        let routes = ROUTES[gate];
+        (0..routes.len())
+            .map(|step| routes[(turn + step) % routes.len()])
             .find(|route| lacks(*route))
     }
 
+    /// A gate that is not asked on a route has nothing to add.
     fn is_done(&self, route: usize, gate: usize) -> bool {
         if self.probe {
-            self.refused_late[route][gate]
+            self.refused_late[route][gate] || !ROUTES[gate].contains(&Route::ALL[route])
         } else {
             self.refused_late[route].contains(&true)
         }
@@ -211,7 +221,8 @@ impl Pool {
             _ => {
                 // Seven is prime to the number of connections: no connection keeps to a part of them.
                 let place = (turn.wrapping_mul(7) / 4) % length;
-                (inside.active[place], Route::ALL[turn / 4 % 3])
+                let routes = ROUTES[gate];
+                (inside.active[place], routes[turn / 4 % routes.len()])
             }
         };
         let entry = inside.entries[number].as_ref()?;
@@ -244,10 +255,14 @@ impl Pool {
         inside.log.asked.push(asked);
     }
 
-    /// The whole log, and the least number of credentials that lived at any time.
-    pub(super) fn end(&self) -> (Log, usize) {
-        let mut inside = self.inside();
-        (std::mem::take(&mut inside.log), inside.fewest.unwrap_or_default())
+    /// The least number of credentials that lived at any time since [`Pool::begin`].
+    pub(super) fn fewest(&self) -> usize {
+        self.inside().fewest.take().unwrap_or_default()
+    }
+
+    /// The whole log.
+    pub(super) fn end(&self) -> Log {
+        std::mem::take(&mut self.inside().log)
     }
 
     fn each(&self, numbers: &[usize], change: impl Fn(&mut Entry)) {

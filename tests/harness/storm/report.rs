@@ -76,8 +76,8 @@ impl Outcome {
             name: format!(
                 "{}, {}",
                 match shape {
-                    Shape::Apart => "hub, 2 regions, 2 gates apart",
-                    Shape::One => "2 gates in one process",
+                    Shape::Apart => "hub, 2 regions, 4 gates apart",
+                    Shape::One => "4 gates in one process",
                 },
                 match database {
                     Database::Sqlite => "SQLite",

@@ -4,7 +4,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use shared::id::GrantId;
+use shared::id::{GrantId, StatusIndex};
 
 use super::{
     Storm, beyond,
@@ -340,7 +340,8 @@ impl Revoker {
             Way::User | Way::Session | Way::LogOut | Way::LogOutEverywhere => self.signed_in = false,
             Way::Deactivate => {
                 self.signed_in = false;
-                let path = format!("/v1/memberships/{}/resume?wait=ack", self.user);
+                // Until that is in force everywhere, what they are given anew may meet a gate that still has them suspended.
+                let path = format!("/v1/memberships/{}/resume?wait=effective", self.user);
                 let request = Request::new("POST", &path).bearer(&self.storm.stack.admin_key);
                 let control = self.storm.stack.control.address();
                 expect(&http::once(&control, &request).await?, 200)?;
@@ -357,8 +358,14 @@ impl Revoker {
     /// The public id of the grant behind an access token: no answer says it, the database does.
     async fn grant_of(&self, access: &str) -> io::Result<String> {
         let claims = person::claims(access).ok_or_else(|| beyond("no claims"))?;
-        let index = &claims["status"]["status_list"]["idx"];
-        let sql = format!("SELECT id FROM grants WHERE status_index = {index}");
+        let entry = &claims["status"]["status_list"];
+        let list = entry["uri"].as_str().and_then(|uri| uri.rsplit('/').next());
+        let list = list.and_then(|number| number.parse::<u64>().ok());
+        let index = list
+            .zip(entry["idx"].as_u64())
+            .map(|(list, place)| list * StatusIndex::LIST_LENGTH + place)
+            .ok_or_else(|| beyond("no status index in a token"))?;
+        let sql = format!("SELECT grant_id FROM grant_indexes WHERE idx = {index}");
         let storm = Arc::clone(&self.storm);
         let id = tokio::task::spawn_blocking(move || storm.stack.control.query(&sql)).await??;
         let id = id.parse().ok().and_then(GrantId::from_u64);
