@@ -33,6 +33,7 @@
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge` | `edges` |
 //! | many grants at once | `scale` |
+//! | many revocations, by every way, while everything is in use | `storm` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -82,4 +83,5 @@ mod scale;
 mod sessions;
 mod signing_keys;
 mod spa;
+mod storm;
 mod ways;

@@ -30,6 +30,7 @@ mod secrets;
 mod smtp;
 mod spread;
 mod stack;
+pub mod storm;
 pub mod wait;
 mod workerd;
 

@@ -55,30 +55,49 @@ impl Person {
             "memory:read",
         ];
         let created: Value = serde_json::from_str(&stack.control.run(&args)?)?;
-        let mut person = Self {
-            connection: Connection::open(&stack.control.address()).await?,
-            cookies: Vec::new(),
-            client_id: created["client_id"].as_str().unwrap_or_default().to_owned(),
-        };
-        let page = person.browse(Request::get("/login?return_to=%2Faccount")).await?;
+        let client_id = created["client_id"].as_str().unwrap_or_default();
+        let mut person = Self::visit(&stack.control.address(), client_id).await?;
         let bootstrap = stack.control.bootstrap()?;
-        let form = [
-            ("csrf", hidden(&page, "csrf")?),
-            ("return_to", "/account".to_owned()),
-            (
-                "email",
-                bootstrap
-                    .get("admin_email")
-                    .unwrap_or("admin@localhost")
-                    .to_owned(),
-            ),
-            (
-                "password",
-                bootstrap.get("admin_password").unwrap_or_default().to_owned(),
-            ),
-        ];
-        expect(&person.browse(post("/login", &form)).await?, 303)?;
+        let email = bootstrap.get("admin_email").unwrap_or("admin@localhost");
+        let password = bootstrap.get("admin_password").unwrap_or_default();
+        person.log_in(email, password).await?;
         Ok(person)
+    }
+
+    /// Somebody at `host:port` whom it does not know yet, with a client that is there.
+    pub async fn visit(host: &str, client_id: &str) -> io::Result<Self> {
+        Ok(Self {
+            connection: Connection::open(host).await?,
+            cookies: Vec::new(),
+            client_id: client_id.to_owned(),
+        })
+    }
+
+    /// Signs in, in a browser that holds nothing.
+    pub async fn log_in(&mut self, email: &str, password: &str) -> io::Result<()> {
+        self.cookies.clear();
+        let fields = [
+            ("return_to", "/account"),
+            ("email", email),
+            ("password", password),
+        ];
+        let answer = self
+            .submit("/login?return_to=%2Faccount", "/login", &fields)
+            .await?;
+        expect(&answer, 303)
+    }
+
+    /// Sends a form that a page shows, with its token.
+    pub async fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> io::Result<Response> {
+        let shown = self.browse(Request::get(page)).await?;
+        let mut form = vec![("csrf", hidden(&shown, "csrf")?)];
+        form.extend(fields.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self.browse(post(path, &form)).await
+    }
+
+    /// Any request, without this browser's cookies.
+    pub async fn send(&mut self, request: &Request) -> io::Result<Response> {
+        self.connection.exchange(request).await
     }
 
     /// A code; agrees if asked.
@@ -186,17 +205,18 @@ pub fn client_of(answer: &Response) -> io::Result<String> {
 
 /// A text claim of a JWT.
 pub fn claim(token: &str, name: &str) -> io::Result<String> {
-    let claims = token
-        .split('.')
-        .nth(1)
-        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
-        .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    claims
+    claims(token)
         .and_then(|claims| claims[name].as_str().map(str::to_owned))
         .ok_or_else(|| io::Error::other(format!("an access token without {name}")))
 }
 
-fn expect(answer: &Response, status: u16) -> io::Result<()> {
+/// All claims of a JWT.
+pub fn claims(token: &str) -> Option<Value> {
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&part).ok()
+}
+
+pub(crate) fn expect(answer: &Response, status: u16) -> io::Result<()> {
     if answer.status == status {
         return Ok(());
     }

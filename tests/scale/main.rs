@@ -1,9 +1,12 @@
-//! Many grants at once, on both databases: what `make scale` runs. Writes `target/bench/scale.json`.
-//! Fewer: `SCALE_GRANTS`.
+//! Many grants at once, and many revocations, on both databases: what `make scale` runs. Writes `target/bench/scale.json` and
+//! `target/bench/revocation.json`.
+//!
+//! Fewer grants: `SCALE_GRANTS`. One of them only: `SCALE_ONLY=grants` or `SCALE_ONLY=revocations`.
 
 use std::{error::Error, fs, process::ExitCode};
 
-use e2e::{Database, files, scale};
+use e2e::{Database, files, scale, storm};
+use serde::Serialize;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -17,6 +20,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
+    match files::variable("SCALE_ONLY").as_deref() {
+        None => {
+            grants().await?;
+            revocations().await
+        }
+        Some("grants") => grants().await,
+        Some("revocations") => revocations().await,
+        Some(other) => Err(format!("SCALE_ONLY is grants or revocations, not {other}").into()),
+    }
+}
+
+async fn grants() -> Result<(), Box<dyn Error>> {
     let grants = files::variable("SCALE_GRANTS").map_or(Ok(scale::GRANTS), |text| text.parse::<usize>())?;
     let mut outcomes = Vec::new();
     for database in [Database::Sqlite, Database::Postgres] {
@@ -24,14 +39,33 @@ async fn run() -> Result<(), Box<dyn Error>> {
         println!("{outcome}");
         outcomes.push(outcome);
     }
-    let path = files::root().join("target/bench/scale.json");
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+    write("scale.json", &outcomes)?;
+    println!("no error, no lost or doubled token");
+    Ok(())
+}
+
+async fn revocations() -> Result<(), Box<dyn Error>> {
+    let mut outcomes = Vec::new();
+    for (shape, database) in [
+        (storm::Shape::Apart, Database::Sqlite),
+        (storm::Shape::One, Database::Postgres),
+    ] {
+        let outcome = storm::run(shape, database, storm::Size::FULL).await?;
+        println!("{outcome}");
+        outcomes.push(outcome);
     }
-    fs::write(&path, serde_json::to_string_pretty(&outcomes)? + "\n")?;
-    println!(
-        "no error, no lost or doubled token; written to {}",
-        path.display()
-    );
+    write("revocation.json", &outcomes)?;
+    if outcomes.iter().any(|outcome| !outcome.violations.is_empty()) {
+        return Err("somebody was let in after a receipt, or kept out without reason".into());
+    }
+    Ok(())
+}
+
+fn write(name: &str, outcomes: &impl Serialize) -> Result<(), Box<dyn Error>> {
+    let folder = files::root().join("target/bench");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(name);
+    fs::write(&path, serde_json::to_string_pretty(outcomes)? + "\n")?;
+    println!("written to {}", path.display());
     Ok(())
 }
