@@ -29,7 +29,7 @@ async fn what_a_thief_made_of_a_key_or_a_client_dies_too() {
     stack.caller(&stolen.key).get(PATH).await.expect(200);
     let receipt = revoke("key_compromise").await;
     assert_eq!(receipt["live_successors"], json!([]), "{receipt}");
-    assert_eq!(receipt["acknowledged"], json!(["hub"]), "{receipt}");
+    assert_eq!(receipt["acknowledged"], json!(["hub/weur"]), "{receipt}");
     for key in [&old.key, &stolen.key] {
         assert_invalid_token(&stack.caller(key).get(PATH).await, "after the receipt");
     }
@@ -41,7 +41,7 @@ async fn what_a_thief_made_of_a_key_or_a_client_dies_too() {
     stack.caller(&token).get(PATH).await.expect(200);
     let args = ["--format", "json", "clients", "disable", &client.id];
     let receipt: Value = serde_json::from_str(&stack.control.run(&args).expect("a receipt")).expect("JSON");
-    assert_eq!(receipt["acknowledged"], json!(["hub"]), "{receipt}");
+    assert_eq!(receipt["acknowledged"], json!(["hub/weur"]), "{receipt}");
     assert_invalid_token(&stack.caller(&token).get(PATH).await, "after the receipt");
     stack.caller(&others).get(PATH).await.expect(200);
     let form = [

@@ -68,7 +68,7 @@ impl<'a> Bob<'a> {
     fn receipt(&self, answer: Response) -> Value {
         let receipt = answer.expect(200).json();
         assert_eq!(receipt["user"], self.id.to_string());
-        assert_eq!(receipt["acknowledged"], json!(["hub"]), "{receipt}");
+        assert_eq!(receipt["acknowledged"], json!(["hub/weur"]), "{receipt}");
         assert!(receipt["effective_at"].is_string(), "{receipt}");
         receipt
     }

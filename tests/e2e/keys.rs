@@ -43,7 +43,7 @@ async fn a_key_lives_and_dies(database: Database) {
         .expect(200);
     let receipt = admin.revoke(&key.id, None).await.expect(200).json();
     assert_eq!(receipt["id"], key.id.as_str());
-    assert_eq!(receipt["acknowledged"], json!(["hub"]));
+    assert_eq!(receipt["acknowledged"], json!(["hub/weur"]));
     assert_eq!(receipt["pending"], json!([]));
     for member in [
         "revoked_at",

@@ -32,7 +32,7 @@ async fn after_the_receipt_no_request_gets_in_anywhere(database: e2e::Database) 
         let storm = Storm::start(&stack, &victim.key, &targets).await;
         let receipt = admin.revoke(&victim.id, None).await.expect(200).json();
         let counts = storm.after_receipt().await;
-        assert_eq!(receipt["acknowledged"], json!(["hub"]), "{receipt}");
+        assert_eq!(receipt["acknowledged"], json!(["hub/weur"]), "{receipt}");
         assert_eq!(
             counts.before_ok, counts.before,
             "before the revocation every request passed"
@@ -56,7 +56,7 @@ async fn after_an_acknowledgement_no_request_gets_into_a_strict_route() {
         let storm = Storm::start(&stack, &victim.key, &["/admin/users"]).await;
         let receipt = admin.revoke(&victim.id, Some("ack")).await.expect(200).json();
         let counts = storm.after_receipt().await;
-        assert_eq!(receipt["acknowledged"], json!(["hub"]), "{receipt}");
+        assert_eq!(receipt["acknowledged"], json!(["hub/weur"]), "{receipt}");
         counts.assert_none_passed();
     }
 }
@@ -86,7 +86,7 @@ async fn a_receipt_never_claims_what_the_edge_has_not_acknowledged() {
     let receipt = stack.admin().revoke(&key.id, None).await;
     assert!(matches!(receipt.status, 200 | 202), "{}", receipt.text());
     assert_eq!(receipt.json()["acknowledged"], json!([]), "{}", receipt.text());
-    assert_eq!(receipt.json()["pending"], json!(["hub"]), "{}", receipt.text());
+    assert_eq!(receipt.json()["pending"], json!(["hub/weur"]), "{}", receipt.text());
     link.mend();
     let caller = stack.caller(&key.key);
     e2e::wait::until_true(
@@ -98,7 +98,7 @@ async fn a_receipt_never_claims_what_the_edge_has_not_acknowledged() {
     let receipt = stack.admin().revoke(&key.id, None).await.expect(200).json();
     assert_eq!(
         (&receipt["acknowledged"], &receipt["pending"]),
-        (&json!(["hub"]), &json!([])),
+        (&json!(["hub/weur"]), &json!([])),
         "{receipt}"
     );
 }

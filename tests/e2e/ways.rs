@@ -31,7 +31,7 @@ async fn revoke(stack: &Stack, kind: &str, id: &str) -> Value {
 
 fn receipt(answer: Response) -> Value {
     let receipt = answer.expect(200).json();
-    assert_eq!(receipt["acknowledged"], json!(["hub"]), "{receipt}");
+    assert_eq!(receipt["acknowledged"], json!(["hub/weur"]), "{receipt}");
     assert!(receipt["effective_at"].is_string(), "{receipt}");
     receipt
 }
