@@ -143,7 +143,7 @@ fn block(list: u64, key: u64) -> Entry {
 fn a_whole_feed() {
     let root = VerifyingKey::ed25519(public(1));
     let mut tale = Tale {
-        replica: Replica::new(Trust { feed: FEED, root }),
+        replica: Replica::new(Trust::new(FEED, root)),
         head: None,
         steps: Vec::new(),
     };
