@@ -74,19 +74,25 @@ pub struct Size {
     pub batch: usize,
 }
 
+/// The whole.
+pub const REVOCATIONS: usize = 5000;
+
 impl Size {
-    /// About 5,000 revocations.
-    pub const FULL: Self = Self {
-        single: 20,
-        many: 8,
-        batch: 24,
-    };
-    /// A twentieth.
+    /// A twentieth: each way once with each wait.
     pub const TWENTIETH: Self = Self {
         single: 1,
         many: 1,
         batch: 3,
     };
+
+    /// About so many revocations, mostly of many at once.
+    pub fn about(revocations: usize) -> Self {
+        Self {
+            single: (revocations / 250).max(1),
+            many: (revocations / 625).max(1),
+            batch: 24,
+        }
+    }
 }
 
 /// What everybody in a storm shares.
