@@ -52,7 +52,7 @@ const PASSWORD: &str = "a password of some length";
 /// The server's limit for a receipt; longer than usual, for a busy machine.
 const RECEIPT_WAIT: Duration = Duration::from_secs(20);
 /// How long a condition may take to come true.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// How the edge is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,7 +297,7 @@ async fn revoke_all(mut revoker: Revoker) -> io::Result<()> {
         let mut tenant = None;
         if way == Way::Org {
             let free = || async { storm.tenants.lock().unwrap().pop() };
-            tenant = Some(wait::until("an organisation is free", LIMIT * 10, free).await);
+            tenant = Some(wait::until("an organisation is free", LIMIT * 4, free).await);
         }
         let named =
             |error: io::Error| beyond(&format!("{} with wait={}: {error}", way.name(), wait.as_str()));
