@@ -25,21 +25,22 @@ async fn run(shape: Shape, database: Database) {
     assert!(outcome.revoked >= 240, "{outcome}");
     assert_eq!(outcome.by_way.len(), 19, "{outcome}");
     assert!(outcome.fewest_alive >= 200, "{outcome}");
-    let stale: usize = outcome.stale.values().sum();
-    assert!(stale * 20 < outcome.requests, "more than 5 % stale: {outcome}");
+    // A gate that is late keeps people out for a moment. Those who name a seq that is not there yet share one read a second.
+    let late = outcome.stale["default"] + outcome.stale["strict"];
+    assert!(late * 20 < outcome.requests, "more than 5 % stale: {outcome}");
 
     // The same log, if it had promised more, or sooner.
-    let late = |change: &dyn Fn(&mut Revocation)| {
+    let tampered = |change: &dyn Fn(&mut Revocation)| {
         let mut log = outcome.log.clone();
         log.revocations.iter_mut().for_each(change);
         rules(&log)
     };
-    let promised = late(&|revocation| revocation.wait = Wait::Effective);
+    let promised = tampered(&|revocation| revocation.wait = Wait::Effective);
     assert!(
         promised.contains(&Rule::LetIn),
         "wait=ack promises less: {promised:?}"
     );
-    let sooner = late(&|revocation| {
+    let sooner = tampered(&|revocation| {
         if let Some(receipt) = &mut revocation.receipt {
             receipt.received = receipt.received.saturating_sub(receipt.bound);
         }

@@ -1,7 +1,7 @@
 //! Many grants at once, and many revocations, on both databases: what `make scale` runs. Writes `target/bench/scale.json` and
 //! `target/bench/revocation.json`.
 //!
-//! Fewer grants: `SCALE_GRANTS`. One of them only: `SCALE_ONLY=grants` or `SCALE_ONLY=revocations`.
+//! Fewer: `SCALE_GRANTS`, `SCALE_REVOCATIONS`. One of them only: `SCALE_ONLY=grants` or `SCALE_ONLY=revocations`.
 
 use std::{error::Error, fs, process::ExitCode};
 
@@ -32,7 +32,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 }
 
 async fn grants() -> Result<(), Box<dyn Error>> {
-    let grants = files::variable("SCALE_GRANTS").map_or(Ok(scale::GRANTS), |text| text.parse::<usize>())?;
+    let grants = number("SCALE_GRANTS", scale::GRANTS)?;
     let mut outcomes = Vec::new();
     for database in [Database::Sqlite, Database::Postgres] {
         let outcome = scale::run(database, grants).await?;
@@ -45,20 +45,25 @@ async fn grants() -> Result<(), Box<dyn Error>> {
 }
 
 async fn revocations() -> Result<(), Box<dyn Error>> {
+    let size = storm::Size::about(number("SCALE_REVOCATIONS", storm::REVOCATIONS)?);
     let mut outcomes = Vec::new();
     for (shape, database) in [
         (storm::Shape::Apart, Database::Sqlite),
         (storm::Shape::One, Database::Postgres),
     ] {
-        let outcome = storm::run(shape, database, storm::Size::FULL).await?;
+        let outcome = storm::run(shape, database, size).await?;
         println!("{outcome}");
         outcomes.push(outcome);
+        write("revocation.json", &outcomes)?;
     }
-    write("revocation.json", &outcomes)?;
     if outcomes.iter().any(|outcome| !outcome.violations.is_empty()) {
         return Err("somebody was let in after a receipt, or kept out without reason".into());
     }
     Ok(())
+}
+
+fn number(variable: &str, usual: usize) -> Result<usize, std::num::ParseIntError> {
+    files::variable(variable).map_or(Ok(usual), |text| text.parse())
 }
 
 fn write(name: &str, outcomes: &impl Serialize) -> Result<(), Box<dyn Error>> {

@@ -52,7 +52,7 @@ const PASSWORD: &str = "a password of some length";
 /// The server's limit for a receipt; longer than usual, for a busy machine.
 const RECEIPT_WAIT: Duration = Duration::from_secs(20);
 /// How long a condition may take to come true.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// How the edge is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,19 +74,25 @@ pub struct Size {
     pub batch: usize,
 }
 
+/// The whole.
+pub const REVOCATIONS: usize = 5000;
+
 impl Size {
-    /// About 5,000 revocations.
-    pub const FULL: Self = Self {
-        single: 20,
-        many: 8,
-        batch: 24,
-    };
-    /// A twentieth.
+    /// A twentieth: each way once with each wait.
     pub const TWENTIETH: Self = Self {
         single: 1,
         many: 1,
         batch: 3,
     };
+
+    /// About so many revocations, mostly of many at once.
+    pub fn about(revocations: usize) -> Self {
+        Self {
+            single: (revocations / 250).max(1),
+            many: (revocations / 625).max(1),
+            batch: 24,
+        }
+    }
 }
 
 /// What everybody in a storm shares.
@@ -291,7 +297,7 @@ async fn revoke_all(mut revoker: Revoker) -> io::Result<()> {
         let mut tenant = None;
         if way == Way::Org {
             let free = || async { storm.tenants.lock().unwrap().pop() };
-            tenant = Some(wait::until("an organisation is free", LIMIT * 10, free).await);
+            tenant = Some(wait::until("an organisation is free", LIMIT * 4, free).await);
         }
         let named =
             |error: io::Error| beyond(&format!("{} with wait={}: {error}", way.name(), wait.as_str()));

@@ -214,7 +214,7 @@ impl Pool {
             Some((place, number, route))
         });
         let (number, route) = match urgent {
-            Some((place, number, route)) if turn % 4 != 0 => {
+            Some((place, number, route)) if !turn.is_multiple_of(4) => {
                 inside.cursor = (place + 1) % length;
                 (number, route)
             }

@@ -27,7 +27,12 @@ pub struct Outcome {
     pub fewest_alive: usize,
     /// Answers that said that something was pending, and were asked for again.
     pub incomplete: usize,
-    /// 503 `state_stale`, by route.
+    /// Revocations that got no receipt: the edge gave up waiting for the control plane and ended the credential itself, or the
+    /// answer came so late that it says nothing.
+    pub without_receipt: usize,
+    /// Requests by route.
+    pub asked: BTreeMap<&'static str, usize>,
+    /// 503 `state_stale` among them.
     pub stale: BTreeMap<&'static str, usize>,
     /// By what was waited for: the latest 200 after a receipt, by route, in ms.
     pub let_in_after_receipt_ms: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
@@ -56,9 +61,11 @@ impl Outcome {
         (fewest_alive, incomplete, seconds): (usize, usize, f64),
     ) -> Self {
         let violations = check::check(&log);
-        let mut stale: BTreeMap<_, _> = Route::ALL.map(|route| (route.as_str(), 0)).into();
-        for one in log.asked.iter().filter(|one| one.stale) {
-            *stale.entry(one.route.as_str()).or_default() += 1;
+        let mut asked: BTreeMap<_, _> = Route::ALL.map(|route| (route.as_str(), 0)).into();
+        let mut stale = asked.clone();
+        for one in &log.asked {
+            *asked.entry(one.route.as_str()).or_default() += 1;
+            *stale.entry(one.route.as_str()).or_default() += usize::from(one.stale);
         }
         let late = [Wait::Effective, Wait::Ack, Wait::None].map(|wait| {
             let by_route = check::let_in_after_receipt(&log, wait).into_iter();
@@ -90,6 +97,8 @@ impl Outcome {
             revocations: log.revocations.len(),
             fewest_alive,
             incomplete,
+            without_receipt: log.revocations.iter().filter(|one| one.receipt.is_none()).count(),
+            asked,
             stale,
             let_in_after_receipt_ms: late.into(),
             bound_ms: bounds.map(|one| milliseconds(one.bound)).max().unwrap_or(0),
@@ -112,14 +121,15 @@ impl fmt::Display for Outcome {
         writeln!(
             f,
             "{}: {} credentials revoked in {} revocations, {} requests, {:.0} s; never fewer than {} alive and in use; {} \
-             receipts asked for again",
+             receipts asked for again, {} never got",
             self.name,
             self.revoked,
             self.revocations,
             self.requests,
             self.seconds,
             self.fewest_alive,
-            self.incomplete
+            self.incomplete,
+            self.without_receipt
         )?;
         writeln!(f, "  time to 401 in ms         times     p50     p99     max")?;
         let one = [("all", &self.time_to_401)];
@@ -146,7 +156,7 @@ impl fmt::Display for Outcome {
         let stale: Vec<_> = self
             .stale
             .iter()
-            .map(|(route, n)| format!("{route} {n}"))
+            .map(|(route, stale)| format!("{route} {stale} of {}", self.asked[route]))
             .collect();
         writeln!(f, "  503 state_stale: {}", stale.join(", "))?;
         if self.violations.is_empty() {

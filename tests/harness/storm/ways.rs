@@ -297,6 +297,10 @@ impl Revoker {
                         return Ok(None);
                     }
                 }
+                // The edge has waited long enough, and has ended it itself: no receipt, nothing promised.
+                Way::GiveUpAtEdge if answer.status == 202 && answer.json()["status"] == "revoked_at_edge" => {
+                    return Ok(None);
+                }
                 _ => {
                     let receipt = read(&answer, received)?;
                     let is_whole = answer.json()["effective_at"].is_string();
