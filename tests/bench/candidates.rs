@@ -210,7 +210,9 @@ pub(crate) async fn worker(
         vars,
         gates: vec![port.address()],
         store,
+        kv: None,
         objects: Objects::None,
+        environment: Vec::new(),
     })?;
     workerd.wait().await?;
     Ok((workerd, port))

@@ -36,6 +36,7 @@ pub struct Builder {
     policy: Option<serde_json::Value>,
     extra: String,
     environment: Vec<(String, String)>,
+    kv: Option<String>,
 }
 
 impl Default for Builder {
@@ -50,6 +51,7 @@ impl Default for Builder {
             policy: None,
             extra: String::new(),
             environment: Vec::new(),
+            kv: None,
         }
     }
 }
@@ -119,6 +121,13 @@ impl Builder {
         self
     }
 
+    /// With a KV namespace of the test's own, at `host:port`.
+    #[must_use]
+    pub fn kv(mut self, address: &str) -> Self {
+        self.kv = Some(address.to_owned());
+        self
+    }
+
     /// Starts everything, and returns when a request with the first admin key passes the edge.
     pub async fn start(self) -> Stack {
         let dir = tempfile::Builder::new()
@@ -177,7 +186,7 @@ impl Builder {
         let modules = files::edge_modules(self.test_routes);
         let mut spread = None;
         if self.regions > 0 {
-            let started = Spread::start(self.regions, dir.path(), &modules, &vars).await;
+            let started = Spread::start(self.regions, dir.path(), &modules, &vars, self.kv.as_deref()).await;
             spread = Some(started.expect("hub and regions start"));
         }
         let process = |name: &str, vars: Vec<(String, String)>, gates: &[Port], objects| {
@@ -192,7 +201,9 @@ impl Builder {
                 vars,
                 gates: gates.iter().map(Port::address).collect(),
                 store: true,
+                kv: self.kv.clone(),
                 objects,
+                environment: Vec::new(),
             })
             .expect("workerd starts")
         };

@@ -59,8 +59,12 @@ pub struct WorkerdConfig {
     pub gates: Vec<String>,
     /// Where KV lives: outside, so that tests can see it; `None` leaves it unbound.
     pub store: bool,
+    /// A KV namespace of the test's own instead, at `host:port`: see [`crate::Kv`].
+    pub kv: Option<String>,
     /// The Durable Objects.
     pub objects: Objects,
+    /// Further variables of the process's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running workerd.
@@ -129,6 +133,28 @@ impl Workerd {
         fs::create_dir_all(disk)
     }
 
+    /// Replaces what was added to the process's environment, for the next start.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.config.environment = environment;
+    }
+
+    /// Another build of the Worker, from the next start on.
+    pub fn set_modules(&mut self, modules: PathBuf) {
+        self.config.modules = modules;
+    }
+
+    /// Copies what the Durable Objects stored to a folder, or back. Only while it is stopped.
+    pub fn copy_disk(&self, to: &Path, back: bool) -> io::Result<()> {
+        let disk = disk(&self.config.folder);
+        let (from, to) = if back {
+            (to, disk.as_path())
+        } else {
+            (disk.as_path(), to)
+        };
+        let _ = fs::remove_dir_all(to);
+        files::copy_folder(from, to)
+    }
+
     /// Changes a variable for the next start.
     pub fn set_var(&mut self, name: &str, value: &str) {
         self.config.vars.retain(|(have, _)| have != name);
@@ -163,6 +189,7 @@ fn launch(config: &WorkerdConfig) -> io::Result<Process> {
 
     let mut command = Command::new(files::workerd()?);
     command.process_group(0);
+    command.envs(config.environment.iter().cloned());
     command.arg("serve").arg(&file).arg("--experimental");
     command.arg(format!(
         "--directory-path=objects={}",
@@ -181,10 +208,10 @@ fn capnp(config: &WorkerdConfig) -> String {
     } else {
         ""
     };
-    let store = if config.store {
-        ",\n    (name = \"SNAPSHOT\", kvNamespace = (name = \"store\", entrypoint = \"KV\"))"
-    } else {
-        ""
+    let store = match (&config.kv, config.store) {
+        (Some(_), _) => ",\n    (name = \"SNAPSHOT\", kvNamespace = \"kv\")",
+        (None, true) => ",\n    (name = \"SNAPSHOT\", kvNamespace = (name = \"store\", entrypoint = \"KV\"))",
+        (None, false) => "",
     };
     let vars: String = config.vars.iter().fold(String::new(), |mut text, (name, value)| {
         let _ = write!(text, ",\n    (name = {}, text = {})", quoted(name), quoted(value));
@@ -199,6 +226,12 @@ fn capnp(config: &WorkerdConfig) -> String {
         text
     });
     let mut services = String::new();
+    if let Some(address) = &config.kv {
+        let _ = writeln!(
+            services,
+            "    (name = \"kv\", external = (address = \"{address}\", http = ())),"
+        );
+    }
     let mut sockets = String::new();
     let mut workers = String::new();
     let common = format!(
