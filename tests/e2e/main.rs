@@ -9,6 +9,7 @@
 //! | tokens by client_credentials; forged ones | `jwt`, `forged` |
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
 //! | either side killed, restarted, cut off | `failure` |
+//! | every fault under load, judged by a log of the run | `faults` |
 //! | hub, regions and gates apart: killed, wiped, cut off from each other | `regions` |
 //! | replayed, reordered, forged, rolled-back frames | `feed` |
 //! | the same verdicts natively and in workerd; a second reader of the feed | `parity` |
@@ -47,6 +48,7 @@ mod doctor;
 mod dpop;
 mod edges;
 mod failure;
+mod faults;
 mod feed;
 mod forged;
 mod gateway;
