@@ -10,8 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Admin, Anon, ControlPlane, ControlPlaneConfig, EdgeCaller, Link, Objects, Origin, Port, Secrets, Spread,
-    Workerd, WorkerdConfig, files, http::Request, postgres, wait,
+    Admin, Anon, ControlPlane, ControlPlaneConfig, EdgeCaller, Fate, Link, Objects, Origin, Port, Secrets,
+    Spread, Workerd, WorkerdConfig, files, http::Request, postgres, wait,
 };
 
 /// Where the control plane keeps its data.
@@ -37,6 +37,7 @@ pub struct Builder {
     extra: String,
     environment: Vec<(String, String)>,
     kv: Option<String>,
+    judge: Option<fn(&str, &[u8], u64) -> Fate>,
 }
 
 impl Default for Builder {
@@ -52,6 +53,7 @@ impl Default for Builder {
             extra: String::new(),
             environment: Vec::new(),
             kv: None,
+            judge: None,
         }
     }
 }
@@ -121,6 +123,14 @@ impl Builder {
         self
     }
 
+    /// With a [`Link`] between control plane and edge whose messages are judged from the first one on.
+    #[must_use]
+    pub fn judged(mut self, judge: fn(&str, &[u8], u64) -> Fate) -> Self {
+        self.recorded = true;
+        self.judge = Some(judge);
+        self
+    }
+
     /// With a KV namespace of the test's own, at `host:port`.
     #[must_use]
     pub fn kv(mut self, address: &str) -> Self {
@@ -146,6 +156,9 @@ impl Builder {
         } else {
             None
         };
+        if let (Some(link), Some(judge)) = (&link, self.judge) {
+            link.judge(judge);
+        }
 
         let mut extra = self.extra;
         if let Some(policy) = &self.policy {

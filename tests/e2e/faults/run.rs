@@ -132,9 +132,9 @@ impl Run {
 
     /// A new key, by its number.
     pub(super) async fn create(&self) -> usize {
-        let address = self.stack.control.address();
-        let made = self.shared.create(&address, "test").await;
-        made.expect("a key")
+        let (address, shared) = (self.stack.control.address(), &self.shared);
+        // Just after a start it may still be busy.
+        wait::until("a key is made", LIMIT, || shared.create(&address, "test")).await
     }
 
     /// Revokes a key; gives the receipt, if there was one.

@@ -130,35 +130,35 @@ async fn between_hub_and_region_the_feed_is_delayed_doubled_reordered_and_broken
     run.finish().await;
 }
 
+/// Without what older answers do not have.
+fn older(_: &str, _: &[u8], _: u64) -> Fate {
+    Fate::Edited(|answer| match serde_json::from_slice::<Value>(&answer) {
+        Ok(Value::Object(mut fields)) => {
+            for new in ["hub", "regions", "local"] {
+                fields.remove(new);
+            }
+            Value::Object(fields).to_string().into_bytes()
+        }
+        _ => answer,
+    })
+}
+
 /// An edge that was deployed before edges spoke of their regions: the fields are not in its answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_edge_counts_as_one_region_and_a_newer_one_takes_its_place() {
-    let mut run = Run::start("older-edge", Stack::with().recorded(), 2).await;
+    let mut run = Run::start("older-edge", Stack::with().judged(older), 2).await;
     let fault = "an older edge";
     run.begin(fault);
-    run.stack.link.as_ref().unwrap().judge(|_, _, _| {
-        Fate::Edited(|answer| match serde_json::from_slice::<Value>(&answer) {
-            Ok(Value::Object(mut fields)) => {
-                for new in ["hub", "regions", "local"] {
-                    fields.remove(new);
-                }
-                Value::Object(fields).to_string().into_bytes()
-            }
-            _ => answer,
-        })
-    });
     run.churn();
-    // What was written down of its regions is forgotten with them, some day; until then a receipt waits for them.
-    wait::until_true("it counts as one region", LIMIT, || async {
+    let acknowledged = async |name: &str| {
         let key = run.create().await;
-        let receipt = run.revoke(key, "ack").await.expect("a receipt");
-        receipt["acknowledged"]
-            .as_array()
-            .is_some_and(|names| names.contains(&json!("hub")))
-    })
-    .await;
+        let receipt = run.revoke(key, "effective").await.expect("a receipt");
+        receipt["acknowledged"] == json!([name]) && receipt["pending"] == json!([])
+    };
+    wait::until_true("it counts as one region", LIMIT, || acknowledged("hub")).await;
     run.load(200).await;
     run.stack.link.as_ref().unwrap().pass();
+    wait::until_true("its regions are waited for", LIMIT, || acknowledged("hub/weur")).await;
     run.end(fault);
     run.finish().await;
 }

@@ -221,6 +221,9 @@ async fn a_borrowed_certificate_is_short_and_changes_nothing(store: Store) {
             .certificate
             .not_after;
         let minutes = |minutes: u64| now.seconds().saturating_add(minutes * 60);
-        assert!(end > minutes(10) && end <= minutes(15), "clocks differ, by ten minutes at most");
+        assert!(
+            end > minutes(10) && end <= minutes(15),
+            "clocks differ, by ten minutes at most"
+        );
     }
 }
