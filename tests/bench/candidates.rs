@@ -210,8 +210,10 @@ pub(crate) async fn worker(
         vars,
         gates: vec![port.address()],
         store,
+        kv: None,
         objects: Objects::None,
         cache: false,
+        environment: Vec::new(),
     })?;
     workerd.wait().await?;
     Ok((workerd, port))

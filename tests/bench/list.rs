@@ -262,8 +262,10 @@ async fn edge(folder: &Path, resource: &Port) -> Result<(Workerd, String), Failu
         vars: vars.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         gates: vec![gate.clone()],
         store: false,
+        kv: None,
         objects: Objects::All,
         cache: false,
+        environment: Vec::new(),
     })?;
     edge.wait().await?;
     Ok((edge, gate))

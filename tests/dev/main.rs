@@ -79,8 +79,10 @@ async fn start(settings: &Settings, stack: &mut Option<Running>) -> Result<(), F
         vars: edge_vars(&control, &origin.url(), &settings.edge_url())?,
         gates: vec![settings.edge_address()],
         store: true,
+        kv: None,
         objects: Objects::All,
         cache: false,
+        environment: Vec::new(),
     })?;
     control.serve()?;
     let running = stack.insert(Running {

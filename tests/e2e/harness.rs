@@ -36,8 +36,10 @@ async fn two_gates_share_a_hub_whose_rows_survive_a_kill() {
         vars: vec![("GREETING".into(), "say \"hi\"\\".into())],
         gates: ports.iter().map(Port::address).collect(),
         store: true,
+        kv: None,
         objects: Objects::Hub,
         cache: false,
+        environment: Vec::new(),
     })
     .unwrap();
     workerd.wait().await.unwrap();

@@ -10,6 +10,7 @@
 //! | tokens that are bound to a key (DPoP), and their proofs | `dpop` |
 //! | backup, restore, move, and the replacement of master and root key | `backup`, `master` |
 //! | either side killed, restarted, cut off | `failure` |
+//! | every fault under load, judged by a log of the run | `faults` |
 //! | hub, regions and gates apart: killed, wiped, cut off from each other | `regions` |
 //! | stale states, route by route; `Portcullis-Min-Seq` | `regions_stale` |
 //! | the feed shared in a data centre; the feed pulled by the edge | `regions_ways` |
@@ -53,6 +54,7 @@ mod doctor;
 mod dpop;
 mod edges;
 mod failure;
+mod faults;
 mod feed;
 mod forged;
 mod gateway;

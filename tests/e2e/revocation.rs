@@ -86,7 +86,12 @@ async fn a_receipt_never_claims_what_the_edge_has_not_acknowledged() {
     let receipt = stack.admin().revoke(&key.id, None).await;
     assert!(matches!(receipt.status, 200 | 202), "{}", receipt.text());
     assert_eq!(receipt.json()["acknowledged"], json!([]), "{}", receipt.text());
-    assert_eq!(receipt.json()["pending"], json!(["hub/weur"]), "{}", receipt.text());
+    assert_eq!(
+        receipt.json()["pending"],
+        json!(["hub/weur"]),
+        "{}",
+        receipt.text()
+    );
     link.mend();
     let caller = stack.caller(&key.key);
     e2e::wait::until_true(

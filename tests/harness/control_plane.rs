@@ -84,6 +84,16 @@ impl ControlPlane {
         format!("127.0.0.1:{}", self.config.port)
     }
 
+    /// What it is started from.
+    pub fn config(&self) -> &ControlPlaneConfig {
+        &self.config
+    }
+
+    /// Replaces what was added to its environment, for the next start.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.config.environment = environment;
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.config.folder

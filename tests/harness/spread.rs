@@ -22,6 +22,8 @@ pub struct RegionProcess {
     pub up: Link,
     /// On which the hub pushes to it.
     pub down: Link,
+    /// On which gates read it.
+    pub reads: Link,
     port: Port,
 }
 
@@ -51,7 +53,8 @@ pub struct Spread {
     pub hub: Workerd,
     /// The regions; gate number n reads region n modulo their number.
     pub regions: Vec<RegionProcess>,
-    pub(crate) gates: Vec<Workerd>,
+    /// The processes of all gates but the first.
+    pub gates: Vec<Workerd>,
     hub_port: Port,
 }
 
@@ -65,6 +68,7 @@ impl Spread {
         folder: &Path,
         modules: &Path,
         vars: &[(String, String)],
+        kv: Option<&str>,
     ) -> io::Result<Self> {
         let names = &NAMES[..regions];
         let hub_port = Port::reserve();
@@ -72,12 +76,13 @@ impl Spread {
         let mut down_urls = Vec::new();
         for name in names {
             let port = Port::reserve();
-            let (up, down) = (
+            let (up, down, reads) = (
                 Link::start(&hub_port.address()).await?,
+                Link::start(&port.address()).await?,
                 Link::start(&port.address()).await?,
             );
             down_urls.push(format!("{name}={}", down.url()));
-            parts.push((*name, port, up, down));
+            parts.push((*name, port, up, down, reads));
         }
         let start = |name: &str, port: &Port, objects: Objects, own: &[(&str, &str)]| {
             let mut vars = vars.to_vec();
@@ -98,15 +103,17 @@ impl Spread {
                 vars,
                 gates: vec![port.address()],
                 store: true,
+                kv: kv.map(str::to_owned),
                 objects,
                 cache: false,
+                environment: Vec::new(),
             })
         };
         let down_urls = down_urls.join(",");
         let mut hub = start("hub", &hub_port, Objects::Hub, &[("REGION_URL", &down_urls)])?;
         hub.wait().await?;
         let mut started = Vec::new();
-        for (name, port, up, down) in parts {
+        for (name, port, up, down, reads) in parts {
             let mut process = start(name, &port, Objects::Regions, &[("HUB_URL", up.url())])?;
             process.wait().await?;
             started.push(RegionProcess {
@@ -114,6 +121,7 @@ impl Spread {
                 process,
                 up,
                 down,
+                reads,
                 port,
             });
         }
@@ -130,7 +138,7 @@ impl Spread {
         let urls: Vec<String> = self
             .regions
             .iter()
-            .map(|region| format!("{}={}", region.name, region.port.url()))
+            .map(|region| format!("{}={}", region.name, region.reads.url()))
             .collect();
         let names: Vec<&str> = self.regions.iter().map(|region| region.name.as_str()).collect();
         let own = [

@@ -10,8 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Admin, Anon, ControlPlane, ControlPlaneConfig, EdgeCaller, Link, Objects, Origin, Port, Secrets, Spread,
-    Workerd, WorkerdConfig, files, http::Request, postgres, wait,
+    Admin, Anon, ControlPlane, ControlPlaneConfig, EdgeCaller, Fate, Link, Objects, Origin, Port, Secrets,
+    Spread, Workerd, WorkerdConfig, files, http::Request, postgres, wait,
 };
 
 /// Where the control plane keeps its data.
@@ -37,6 +37,8 @@ pub struct Builder {
     policy: Option<serde_json::Value>,
     extra: String,
     environment: Vec<(String, String)>,
+    kv: Option<String>,
+    judge: Option<fn(&str, &[u8], u64) -> Fate>,
 }
 
 impl Default for Builder {
@@ -52,6 +54,8 @@ impl Default for Builder {
             policy: None,
             extra: String::new(),
             environment: Vec::new(),
+            kv: None,
+            judge: None,
         }
     }
 }
@@ -128,6 +132,21 @@ impl Builder {
         self
     }
 
+    /// With a [`Link`] between control plane and edge whose messages are judged from the first one on.
+    #[must_use]
+    pub fn judged(mut self, judge: fn(&str, &[u8], u64) -> Fate) -> Self {
+        self.recorded = true;
+        self.judge = Some(judge);
+        self
+    }
+
+    /// With a KV namespace of the test's own, at `host:port`.
+    #[must_use]
+    pub fn kv(mut self, address: &str) -> Self {
+        self.kv = Some(address.to_owned());
+        self
+    }
+
     /// Starts everything, and returns when a request with the first admin key passes the edge.
     pub async fn start(self) -> Stack {
         let dir = tempfile::Builder::new()
@@ -146,6 +165,9 @@ impl Builder {
         } else {
             None
         };
+        if let (Some(link), Some(judge)) = (&link, self.judge) {
+            link.judge(judge);
+        }
 
         let mut extra = self.extra;
         if let Some(policy) = &self.policy {
@@ -187,6 +209,7 @@ impl Builder {
             modules: files::edge_modules(self.test_routes),
             regions: self.regions,
             cache: self.cache,
+            kv: self.kv.clone(),
         };
         let (edge, spread) = shape.start(dir.path(), &vars, &gates).await;
         control.serve().expect("the control plane starts");
@@ -214,6 +237,7 @@ struct EdgeShape {
     modules: PathBuf,
     regions: usize,
     cache: bool,
+    kv: Option<String>,
 }
 
 impl EdgeShape {
@@ -228,7 +252,7 @@ impl EdgeShape {
             let edge = self.process(folder, "edge", vars.to_vec(), gates, Objects::All);
             return (edge.await, None);
         }
-        let spread = Spread::start(self.regions, folder, &self.modules, vars).await;
+        let spread = Spread::start(self.regions, folder, &self.modules, vars, self.kv.as_deref()).await;
         let mut spread = spread.expect("hub and regions start");
         for number in 1..gates.len() {
             let (name, vars) = (format!("gate{number}"), spread.gate_vars(number, vars));
@@ -256,8 +280,10 @@ impl EdgeShape {
             vars,
             gates: gates.iter().map(Port::address).collect(),
             store: true,
+            kv: self.kv.clone(),
             objects,
             cache: self.cache,
+            environment: Vec::new(),
         });
         let mut process = started.expect("workerd starts");
         process.wait().await.expect("workerd listens");

@@ -59,10 +59,14 @@ pub struct WorkerdConfig {
     pub gates: Vec<String>,
     /// Where KV lives: outside, so that tests can see it; `None` leaves it unbound.
     pub store: bool,
+    /// A KV namespace of the test's own instead, at `host:port`: see [`crate::Kv`].
+    pub kv: Option<String>,
     /// The Durable Objects.
     pub objects: Objects,
     /// With a Cache API, one for all gates of the process.
     pub cache: bool,
+    /// Further variables of the process's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running workerd.
@@ -131,6 +135,28 @@ impl Workerd {
         fs::create_dir_all(disk)
     }
 
+    /// Replaces what was added to the process's environment, for the next start.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.config.environment = environment;
+    }
+
+    /// Another build of the Worker, from the next start on.
+    pub fn set_modules(&mut self, modules: PathBuf) {
+        self.config.modules = modules;
+    }
+
+    /// Copies what the Durable Objects stored to a folder, or back. Only while it is stopped.
+    pub fn copy_disk(&self, to: &Path, back: bool) -> io::Result<()> {
+        let disk = disk(&self.config.folder);
+        let (from, to) = if back {
+            (to, disk.as_path())
+        } else {
+            (disk.as_path(), to)
+        };
+        let _ = fs::remove_dir_all(to);
+        files::copy_folder(from, to)
+    }
+
     /// Changes a variable for the next start.
     pub fn set_var(&mut self, name: &str, value: &str) {
         self.config.vars.retain(|(have, _)| have != name);
@@ -166,6 +192,7 @@ fn launch(config: &WorkerdConfig) -> io::Result<Process> {
 
     let mut command = Command::new(files::workerd()?);
     command.process_group(0);
+    command.envs(config.environment.iter().cloned());
     command.arg("serve").arg(&file).arg("--experimental");
     command.arg(format!(
         "--directory-path=objects={}",
@@ -184,10 +211,10 @@ fn capnp(config: &WorkerdConfig) -> String {
     } else {
         ""
     };
-    let store = if config.store {
-        ",\n    (name = \"SNAPSHOT\", kvNamespace = (name = \"store\", entrypoint = \"KV\"))"
-    } else {
-        ""
+    let store = match (&config.kv, config.store) {
+        (Some(_), _) => ",\n    (name = \"SNAPSHOT\", kvNamespace = \"kv\")",
+        (None, true) => ",\n    (name = \"SNAPSHOT\", kvNamespace = (name = \"store\", entrypoint = \"KV\"))",
+        (None, false) => "",
     };
     // Bare workerd has none, and the Cache API throws.
     let cache = if config.cache {
@@ -208,6 +235,12 @@ fn capnp(config: &WorkerdConfig) -> String {
         text
     });
     let mut services = String::new();
+    if let Some(address) = &config.kv {
+        let _ = writeln!(
+            services,
+            "    (name = \"kv\", external = (address = \"{address}\", http = ())),"
+        );
+    }
     let mut sockets = String::new();
     let mut workers = String::new();
     let common = format!(

@@ -17,8 +17,9 @@ use crate::store::{Store, StoreError, Tx, uint};
 
 const MAX_ROWS: u32 = 4096;
 const ATTEMPTS: u32 = 16;
-/// How long a borrowed certificate counts: one question, and clocks that differ.
-const BORROWED_SECONDS: u64 = 5 * 60;
+/// How long a borrowed certificate counts: one question, and clocks that differ by ten minutes. With less an edge whose clock is
+/// ahead refuses the first heartbeat of every start, and hears of no revocation.
+const BORROWED_SECONDS: u64 = 15 * 60;
 
 /// Frames what is pending, as one frame; `None` if nothing is. Call it until it gives `None`.
 pub async fn frame_pending(

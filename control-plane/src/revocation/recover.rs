@@ -31,6 +31,9 @@ use crate::store::signing::{BlockRow, SigningKeyRow};
 use crate::store::{StoreError, Tx, int, uint};
 use crate::{keys, orgs};
 
+/// Answers to a fetch past the place where the edge was when we began.
+const MAX_MORE: u32 = 8;
+
 /// Opens a new epoch with the state as it is; gives its number. For an operator who wants every edge to start afresh.
 pub async fn recover(app: &App, actor: &Actor) -> Result<u64, FeedError> {
     let _one_at_a_time = app.feed.0.recovery.lock().await;
@@ -103,7 +106,7 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
         seq = theirs.seq,
         "the edge knows more than this database"
     );
-    let other = fetch(app, edge).await?;
+    let other = fetch(app, edge, position(theirs)).await?;
     let found = other
         .head()
         .ok_or_else(|| FeedError::Edge("the edge gave an empty feed to a fetch".to_owned()))?;
@@ -159,8 +162,9 @@ async fn is_stranger(tx: &mut Tx, head: Head) -> Result<bool, FeedError> {
     Ok(matches!(standing(tx, Some(head)).await?, Standing::Stranger(_)))
 }
 
-/// Everything that an edge holds, verified from the first envelope on.
-async fn fetch(app: &App, edge: &Edge) -> Result<Replica, FeedError> {
+/// Everything that an edge holds, verified from the first envelope on: up to where it said it was, and what has come since. Not
+/// without end: somebody with a stolen feed key may add to it faster than we ask.
+async fn fetch(app: &App, edge: &Edge, known: Position) -> Result<Replica, FeedError> {
     let now = app.clock.now();
     let mut tx = app.store.begin_read().await?;
     let trust = pinned(&mut tx, &app.keyring).await?;
@@ -170,6 +174,7 @@ async fn fetch(app: &App, edge: &Edge) -> Result<Replica, FeedError> {
     drop(tx);
     let feed = trust.feed;
     let mut replica = Replica::new(trust);
+    let mut more = MAX_MORE;
     // An answer has a limit too: ask until nothing new comes.
     loop {
         let before = replica.head().map(position);
@@ -185,7 +190,11 @@ async fn fetch(app: &App, edge: &Edge) -> Result<Replica, FeedError> {
         for envelope in split_message(&message).map_err(Refusal::from)? {
             replica.accept(envelope)?;
         }
-        if replica.head().map(position) == before {
+        let reached = replica.head().map(position);
+        if reached >= Some(known) {
+            more -= 1;
+        }
+        if reached == before || more == 0 {
             return Ok(replica);
         }
     }

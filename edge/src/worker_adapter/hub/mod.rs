@@ -37,7 +37,7 @@ use polling::Polling;
 use proofs::Proofs;
 
 /// A fetch request older than this, or from further ahead, may be a replay.
-const FETCH_WINDOW_MS: u64 = 10 * 60 * 1000;
+const FETCH_WINDOW_MS: u64 = 15 * 60 * 1000;
 /// KV takes one write a second per key; the copy is for emergencies only.
 const COPY_INTERVAL_MS: u64 = 30_000;
 /// The most bytes of a list of local indexes.
