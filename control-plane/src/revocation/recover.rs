@@ -31,6 +31,9 @@ use crate::store::signing::{BlockRow, SigningKeyRow};
 use crate::store::{StoreError, Tx, int, uint};
 use crate::{keys, orgs};
 
+/// How far beyond everything seen an epoch opens. Whoever holds a stolen feed key goes on adding frames to the old epoch while
+/// we open the next: an opening that the edge has passed meanwhile would be refused, and the race begins again.
+const EPOCH_STRIDE: u64 = 1 << 20;
 /// Answers to a fetch past the place where the edge was when we began.
 const MAX_MORE: u32 = 8;
 
@@ -79,7 +82,7 @@ pub(super) async fn reopen(
     let opening = Opening {
         state: own.state().clone(),
         epoch: head.epoch + 1,
-        seq: head.seq + 1,
+        seq: head.seq + EPOCH_STRIDE,
         from: head.epoch,
     };
     open_epoch(tx, app, opening, actor, action).await.map(drop)?;
@@ -134,7 +137,7 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     let opening = Opening {
         state,
         epoch: ours.epoch.max(found.epoch).max(theirs.epoch) + 1,
-        seq: ours.seq.max(found.seq).max(theirs.seq) + 1,
+        seq: ours.seq.max(found.seq).max(theirs.seq) + EPOCH_STRIDE,
         from: ours.epoch,
     };
     let epoch = opening.epoch;

@@ -183,7 +183,6 @@ async fn a_copy_of_the_installation_publishes_nothing_until_it_takes_over() {
 
 /// Whoever has a feed key can restrict, and stand in the way; not undo, and not once the key has been replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a thief who pushes fifty frames a second still keeps the publisher out (FeedError::Rival), also after rotation and recover"]
 async fn a_stolen_feed_key_goes_on_pushing_while_the_feed_recovers() {
     let mut run = Run::start("stolen-feed-key", Stack::with().recorded(), 2).await;
     let victim = run.create().await;

@@ -16,7 +16,7 @@
 //! | two instances on one PostgreSQL | `copies::two_instances…` | `revocation::tests::push` of the control plane |
 //! | a database restored from an old backup | `copies::a_database_from_an_old_backup…` | `revocation::tests::restore` |
 //! | a clone of the installation beside it | `copies::a_copy_of_the_installation…` | `revocation::tests::copies` |
-//! | a stolen feed key during `feed recover` | `copies::a_stolen_feed_key…`: ignored, for it fails: the publisher stays out | `feed::even_the_feed_key…` |
+//! | a stolen feed key during `feed recover` | `copies::a_stolen_feed_key…` | `feed::even_the_feed_key…` |
 //! | the promises broken on purpose: an acknowledgement forged, a hub set back, a gate fed old answers | `lies`: the checker finds each | `checker::tests` |
 
 mod checker;
