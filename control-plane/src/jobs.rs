@@ -82,7 +82,12 @@ async fn prune_indexes(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     let now = app.clock.now();
     signing::prune_indexes(&mut tx, now).await?;
-    let retired = signing::retire_blocks(&mut tx, now).await?;
+    let edges = app.config.edges.iter().map(|edge| edge.name.as_str());
+    let retired = if app.feed.is_understood(shared::feed::kinds::RETIRED, edges) {
+        signing::retire_blocks(&mut tx, now).await?
+    } else {
+        0
+    };
     tx.commit().await?;
     if retired > 0 {
         app.feed.wake();

@@ -163,9 +163,16 @@ async fn demo_key(
     let body =
         serde_json::json!({ "name": "demo", "scope": "read", "workspace": "all", "environment": "live" });
     let admin = Admin::new(&control.address(), admin_key, Secrets::default());
-    let answer = admin
-        .send(Request::new("POST", "/v1/auth/keys").json(&body))
-        .await;
+    let create = Request::new("POST", "/v1/auth/keys").json(&body);
+    let mut answer = admin.send(create.clone()).await;
+    // Right after its first start the hub has not heard of every region yet.
+    for _ in 0..100 {
+        if answer.status != 503 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        answer = admin.send(create.clone()).await;
+    }
     let key = answer.json()["key"].as_str().map(str::to_owned);
     key.filter(|_| answer.status == 201)
         .ok_or_else(|| format!("no demo key: {} {}", answer.status, answer.text()).into())

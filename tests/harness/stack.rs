@@ -420,6 +420,16 @@ impl Stack {
             )
             .await;
         }
+        // And the control plane knows that it has: new credentials come from index blocks that every region holds.
+        wait::until_true("every region is done", Duration::from_secs(20), || async {
+            let status = self.admin().send(Request::get("/v1/edge/status")).await.json();
+            let edges = status["edges"].as_array().cloned().unwrap_or_default();
+            let mut regions = edges
+                .iter()
+                .flat_map(|edge| edge["regions"].as_array().cloned().unwrap_or_default());
+            regions.all(|region| region["lag_frames"] == 0)
+        })
+        .await;
         self.origin.take();
     }
 }

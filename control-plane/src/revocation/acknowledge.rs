@@ -67,6 +67,7 @@ pub(crate) async fn take_report(
     }
     app.feed.ledger(edge, |ledger| {
         report.refused.iter().for_each(|code| ledger.count_refusal(code));
+        ledger.kinds.clone_from(&report.kinds);
     });
     let mut regions = Vec::with_capacity(report.regions.len());
     for region in &report.regions {

@@ -43,6 +43,8 @@ pub(crate) struct Ledger {
     pub(crate) contact: Option<(Duration, UnixMillis)>,
     /// The edge's clock minus ours.
     pub(crate) skew_ms: Option<i64>,
+    /// The entry kinds that it said it understands.
+    pub(super) kinds: BTreeSet<u8>,
     /// What went wrong since the last contact, if anything.
     pub(crate) failure: Option<String>,
     pub(crate) failures: u64,

@@ -208,6 +208,17 @@ impl Feed {
         now.since(UnixMillis(self.0.round_at.load(Ordering::Relaxed))) < ALIVE_MS
     }
 
+    /// Whether every one of these edges has said that it understands a kind of entry. One that does not would stop at the first
+    /// entry of it, and go stale.
+    pub(crate) fn is_understood<'a>(&self, kind: u8, mut edges: impl Iterator<Item = &'a str>) -> bool {
+        let ledgers = self.ledgers();
+        edges.all(|edge| {
+            ledgers
+                .get(edge)
+                .is_some_and(|ledger| ledger.kinds.contains(&kind))
+        })
+    }
+
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         self.0.progress.subscribe()
     }

@@ -32,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) regions: Vec<RegionReport>,
     /// Indexes of credentials that their holders revoked at the edge.
     pub(crate) local: Vec<StatusIndex>,
+    /// The numbers of the entry kinds that it understands; empty: it does not say.
+    pub(crate) kinds: BTreeSet<u8>,
 }
 
 /// What is known of one region.
@@ -64,6 +66,8 @@ struct Raw {
     regions: Vec<RawRegion>,
     #[serde(default)]
     local: Vec<u64>,
+    #[serde(default)]
+    kinds: BTreeSet<u8>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +117,7 @@ impl Report {
                 .filter(|code| is_word(code))
                 .collect(),
             regions,
+            kinds: raw.kinds,
             local: local
                 .collect::<Option<_>>()
                 .ok_or(Malformed("an index that cannot be one"))?,
@@ -127,6 +132,7 @@ impl Report {
             refused: Vec::new(),
             regions: Vec::new(),
             local: Vec::new(),
+            kinds: BTreeSet::new(),
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Shelf {
     pub(crate) regions: Vec<Region>,
     /// Indexes that were revoked at the edge.
     pub(crate) local: Vec<u64>,
+    /// The entry kinds that it says it understands.
+    pub(crate) kinds: Vec<u8>,
     /// Keys that came to the place of canaries.
     pub(crate) canaries: Vec<String>,
     /// An older release, which has no such place.
@@ -190,6 +192,7 @@ async fn take(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
     };
     let mut answer = known(head.filter(|_| !shelf.hubless));
     answer["refused"] = json!(refused);
+    answer["kinds"] = json!(shelf.kinds);
     if !shelf.regions.is_empty() {
         answer["hub"] = json!(!shelf.hubless);
         let regions = shelf.regions.iter_mut().map(|region| {

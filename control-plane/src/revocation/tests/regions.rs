@@ -23,6 +23,7 @@ suite! {
     another_instance_sees_what_regions_have,
     a_lease_that_is_over_counts,
     without_its_hub_an_edge_is_told_and_not_done,
+    a_kind_is_used_when_every_edge_understands_it,
     a_signing_key_waits_for_every_region,
     what_is_not_there_any_more_is_forgotten,
 }
@@ -149,6 +150,21 @@ async fn without_its_hub_an_edge_is_told_and_not_done(store: Store) {
     region(&hub, "weur", |region| *region = Region::idle("weur"));
     hub.with(|shelf| shelf.hubless = true);
     assert!(link.contact(&test.app).await.is_err());
+}
+
+async fn a_kind_is_used_when_every_edge_understands_it(store: Store) {
+    let (test, hub) = pair_on(Some(store)).await;
+    let mut link = Link::new(hub.edge("hub"));
+    let understood = |edges: &[&'static str]| test.app.feed.is_understood(9, edges.iter().copied());
+    assert!(!understood(&["hub"]), "it was not asked yet");
+    assert!(understood(&[]), "nobody is there to be stopped");
+    hub.with(|shelf| shelf.kinds = vec![1, 2, 9]);
+    publish(&test.app, &mut link).await;
+    assert!(understood(&["hub"]) && !understood(&["hub", "other"]));
+    hub.with(|shelf| shelf.kinds = vec![1, 2]);
+    revoked(&test).await;
+    publish(&test.app, &mut link).await;
+    assert!(!understood(&["hub"]), "an older release was put back");
 }
 
 async fn a_signing_key_waits_for_every_region(store: Store) {

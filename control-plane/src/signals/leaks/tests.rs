@@ -264,12 +264,12 @@ async fn in_quarantine_a_key_reads_and_gives_nothing_out() {
         .await;
     assert_eq!(
         rotate.outcome(),
-        (409, "rights_changed"),
+        (409, "key_quarantined"),
         "a new key would be out of quarantine"
     );
     let path = format!("/v1/auth/keys/{id}/rotate");
     let rotate = scanner.test.admin(Method::POST, &path, Some(json!({}))).await;
-    assert_eq!(rotate.outcome(), (409, "rights_changed"));
+    assert_eq!(rotate.outcome(), (409, "key_quarantined"));
     // The edge is told the same.
     let mut tx = scanner.test.app.store.begin_read().await.expect("tx");
     let rows = tx.pending_entries(u32::MAX).await.expect("rows");

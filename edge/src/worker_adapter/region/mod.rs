@@ -231,8 +231,10 @@ impl Inner {
                 self.tell_hub(&config, &untold).await;
             }
             match caught {
-                Ok(Caught::Behind) => {}
-                Ok(Caught::Up) => return,
+                Ok(Caught::Up) if answer.body.is_empty() => return,
+                // What came is told by the next pull, at once: until then the hub, and with it receipts and new index blocks,
+                // would wait for it.
+                Ok(Caught::Behind | Caught::Up) => {}
                 Ok(Caught::Ahead) => {
                     console_error!("{}: the hub has forgotten what it once told", name);
                     return;
