@@ -34,6 +34,15 @@ fn failed(output: &Output) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_deployment_passes_and_a_dead_server_does_not() {
     let mut stack = Stack::start().await;
+    e2e::wait::until_true(
+        "the first heartbeat",
+        std::time::Duration::from_secs(10),
+        || async {
+            let health = stack.anon().get("/.portcullis/health").await.json();
+            health["feed_age_ms"].is_u64()
+        },
+    )
+    .await;
     let healthy = doctor(&stack, &["--json"]).await;
     assert_eq!(failed(&healthy), [""; 0]);
     assert_eq!(healthy.status.code(), Some(0));

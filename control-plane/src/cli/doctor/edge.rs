@@ -29,7 +29,12 @@ pub(super) fn is_fresh(health: &Value) -> Verdict {
             "deploy the edge of the control plane's release",
         ));
     }
-    let age = health["feed_age_ms"].as_u64().unwrap_or(u64::MAX);
+    let Some(age) = health["feed_age_ms"].as_u64() else {
+        return Err(Fault::new(
+            "no heartbeat of the control plane has reached it yet",
+            "right after a start wait a second; else see that the control plane runs and reaches the edge",
+        ));
+    };
     if age > MAX_FEED_AGE_MS {
         return Err(Fault::new(
             format!("the newest heartbeat is {} s old", age / 1000),
