@@ -1,4 +1,4 @@
-//! Many credentials at once, not-befores, quarantine.
+//! Many credentials at once, not-before times, quarantine.
 
 use shared::id::{GrantId, RevocationId, StatusIndex};
 use shared::key::Environment;
