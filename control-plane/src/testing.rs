@@ -7,7 +7,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
+use shared::id::UserId;
 use shared::time::UnixMillis;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -19,6 +20,7 @@ use crate::orgs::bootstrap::{FirstStart, first_start};
 use crate::random::Random;
 use crate::routes;
 use crate::store::Store;
+use crate::store::orgs::{NewUser, Role};
 
 /// 2026-11-21T23:08:40Z.
 pub(crate) const START: UnixMillis = UnixMillis(1_795_302_520_000);
@@ -160,4 +162,30 @@ pub(crate) async fn eventually(mut check: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("it did not happen");
+}
+
+/// A member of the first organisation, and an admin key of theirs if the role allows one, or a reading one.
+pub(crate) async fn member(test: &TestApp, number: u64, role: Role) -> (UserId, String) {
+    let id = UserId::from_u64(number).expect("small");
+    let email = format!("{number}@example.com");
+    let user = NewUser {
+        id,
+        email: &email,
+        name: "Somebody",
+        password_hash: None,
+    };
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    tx.insert_user(&user, now).await.expect("user");
+    tx.insert_membership(test.made.org, id, role, now)
+        .await
+        .expect("membership");
+    tx.commit().await.expect("commit");
+    let scope = match role {
+        Role::Owner | Role::Admin => "admin",
+        Role::Member | Role::Viewer => "read",
+    };
+    let body = json!({"name": "theirs", "scope": scope, "user": id});
+    let (_, key) = test.create_key(body).await;
+    (id, key)
 }

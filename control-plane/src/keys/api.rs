@@ -256,11 +256,12 @@ fn one_of<T>(field: &str, query: Option<T>, body: Option<T>) -> Result<Option<T>
 }
 
 /// An id that is not even one is a key that is not there: the text is not repeated, it may be a whole key.
-fn key_id(text: &str) -> Result<KeyId, ApiError> {
+pub(crate) fn key_id(text: &str) -> Result<KeyId, ApiError> {
     text.parse().map_err(|_| ApiError::not_found("key"))
 }
 
-fn wait(text: Option<&str>) -> Result<Wait, ApiError> {
+/// What an answer waits for.
+pub(crate) fn wait(text: Option<&str>) -> Result<Wait, ApiError> {
     let expected = "expected `effective`, `ack` or `none`";
     text.map_or(Ok(Wait::default()), |text| {
         text.parse()

@@ -289,7 +289,7 @@ pub(crate) fn superseded(client: &Client, at: UnixSeconds) -> Vec<Entry> {
     if client.disabled_at.is_none() {
         entries.push(Entry::Ceiling {
             subject,
-            // Not-befores only grow, and so do these.
+            // Times before which nothing counts only grow, and so do these.
             version: at.0.saturating_mul(2),
             scopes: ScopeSet::ALL,
         });

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::keys::api::{key_id, wait};
 use crate::keys::quarantine;
 use crate::revocation::Wait;
 use crate::store::quarantine::Ceiling;
@@ -230,18 +231,4 @@ pub async fn release(
     let comment = body.comment.as_deref();
     let receipt = quarantine::set(&app, &caller, key_id(&id)?, None, comment, wait).await?;
     Ok(([NO_STORE], Json(receipt)).into_response())
-}
-
-/// An id that is not even one is a key that is not there: the text is not repeated, it may be a whole key.
-fn key_id(text: &str) -> Result<KeyId, ApiError> {
-    text.parse().map_err(|_| ApiError::not_found("key"))
-}
-
-/// What an answer waits for.
-pub(super) fn wait(text: Option<&str>) -> Result<Wait, ApiError> {
-    let expected = "expected `effective`, `ack` or `none`";
-    text.map_or(Ok(Wait::default()), |text| {
-        text.parse()
-            .map_err(|_| ApiError::invalid_field("wait", expected))
-    })
 }

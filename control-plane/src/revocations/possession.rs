@@ -28,6 +28,7 @@ use crate::http::address::ClientAddress;
 use crate::http::auth::{bearer, recognise};
 use crate::http::frame::RequestId;
 use crate::http::json::StrictQuery;
+use crate::keys::api::wait;
 use crate::oauth::form::Form;
 use crate::oauth::{dpop, holder};
 use crate::revocation::Wait;
@@ -78,7 +79,7 @@ pub async fn post(
             .map_err(|expected: String| ApiError::invalid_field("reason", expected))?,
         None => Reason::KeyCompromise,
     };
-    let wait = super::api::wait(query.wait.as_deref())?;
+    let wait = wait(query.wait.as_deref())?;
     let held = match held(&app, &headers, field("token")).await {
         Err(error) if is_failure(&error) => {
             // Never in the way of a right one: whoever floods this only gets another answer.

@@ -12,8 +12,8 @@ use shared::id::UserId;
 use shared::scope::ScopeSet;
 
 use crate::revocation;
-use crate::store::orgs::{NewUser, Role};
-use crate::testing::{Answer, TestApp};
+use crate::store::orgs::Role;
+use crate::testing::{Answer, TestApp, member};
 
 pub(super) const PATH: &str = "/v1/memberships";
 
@@ -26,32 +26,6 @@ async fn published() -> TestApp {
     .await;
     revocation::start(Arc::clone(&test.app));
     test
-}
-
-/// A member of the first organisation, and an admin key of theirs if the role allows one, or a reading one.
-async fn member(test: &TestApp, number: u64, role: Role) -> (UserId, String) {
-    let id = UserId::from_u64(number).expect("small");
-    let email = format!("{number}@example.com");
-    let user = NewUser {
-        id,
-        email: &email,
-        name: "Somebody",
-        password_hash: None,
-    };
-    let now = test.clock.now();
-    let mut tx = test.app.store.begin().await.expect("tx");
-    tx.insert_user(&user, now).await.expect("user");
-    tx.insert_membership(test.made.org, id, role, now)
-        .await
-        .expect("membership");
-    tx.commit().await.expect("commit");
-    let scope = match role {
-        Role::Owner | Role::Admin => "admin",
-        Role::Member | Role::Viewer => "read",
-    };
-    let body = json!({"name": "theirs", "scope": scope, "user": id});
-    let (_, key) = test.create_key(body).await;
-    (id, key)
 }
 
 /// `PATCH` of a role.

@@ -14,8 +14,8 @@ use shared::feed::{Entry, Subject};
 use shared::id::UserId;
 
 use crate::oauth::tests::support::{claims, published};
-use crate::store::orgs::{NewUser, Role};
-use crate::testing::{Answer, TestApp};
+use crate::store::orgs::Role;
+use crate::testing::{Answer, TestApp, member};
 
 const PATH: &str = "/v1/revocations";
 
@@ -27,33 +27,6 @@ async fn revoke(test: &TestApp, kind: &str, id: &str) -> Answer {
 async fn revoke_with(test: &TestApp, key: &str, kind: &str, id: &str) -> Answer {
     let body = json!({"target": {kind: id}, "reason": "key_compromise", "comment": "a laptop was stolen"});
     test.call(Method::POST, PATH, key, Some(body)).await
-}
-
-/// A member of the first organisation, and a key of theirs.
-async fn member(test: &TestApp, number: u64, role: Role) -> (UserId, String) {
-    let id = UserId::from_u64(number).expect("small");
-    let email = format!("{number}@example.com");
-    let user = NewUser {
-        id,
-        email: &email,
-        name: "Somebody",
-        password_hash: None,
-    };
-    let now = test.clock.now();
-    let mut tx = test.app.store.begin().await.expect("tx");
-    tx.insert_user(&user, now).await.expect("user");
-    tx.insert_membership(test.made.org, id, role, now)
-        .await
-        .expect("membership");
-    tx.commit().await.expect("commit");
-    let scope = match role {
-        Role::Owner | Role::Admin => "admin",
-        Role::Member | Role::Viewer => "read",
-    };
-    let (_, key) = test
-        .create_key(json!({"name": "theirs", "scope": scope, "user": id}))
-        .await;
-    (id, key)
 }
 
 /// What is written for the edge that no frame holds yet, or that one holds.
@@ -72,7 +45,7 @@ async fn told(test: &TestApp) -> Vec<Entry> {
 }
 
 /// How often the edge was told of a not-before of a subject.
-async fn not_befores(test: &TestApp, subject: &Subject) -> usize {
+async fn not_before_entries(test: &TestApp, subject: &Subject) -> usize {
     let told = told(test).await;
     let of_it = told
         .iter()

@@ -4,6 +4,7 @@ use shared::id::OrgId;
 
 use super::*;
 use crate::oauth::tests::support::{client_with, confidential};
+use crate::store::orgs::NewUser;
 use crate::store::sessions::SessionRow;
 
 /// One of each, of the first owner's.

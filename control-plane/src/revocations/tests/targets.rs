@@ -51,7 +51,7 @@ async fn a_client_loses_all_that_it_was_issued_and_goes_on() {
     let again = revoke(&test, "client", &id).await;
     assert_eq!(again.body, receipt.body, "nothing was issued since");
     let subject = Subject::Client(id.clone());
-    assert_eq!(not_befores(&test, &subject).await, 1);
+    assert_eq!(not_before_entries(&test, &subject).await, 1);
 
     // Within the same second: what comes later is dated later.
     let second = client.sign_in(&test).await;
@@ -63,7 +63,7 @@ async fn a_client_loses_all_that_it_was_issued_and_goes_on() {
     let third = revoke(&test, "client", &id).await;
     assert_ne!(third.text("revocation"), receipt.text("revocation"));
     assert!(!lives(&test, &client, &second).await && !lives(&test, &client, &own).await);
-    assert_eq!(not_befores(&test, &subject).await, 2);
+    assert_eq!(not_before_entries(&test, &subject).await, 2);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_client_of_everybody_loses_what_this_organisation_gave_it() {
         (400, "invalid_grant")
     );
     assert_eq!(
-        not_befores(&test, &Subject::Client(id.clone())).await,
+        not_before_entries(&test, &Subject::Client(id.clone())).await,
         0,
         "other organisations use it too"
     );
@@ -113,7 +113,7 @@ async fn a_user_loses_everything_and_may_come_back() {
     assert_eq!(receipt.body["revoked"]["keys"], 2, "{receipt:?}");
     assert!(!works(&test, &key).await && works(&test, &test.made.admin_key).await);
     let subject = Subject::Member(test.made.org, bob);
-    assert_eq!(not_befores(&test, &subject).await, 1);
+    assert_eq!(not_before_entries(&test, &subject).await, 1);
     let shown = test
         .admin(Method::GET, &format!("/v1/auth/keys/{second}"), None)
         .await;
@@ -175,7 +175,7 @@ async fn a_session_ends_with_what_came_of_it() {
     );
     assert_eq!(person.get("/account").await.status, 303, "signed out");
     assert_eq!(revoke(&test, "session", &sid).await.body, receipt.body);
-    assert_eq!(not_befores(&test, &Subject::Session(sid)).await, 1);
+    assert_eq!(not_before_entries(&test, &Subject::Session(sid)).await, 1);
     assert_eq!(revoke(&test, "session", "ses_000000001").await.status, 404);
 }
 
@@ -238,7 +238,7 @@ async fn an_organisation_loses_everything_and_begins_again() {
     let refreshed = client.refresh(&test, &first.text("refresh_token")).await;
     assert_eq!(outcome(&refreshed), (400, "invalid_grant"));
     assert_eq!(person.get("/account").await.status, 303);
-    assert_eq!(not_befores(&test, &Subject::Org(test.made.org)).await, 1);
+    assert_eq!(not_before_entries(&test, &Subject::Org(test.made.org)).await, 1);
     // The way back is at the machine.
     let made = crate::revocations::local::admin_key(&test.app, Some(test.made.org))
         .await
