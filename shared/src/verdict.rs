@@ -120,7 +120,9 @@ reasons! {
     ProofReplayed = "proof_replayed" => InvalidProof;
     /// No status index of ours where one is needed.
     StatusMissing = "status_missing" => InvalidToken;
-    /// The status index lies in no block, or in another key's.
+    /// The status index lies in no block that was ever announced.
+    IndexUnknown = "index_unknown" => InvalidToken;
+    /// The status index lies in another key's block, or in a retired list.
     IndexUnowned = "index_unowned" => InvalidToken;
     /// The status bit is set.
     Revoked = "revoked" => InvalidToken;

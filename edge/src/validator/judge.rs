@@ -41,8 +41,10 @@ impl Validator<'_> {
         if self.state.key(&KeyRef::Ours(statement.signing_key)).is_none() {
             return Err(Reason::SigningKeyUnknown);
         }
-        if self.state.owner(statement.index) != Some(statement.signing_key) {
-            return Err(Reason::IndexUnowned);
+        match self.state.owner(statement.index) {
+            Some(owner) if owner == statement.signing_key => {}
+            None if !self.state.is_retired(statement.index) => return Err(Reason::IndexUnknown),
+            _ => return Err(Reason::IndexUnowned),
         }
         if self.state.is_revoked(statement.index) || self.local.contains(statement.index) {
             return Err(Reason::Revoked);

@@ -114,6 +114,8 @@ pub enum Need {
     Stale,
     /// The caller named a seq that the state has not reached.
     Seq,
+    /// A key of ours signed for an index of which this state has not heard: its block may be newer.
+    Block,
 }
 
 /// Who was let in, and to what.
@@ -265,24 +267,27 @@ impl<'p> Validator<'p> {
     }
 }
 
-/// A refusal that a newer state could lift is only given if the state is fresh enough to be believed.
+/// A refusal that a newer state could lift is only given if the state is fresh enough to be believed. A block that every
+/// region has acknowledged is in use at once, so only a read that started after the request arrived can deny one.
 fn refuse_unless_stale(
     reason: Reason,
     route: &CompiledRoute,
     statement: Option<Rc<Statement>>,
     freshness: Freshness,
 ) -> Decision<'_> {
-    let could_change = matches!(
-        reason,
-        Reason::SigningKeyUnknown | Reason::IndexUnowned | Reason::ScopeInsufficient
-    );
-    if !could_change || freshness.contact_age_ms <= route.max_staleness_ms {
-        return refuse(reason, Some(route), statement);
+    let is_believed = match reason {
+        Reason::IndexUnknown => freshness.read_after_arrival,
+        Reason::SigningKeyUnknown | Reason::ScopeInsufficient => {
+            freshness.contact_age_ms <= route.max_staleness_ms
+        }
+        _ => true,
+    };
+    match reason {
+        _ if is_believed => refuse(reason, Some(route), statement),
+        _ if freshness.exhausted => refuse(Reason::StateStale, Some(route), statement),
+        Reason::IndexUnknown => Decision::Refresh(Need::Block),
+        _ => Decision::Refresh(Need::Stale),
     }
-    if freshness.exhausted {
-        return refuse(Reason::StateStale, Some(route), statement);
-    }
-    Decision::Refresh(Need::Stale)
 }
 
 fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Rc<Statement>>) -> Decision<'_> {
@@ -346,7 +351,7 @@ fn behind<'p>(
 ) -> Option<Decision<'p>> {
     if facts.min_seq <= freshness.seq {
         None
-    } else if freshness.exhausted {
+    } else if freshness.exhausted || freshness.read_after_arrival {
         Some(refuse(Reason::StateStale, Some(route), None))
     } else {
         Some(Decision::Refresh(Need::Seq))

@@ -27,6 +27,7 @@ fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
         mcp_version: None,
         feed_age_ms: None,
         min_seq: None,
+        read_after_arrival: false,
         now: NOW,
         contact_age_ms: 0,
         exhausted: false,

@@ -76,6 +76,9 @@ pub struct Case {
     /// The seq that the caller asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_seq: Option<u64>,
+    /// Whether the state was read after the request arrived.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_after_arrival: bool,
     /// Whether no fresher state is to be had.
     #[serde(default)]
     pub exhausted: bool,
@@ -158,7 +161,7 @@ fn judge(
         contact_age_ms: case.contact_age_ms,
         feed_age_ms: case.feed_age_ms,
         seq,
-        read_after_arrival: false,
+        read_after_arrival: case.read_after_arrival,
         exhausted: case.exhausted,
     };
     let (reason, scopes) = match validator.check(&facts, freshness, UnixSeconds(case.now), cache) {

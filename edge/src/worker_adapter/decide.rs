@@ -65,6 +65,7 @@ pub(super) async fn decide(
     context: &Context,
     config: &EdgeConfig,
 ) -> Result<Pass, Stop> {
+    let arrived = now();
     feed::warm_up(env, config).await;
     let mut freshness = Freshness::default();
     for reads in 0..=MAX_READS {
@@ -89,8 +90,9 @@ pub(super) async fn decide(
             Some(Judged::Refresh(Need::Stale)) => {
                 freshness.exhausted = !feed::refresh_first(env, config, Cause::Stale).await;
             }
-            Some(Judged::Refresh(Need::Seq)) => {
-                freshness.exhausted = !feed::refresh_first(env, config, Cause::Seq).await;
+            Some(Judged::Refresh(Need::Seq | Need::Block)) => {
+                freshness.read_after_arrival = feed::refresh_after(env, config, arrived).await;
+                freshness.exhausted = !freshness.read_after_arrival;
             }
             None => break,
         }

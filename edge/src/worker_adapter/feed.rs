@@ -90,6 +90,28 @@ pub(super) async fn refresh_first(env: &Env, config: &EdgeConfig, cause: Cause) 
     }
 }
 
+/// Waits for a refresh that started after `arrived`. It shares the isolate's one refresh per second, and no answer of other
+/// isolates. Whether a fresh region was heard.
+pub(super) async fn refresh_after(env: &Env, config: &EdgeConfig, arrived: UnixMillis) -> bool {
+    while now().since(arrived) < WAIT_MS {
+        match isolate::with(|isolate| isolate.take_latch(now())) {
+            Some(Latch::Taken(start)) => {
+                let heard = read(env, config, Cause::Seq).await.is_ok();
+                isolate::with(|isolate| isolate.release_latch(start));
+                return heard && isolate::with(|isolate| isolate.contact_at()).flatten() >= Some(arrived);
+            }
+            Some(Latch::InFlight | Latch::TooSoon) => http::pause(NAP_MS).await,
+            None => return false,
+        }
+        // Somebody else's may have started late enough, unless it was shared.
+        let heard = isolate::with(|isolate| isolate.contact_at()).flatten();
+        if !config.colo_cache && heard >= Some(arrived) {
+            return true;
+        }
+    }
+    false
+}
+
 /// A read of this request's own, started now. `Err` if it did not leave the isolate as new as the region; for a strict route
 /// also if the region was not fresh itself.
 pub(super) async fn read(env: &Env, config: &EdgeConfig, cause: Cause) -> Result<(), ()> {

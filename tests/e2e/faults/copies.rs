@@ -175,9 +175,7 @@ async fn a_copy_of_the_installation_publishes_nothing_until_it_takes_over() {
     copy.run(&["feed", "take-over"]).unwrap();
     copy.wait().await.unwrap();
     let address = copy.address();
-    // A take-over closes every index block and opens new ones. A key from those can reach a gate before they do, for as long as
-    // a route may go by an older state: that is open, and written down in docs/operations.md.
-    run.load(4000).await;
+    // A take-over closes every index block and opens new ones. A key from those can reach a gate before they do: then it asks.
     run.churn_at(&[&address]);
     run.load(500).await;
     run.end("taken over");

@@ -195,7 +195,7 @@ impl World {
             ..RequestFacts::default()
         };
         match validator.check(&facts, freshness, now.seconds(), &mut node.cache) {
-            Decision::Refresh(Need::Strict) => Judged::Own,
+            Decision::Refresh(Need::Strict | Need::Block) => Judged::Own,
             Decision::Refresh(Need::Stale | Need::Seq) => Judged::Shared,
             Decision::Allow(grant)
                 if follower.is_copy()
