@@ -6,5 +6,5 @@ use clap::Parser as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    control_plane::cli::run(control_plane::cli::Cli::parse()).await
+    Box::pin(control_plane::cli::run(control_plane::cli::Cli::parse())).await
 }

@@ -4,7 +4,7 @@
 //! the same list as a sorted array of 64-bit hashes, and one KV read per check. Everything is signed with keys of its own:
 //! no control plane takes part.
 
-use std::{error::Error, fs, path::Path, time::Duration};
+use std::{error::Error, fmt::Write as _, fs, path::Path, time::Duration};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use e2e::{Objects, Port, Request, Workerd, WorkerdConfig, files, http, wait};
@@ -14,7 +14,7 @@ use shared::feed::{
     Block, Certificate, Entry, EnvelopeType, FeedId, Frame, Head, IssuingKey, IssuingPurpose, KeyOwner,
     KeyRef, Snapshot, State, join_message, sign,
 };
-use shared::id::{OrgId, SigningKeyId, StatusIndex, UserId};
+use shared::id::{LIMIT, OrgId, SigningKeyId, StatusIndex, UserId};
 use shared::key::{self, Environment, Statement};
 use shared::policy::Policy;
 use shared::scope::ScopeSet;
@@ -273,7 +273,7 @@ async fn edge(folder: &Path, resource: &Port) -> Result<(Workerd, String), Failu
 
 /// Milliseconds until the edge had taken the envelope, on disk.
 async fn push(gate: &str, envelope: &[u8]) -> Result<f64, Failure> {
-    let request = Request::new("POST", "/.portcullis/feed").body(&join_message([envelope]));
+    let request = Request::new("POST", "/.portcullis/feed").body(join_message([envelope]));
     let started = Instant::now();
     let answer = http::once(gate, &request).await?;
     if answer.status == 200 {
@@ -297,7 +297,7 @@ fn next_frame(head: Head) -> Result<Vec<u8>, Failure> {
 
 /// Milliseconds until an isolate that knew nothing has let a credential in; and the request that it let in.
 async fn first_answer(gate: &str, revoked: &[u64]) -> Result<(f64, Request), Failure> {
-    let alive = (FIRST + 1..).find(|number| revoked.binary_search(number).is_err());
+    let alive = (FIRST + 1..LIMIT).find(|number| revoked.binary_search(number).is_err());
     let statement = Statement {
         signing_key: signer()?,
         index: index(alive.ok_or("all are revoked")?)?,
@@ -319,7 +319,7 @@ async fn first_answer(gate: &str, revoked: &[u64]) -> Result<(f64, Request), Fai
     let first = milliseconds(started);
     if answer.status != 200 {
         // A large state takes longer than one request waits: then the machine goes on with the next.
-        wait::until_true("the edge admits the key", Duration::from_secs(60), || async {
+        wait::until_true("the edge admits the key", Duration::from_mins(1), || async {
             http::once(gate, &request)
                 .await
                 .is_ok_and(|answer| answer.status == 200)
@@ -360,9 +360,12 @@ fn milliseconds(started: Instant) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
+/// A row of the table: its name, and what to read from a line.
+type Row = (&'static str, fn(&Line) -> f64);
+
 #[expect(clippy::cast_precision_loss, reason = "numbers for people")]
 fn table(report: &Report) -> String {
-    let rows: [(&str, fn(&Line) -> f64); 13] = [
+    let rows: [Row; 13] = [
         ("state, bytes per revocation", |l| {
             l.state_bytes as f64 / l.revoked.max(1) as f64
         }),
@@ -385,20 +388,20 @@ fn table(report: &Report) -> String {
     ];
     let mut text = format!("\n{:<46}", format!("{} issued, revoked:", report.issued));
     for line in &report.lines {
-        text += &format!("{:>12}", line.revoked);
+        let _ = write!(text, "{:>12}", line.revoked);
     }
     for (name, value) in rows {
-        text += &format!("\n{name:<46}");
+        let _ = write!(text, "\n{name:<46}");
         for line in &report.lines {
-            text += &format!("{:>12.2}", value(line));
+            let _ = write!(text, "{:>12.2}", value(line));
         }
     }
-    text += &format!("\n{:<46}", "workerd: Wasm memory, MB");
+    let _ = write!(text, "\n{:<46}", "workerd: Wasm memory, MB");
     for line in &report.lines {
         let memory = line
             .wasm_memory_bytes
             .map_or(f64::NAN, |bytes| bytes as f64 / 1e6);
-        text += &format!("{memory:>12.2}");
+        let _ = write!(text, "{memory:>12.2}");
     }
     text + &format!(
         "\n\none KV read per check instead (KV in the same process): {:.1} µs of CPU per check\n",

@@ -61,11 +61,11 @@ impl Kv {
 
     /// Changes every value, and says how many there are.
     pub fn edit(&self, change: impl Fn(&[u8]) -> Vec<u8>) -> usize {
-        let mut shelf = self.shelf.lock().unwrap();
-        for value in shelf.values.values_mut() {
+        let mut held = self.shelf.lock().unwrap();
+        for value in held.values.values_mut() {
             *value = change(value).into();
         }
-        shelf.values.len()
+        held.values.len()
     }
 }
 

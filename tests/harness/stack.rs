@@ -38,8 +38,11 @@ pub struct Builder {
     extra: String,
     environment: Vec<(String, String)>,
     kv: Option<String>,
-    judge: Option<fn(&str, &[u8], u64) -> Fate>,
+    judge: Option<Judge>,
 }
+
+/// What becomes of a message on the link, by its path, its body and its number.
+type Judge = fn(&str, &[u8], u64) -> Fate;
 
 impl Default for Builder {
     fn default() -> Self {

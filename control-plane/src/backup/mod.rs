@@ -20,6 +20,8 @@ mod save;
 mod tests;
 mod transfer;
 
+use std::fmt::Write as _;
+
 use crate::store::copy::{Row, Table, Value};
 use crate::store::{Store, StoreError, Tx};
 
@@ -116,7 +118,7 @@ async fn require_empty(tx: &mut Tx) -> Result<(), BackupError> {
     found.truncate(5);
     let mut text = found.join(", ");
     if more > 0 {
-        text.push_str(&format!(", and {more} more tables"));
+        let _ = write!(text, ", and {more} more tables");
     }
     Err(BackupError::NotEmpty(text))
 }

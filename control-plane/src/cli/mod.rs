@@ -163,7 +163,7 @@ impl From<config::ConfigError> for CliError {
 
 /// Runs one command.
 pub async fn run(cli: Cli) -> ExitCode {
-    match dispatch(cli).await {
+    match Box::pin(dispatch(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("portcullis: {error}");
@@ -180,7 +180,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Migrate => server::migrate(load()?).await,
         Command::Keys(args) => match args.local() {
             Some(keys::LocalKeys::Signing(command)) => local::signing(load()?, command, format).await,
-            Some(keys::LocalKeys::Master(command)) => master::run(load()?, command, format).await,
+            Some(keys::LocalKeys::Master(command)) => Box::pin(master::run(load()?, command, format)).await,
             Some(keys::LocalKeys::Admin { org }) => revoke::admin_key(load()?, org, format).await,
             None => keys::run(args, format).await,
         },

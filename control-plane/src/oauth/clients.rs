@@ -52,6 +52,7 @@ impl std::fmt::Debug for ClientSecret {
 }
 
 /// What a new client should be.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug)]
 pub struct NewClient {
     /// Whose it is: its people may use it, and its own tokens belong there. Without one it is for everybody's people, and has no

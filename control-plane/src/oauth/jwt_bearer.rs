@@ -33,6 +33,10 @@ pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer
 pub(super) const PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
 /// Takes an assertion.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a column of five steps, in the order of the profile"
+)]
 pub(super) async fn grant(
     app: &App,
     client: &Client,

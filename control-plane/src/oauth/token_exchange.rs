@@ -306,29 +306,26 @@ async fn date(
         workspace: None,
         user: subject.effective.grant.as_ref().map(|grant| grant.terms.user),
     };
-    let earliest = match &subject.effective.grant {
-        Some(grant) => {
-            let since = Some(subject.claims.iat);
-            match grants::date(tx, app, &grant.terms, since, now.millis()).await? {
-                Some(dated) => dated.iat,
-                None => return Ok(None),
-            }
+    let earliest = if let Some(grant) = &subject.effective.grant {
+        let since = Some(subject.claims.iat);
+        let Some(dated) = grants::date(tx, app, &grant.terms, since, now.millis()).await? else {
+            return Ok(None);
+        };
+        dated.iat
+    } else {
+        let earliest = tx.issue_time(subjects, now).await?;
+        // Judged before the rows were held: what ended its client or its organisation meanwhile ends this, too.
+        let Some(first) = tx.client_by_identifier(&subject.claims.sub).await? else {
+            return Ok(None);
+        };
+        let Some(iat) = tx.client_issue_time(first.id, earliest).await? else {
+            return Ok(None);
+        };
+        let killed = |at: Option<UnixSeconds>| at.is_some_and(|at| subject.claims.iat <= at);
+        if killed(tx.not_before(subjects).await?) || killed(tx.client_not_before(first.id).await?) {
+            return Ok(None);
         }
-        None => {
-            let earliest = tx.issue_time(subjects, now).await?;
-            // Judged before the rows were held: what ended its client or its organisation meanwhile ends this, too.
-            let Some(first) = tx.client_by_identifier(&subject.claims.sub).await? else {
-                return Ok(None);
-            };
-            let Some(iat) = tx.client_issue_time(first.id, earliest).await? else {
-                return Ok(None);
-            };
-            let killed = |at: Option<UnixSeconds>| at.is_some_and(|at| subject.claims.iat <= at);
-            if killed(tx.not_before(subjects).await?) || killed(tx.client_not_before(first.id).await?) {
-                return Ok(None);
-            }
-            iat
-        }
+        iat
     };
     let presenter = tx.client_by_identifier(&subject.claims.client_id).await?;
     let Some(presenter) = presenter.map(|client| client.id) else {

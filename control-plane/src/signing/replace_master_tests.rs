@@ -219,11 +219,11 @@ async fn every_sealed_column_has_its_place(store: Store) {
 }
 
 async fn a_key_of_the_environment_is_replaced_into_a_file(store: Store) {
-    let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let master_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let folder = tempfile::tempdir().expect("a folder");
     let incarnation = folder.path().join("incarnation");
     let test = TestApp::start_on(Some(store), |config| {
-        config.master_key = Some(SecretString::from(text));
+        config.master_key = Some(SecretString::from(master_key));
         config.incarnation_file = Some(incarnation);
     })
     .await;

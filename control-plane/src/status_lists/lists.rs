@@ -37,7 +37,7 @@ pub(super) struct Made {
     /// Strong: it is the digest of the text.
     pub(super) etag: String,
     mark: Mark,
-    made_at: UnixMillis,
+    at: UnixMillis,
 }
 
 /// The list of this number; `None` if there is none, or it is retired.
@@ -51,7 +51,7 @@ pub(super) async fn list(app: &App, number: u64) -> Result<Option<Arc<Made>>, Si
     // Held while one is made: a crowd makes it once.
     let mut lists = app.status_lists.0.lock().await;
     let now = app.clock.now();
-    let age = lists.get(&number).map(|made| now.since(made.made_at));
+    let age = lists.get(&number).map(|made| now.since(made.at));
     if let Some(made) = lists.get(&number)
         && age.is_some_and(|age| age < LEAST_AGE_MS)
     {
@@ -101,12 +101,12 @@ pub(super) async fn list(app: &App, number: u64) -> Result<Option<Arc<Made>>, Si
         etag: format!("\"{}\"", base64url(&sha256(token.as_bytes()))),
         token,
         mark,
-        made_at: now,
+        at: now,
     });
     if lists.len() >= CAPACITY && !lists.contains_key(&number) {
         let oldest = lists
             .iter()
-            .min_by_key(|(_, made)| made.made_at)
+            .min_by_key(|(_, made)| made.at)
             .map(|(number, _)| *number);
         oldest.and_then(|number| lists.remove(&number));
     }

@@ -49,6 +49,10 @@ pub(super) enum Violation {
 }
 
 /// What is known of a key by now.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Default)]
 struct Key {
     young: bool,
@@ -60,6 +64,10 @@ struct Key {
     all_from: Option<u64>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 struct Sent {
     key: usize,
     gate: usize,

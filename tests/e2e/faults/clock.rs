@@ -7,7 +7,7 @@ use e2e::{Request, Stack, wait};
 
 use super::run::Run;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const SECONDS: i64 = 600;
 
 fn shifted(seconds: i64) -> Vec<(String, String)> {

@@ -14,7 +14,7 @@ use shared::{
 use super::run::Run;
 use crate::oracle::Oracle;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const MASTER_KEY: &str = "master.key";
 const INCARNATION: &str = "portcullis-incarnation";
 /// The database with what is not in its main file yet.

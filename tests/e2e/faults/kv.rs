@@ -9,7 +9,7 @@ use shared::policy::Policy;
 
 use super::{log::Route, run::Run};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Shorter than the age of the copy, and longer.
 const SHORT: &str = "/short/x";
 const LONG: &str = "/long/x";

@@ -23,7 +23,8 @@ fn believed(body: &[u8]) -> Option<Vec<u8>> {
         }
         _ => return None,
     };
-    let digest: String = head.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = |byte: &u8| format!("{byte:02x}");
+    let digest: String = head.digest.iter().map(hex).collect();
     let (epoch, seq) = (head.epoch, head.seq);
     let region = json!({
         "name": "weur", "epoch": epoch, "seq": seq, "digest": digest, "lease_ms": 0, "age_ms": 0

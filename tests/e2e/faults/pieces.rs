@@ -11,7 +11,7 @@ use shared::{
 
 use super::{log::Route, run::Run};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// A region's lease, and what the hub adds to it.
 const LEASE_MS: u64 = 6000;
 

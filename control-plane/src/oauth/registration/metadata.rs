@@ -23,6 +23,7 @@ const MAX_KEYS: usize = 20;
 const MAX_URI: usize = 1024;
 
 /// What a client is, by its own account.
+#[expect(clippy::struct_excessive_bools, reason = "each is a statement of its own")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     #[serde(rename = "n")]

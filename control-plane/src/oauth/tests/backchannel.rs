@@ -318,7 +318,7 @@ async fn one_app_does_not_hold_up_another_and_a_disabled_one_hears_nothing() {
 #[tokio::test]
 async fn a_client_that_registers_itself_is_told_too() {
     let test = published_with(|config| {
-        config.clients.redirect_hosts = vec!["app.example.com".into(), "loopback".into()]
+        config.clients.redirect_hosts = vec!["app.example.com".into(), "loopback".into()];
     })
     .await;
     let inbox = Inbox::default();

@@ -171,7 +171,7 @@ fn place(finding: &Finding) -> Option<String> {
 /// In any case, and however it is percent-encoded: a host is written in small letters.
 fn holds(text: &str, token: &str) -> bool {
     let decoded: String = url::form_urlencoded::parse(text.as_bytes())
-        .map(|(name, value)| format!("{name}{value}"))
+        .flat_map(|(name, value)| [name, value])
         .collect();
     let token = token.to_ascii_lowercase();
     // Its last part is what counts: what stands before is the same for all keys.

@@ -162,10 +162,8 @@ fn finding(token: &str) -> Value {
 }
 
 fn hash(token: &str) -> String {
-    sha256(token.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let hex = |byte: &u8| format!("{byte:02x}");
+    sha256(token.as_bytes()).iter().map(hex).collect()
 }
 
 fn label(token: &str, label: &str) -> Value {
