@@ -4,6 +4,7 @@
 //! - [`validator`]: pure and synchronous. Data and `now` in, a verdict out; the same on every platform (I6, I9).
 //! - `worker_adapter`: the Cloudflare Worker around it, and its Durable Object. Compiled for wasm32 only.
 
+pub mod assertion;
 pub mod replication;
 pub mod validator;
 

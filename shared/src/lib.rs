@@ -10,6 +10,7 @@
 //! | API key text and statement | [`key`] | 1 |
 //! | access token (RFC 9068) | [`token`] | JWT |
 //! | DPoP proof (RFC 9449) | [`dpop`] | JWT |
+//! | the gate's word to an origin | [`assertion`] | JWT |
 //! | route policy | [`policy`] | 1 |
 //! | feed envelope, frame, snapshot, heartbeat, certificate | [`feed`] | 1 |
 //! | usage batch | [`usage`] | 1 |
@@ -19,6 +20,7 @@
 //!
 //! Nothing in this crate panics on any input (I13): no indexing, no unchecked arithmetic on foreign numbers.
 
+pub mod assertion;
 pub mod base62;
 pub mod crypto;
 pub mod dpop;

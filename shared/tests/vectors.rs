@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
+use shared::assertion::{self, Claims};
 use shared::crypto::{VerifyingKey, base64url, from_base64url, sha256};
 use shared::feed::{self, *};
 use shared::id::*;
@@ -367,4 +368,34 @@ fn the_feed() {
     assert_eq!(by_snapshot.head(), by_frame.head());
     fresh["snapshot"] = base64url(&envelope).into();
     golden("feed.json", &fresh);
+}
+
+#[test]
+fn assertions() {
+    let claims = Claims {
+        iss: "https://api.example.com".into(),
+        aud: "https://origin.example.com".into(),
+        sub: "usr_0003crHYS".into(),
+        org: "org_0003CMcMl".into(),
+        workspace: "all".into(),
+        scope: "memory:read memory:write".into(),
+        credential: "key_000007NER".into(),
+        iat: UnixSeconds(1_795_219_200),
+        exp: UnixSeconds(1_795_219_260),
+    };
+    let key = VerifyingKey::ed25519(public(5));
+    let message = assertion::message(&claims, &assertion::kid(&key)).expect("serialises");
+    let text = format!("{message}.{}", base64url(&sign(5, message.as_bytes())));
+    let checked = assertion::verify(
+        &text,
+        std::slice::from_ref(&key),
+        &claims.iss,
+        &claims.aud,
+        claims.iat,
+    );
+    assert_eq!(checked.as_ref(), Ok(&claims));
+    golden(
+        "assertion.json",
+        &json!({"version": 1, "seed": base64url(&[5; 32]), "jwk": key.jwk(&assertion::kid(&key)), "claims": claims, "text": text}),
+    );
 }

@@ -21,6 +21,7 @@
 //! | another role, suspension, deactivation reach every key and token | `inherit` |
 //! | the end of a session reaches its access tokens | `sessions` |
 //! | five processes refresh one token at once, answers get lost | `race` |
+//! | what the gate signs for origins | `assertion` |
 //! | path tricks | `paths` |
 //! | passkeys in Chromium | `passkeys` |
 //! | the users' guide, word for word | `guide` |
@@ -47,6 +48,7 @@
 
 mod support;
 
+mod assertion;
 mod backup;
 mod compromise;
 mod connections;

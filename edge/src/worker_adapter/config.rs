@@ -1,5 +1,5 @@
-//! The Worker's variables, read and checked once per isolate. But for the uplink key, nothing here is secret: the edge holds
-//! public keys only (I1).
+//! The Worker's variables, read and checked once per isolate. But for the uplink key and the assertion key, nothing here is
+//! secret: the edge holds public keys only (I1).
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -16,6 +16,7 @@
 //! | `HUB_URL`, `REGION_URL` | base URLs of a hub and of regions that run elsewhere; `{region}` in the second is the region's name, or it is a list `weur=https://…,apac=https://…`. Without them the objects behind the bindings |
 //! | `UPLINK_KEY` | a secret of 32 characters or more: what peers behind a URL know each other by. Only with it this Worker answers below `/.portcullis/peer/` |
 //! | `PULL_FROM` | base URL of the control plane: the hub asks it for the feed, for an edge that it cannot reach. Needs `UPLINK_KEY`, as `portcullis edge key` printed it |
+//! | `ASSERTION_KEY` | a secret: what the gate signs its word to origins with, see [`assertion`](super::assertion) |
 //! | `COLO_CACHE` | `on`: the isolates of a data centre share what one of them has read, for a second |
 //!
 //! Bindings: `HUB`, `REGION` (Durable Objects, classes `Hub` and `Region`), `SNAPSHOT` (KV, optional).
@@ -28,6 +29,7 @@ use shared::dpop;
 use shared::feed::Trust;
 use worker::{Env, Result, js_sys::Reflect};
 
+use super::assertion::AssertionKeys;
 use crate::replication::RegionName;
 use crate::validator::Deployment;
 
@@ -74,6 +76,7 @@ pub(super) struct EdgeConfig {
     region_urls: Vec<(RegionName, String)>,
     pub(super) uplink_key: Option<UplinkKey>,
     pub(super) colo_cache: bool,
+    pub(super) assertion: Option<AssertionKeys>,
     /// Without a slash at the end.
     pub(super) pull_from: Option<String>,
 }
@@ -174,6 +177,17 @@ impl EdgeConfig {
         let pull_from = variable(env, "PULL_FROM")
             .map(|url| base("PULL_FROM", url))
             .transpose()?;
+        let assertion = variable(env, "ASSERTION_KEY")
+            .map(|text| {
+                let wrong = || {
+                    wrong(
+                        "ASSERTION_KEY",
+                        "expected base64url of 32 bytes, or two of them with a comma between",
+                    )
+                };
+                AssertionKeys::import(&text).ok_or_else(wrong)
+            })
+            .transpose()?;
         let needs_key = hub_url.is_some() || !region_urls.is_empty() || pull_from.is_some();
         if uplink_key.is_none() && needs_key {
             return Err(wrong(
@@ -188,6 +202,7 @@ impl EdgeConfig {
             region_urls,
             uplink_key,
             colo_cache,
+            assertion,
             pull_from,
             origin: base("ORIGIN", required("ORIGIN")?)?,
             control_plane: control_plane.map(|url| base("CONTROL_PLANE", url)).transpose()?,

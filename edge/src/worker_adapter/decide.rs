@@ -3,7 +3,8 @@
 //! Gateway and verify endpoint share it. What it returns borrows nothing, so the isolate's memory is free again before
 //! anything is awaited.
 
-use shared::dpop::Proof;
+use shared::assertion;
+use shared::dpop::{self, Proof};
 use shared::id::StatusIndex;
 use shared::policy::OnStale;
 use shared::verdict::Reason;
@@ -16,6 +17,7 @@ use super::http::{self, HeaderList, now};
 use super::isolate::{self, Cause, Isolate};
 use super::peers;
 use super::response::{CONFLICT, OK};
+use crate::assertion::Caller;
 use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator};
 
 /// Reads that one request may wait for.
@@ -189,7 +191,7 @@ fn judge(
             Judged::Refresh(Need::Stale)
         }
         Decision::Allow(grant) => {
-            let identity = identity(&grant, &policy.catalogue().join(grant.effective));
+            let identity = identity(&grant, policy.catalogue().join(grant.effective), config);
             let route = grant.route;
             let pass = Pass {
                 public: route.route.public,
@@ -216,19 +218,34 @@ fn judge(
     }
 }
 
-/// Who was let in, for the origin to read.
-fn identity(grant: &Grant<'_>, scopes: &str) -> HeaderList {
+/// Who was let in, for the origin to read: in plain, and signed for it where the gate has a key.
+fn identity(grant: &Grant<'_>, scope: String, config: &EdgeConfig) -> HeaderList {
     let mut headers = HeaderList::default();
     let Some(statement) = &grant.statement else {
         return headers;
     };
-    headers.push("x-portcullis-subject", &statement.subject);
-    headers.push("x-portcullis-org", &statement.org.to_string());
     let workspace = statement
         .workspace
         .map_or_else(|| "all".to_owned(), |workspace| workspace.to_string());
+    let org = statement.org.to_string();
+    headers.push("x-portcullis-subject", &statement.subject);
+    headers.push("x-portcullis-org", &org);
     headers.push("x-portcullis-workspace", &workspace);
-    headers.push("x-portcullis-scopes", scopes);
+    headers.push("x-portcullis-scopes", &scope);
     headers.push("x-portcullis-credential", &statement.credential);
+    let upstream = config.upstream(grant.route.route.origin.as_deref());
+    if let (Some(keys), Some(audience)) = (&config.assertion, upstream.and_then(dpop::origin)) {
+        let caller = Caller {
+            audience,
+            subject: statement.subject.clone(),
+            org,
+            workspace,
+            scope,
+            credential: statement.credential.clone(),
+        };
+        if let Some(text) = keys.about(caller, &config.resource) {
+            headers.push(assertion::HEADER, &text);
+        }
+    }
     headers
 }

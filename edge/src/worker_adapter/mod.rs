@@ -6,6 +6,7 @@
 //!
 //! Nothing here may panic: one panic hangs every request in flight in the isolate and wipes its memory (I13).
 
+mod assertion;
 mod canary;
 mod config;
 mod cors;
@@ -87,6 +88,7 @@ async fn route(
         canary::PATH => canary::handle(incoming, env, &config).await,
         verify::PATH => verify::handle(request, incoming, env, context, &config).await,
         ingress::PATH | ingress::FETCH_PATH => ingress::handle(request, incoming, env, &config).await,
+        shared::assertion::JWKS_PATH => assertion::keys(&config, incoming),
         health::PATH => health::handle(incoming, env, &config).await,
         path if metadata::is_here(path) => {
             feed::warm_up(env, &config).await;
