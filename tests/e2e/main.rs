@@ -33,6 +33,7 @@
 //! | our own signing keys are replaced | `signing_keys` |
 //! | a browser app of another origin, and the pages, in Chromium | `spa` |
 //! | `portcullis doctor` | `doctor` |
+//! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
@@ -52,6 +53,7 @@ mod assertion;
 mod backup;
 mod compromise;
 mod connections;
+mod deploy;
 mod doctor;
 mod dpop;
 mod edges;

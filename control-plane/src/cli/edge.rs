@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::time::UnixMillis;
 
 use super::client::Client;
+use super::edge_init::InitArgs;
 use super::{CliError, Format, Remote, output, server};
 use crate::audit::Actor;
 use crate::config::Config;
@@ -32,12 +33,15 @@ const COLUMNS: [&str; 12] = [
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
+  portcullis edge init --help               deploy an edge
   portcullis edge status                    where every region is, how long it takes, and what is wrong
   portcullis edge status --json
   portcullis edge key dmz                   make a key for an edge that fetches the feed; it is printed once
   portcullis edge key dmz --list
   portcullis edge key dmz --revoke upl_0a1b2c3d")]
 pub(super) enum EdgeCommand {
+    /// Write the Worker's configuration for an environment, with the feed's public keys and new secrets (on this machine)
+    Init(Box<InitArgs>),
     /// Where every region of every edge is (over the server's API)
     Status(StatusArgs),
     /// Make a key for an edge that fetches the feed (on this machine); with the old one, two are valid at a time

@@ -9,6 +9,7 @@ mod backup;
 mod client;
 mod doctor;
 mod edge;
+mod edge_init;
 mod inspect;
 mod invitations;
 mod keys;
@@ -92,7 +93,7 @@ enum Command {
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
-    /// Edges: how far they are (over the server's API), and the keys of those that fetch the feed
+    /// Edges: deploy them, how far they are (over the server's API), and the keys of those that fetch the feed
     #[command(subcommand)]
     Edge(edge::EdgeCommand),
     /// Write the whole database into one file, beside a running server
@@ -190,6 +191,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
+        Command::Edge(edge::EdgeCommand::Init(args)) => edge_init::run(load()?, *args, format).await,
         Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,
         Command::Edge(edge::EdgeCommand::Key { name, revoke, list }) => {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
