@@ -262,6 +262,11 @@ fn one_if_single<S: Serializer>(audiences: &[String], serializer: S) -> Result<S
     }
 }
 
+/// The NumericDate that a claim holds.
+pub fn date(value: &serde_json::Value) -> Option<UnixSeconds> {
+    numeric_date(value).ok()
+}
+
 /// A NumericDate below 2^53; a fraction is allowed (RFC 7519 §2) and dropped.
 pub(crate) fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixSeconds, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;

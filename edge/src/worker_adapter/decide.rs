@@ -16,7 +16,7 @@ use super::http::{self, HeaderList, now};
 use super::isolate::{self, Cause, Isolate};
 use super::peers;
 use super::response::{CONFLICT, OK};
-use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator};
+use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Signer, Validator};
 
 /// Reads that one request may wait for.
 const MAX_READS: usize = 3;
@@ -196,7 +196,7 @@ fn judge(
                 own_cors: cors::is_ours(route),
                 strict: route.route.strict,
                 mcp: route.mcp.is_some(),
-                index: grant.statement.as_ref().map(|statement| statement.index),
+                index: grant.statement.as_ref().and_then(|statement| statement.index()),
                 lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
                 cors: cors::answer_headers(Some(route), facts.origin),
                 identity,
@@ -221,6 +221,9 @@ fn identity(grant: &Grant<'_>, scopes: &str) -> HeaderList {
         return headers;
     };
     headers.push("x-portcullis-subject", &statement.subject);
+    if let Signer::Issuer { name, .. } = &statement.signer {
+        headers.push("x-portcullis-issuer", name);
+    }
     headers.push("x-portcullis-org", &statement.org.to_string());
     let workspace = statement
         .workspace
