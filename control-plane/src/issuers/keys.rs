@@ -157,7 +157,8 @@ mod tests {
                 .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal"))
                 .collect()
         };
-        let key = |y: &[u8]| VerifyingKey::ecdsa(Algorithm::Es256, &[&bytes(x), y].concat()).expect("a length");
+        let key =
+            |y: &[u8]| VerifyingKey::ecdsa(Algorithm::Es256, &[&bytes(x), y].concat()).expect("a length");
         assert!(is_point(&key(&bytes(y))));
         assert!(!is_point(&key(&[1; 32])));
         assert!(!is_point(&key(&[0; 32])));

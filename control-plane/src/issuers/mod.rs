@@ -8,6 +8,7 @@
 //! | `keys` | find an issuer's keys: discovery, JWK Set, admission |
 //! | `watch` | look for keys again and again, and tell the edge what changed |
 //! | `block` | shut out one person of an issuer |
+//! | `restore` | take over what an edge knows and this database has lost |
 //! | `json`, `api` | HTTP |
 //!
 //! An issuer belongs to one organisation at a time, and our own issuer to nobody. What the edge knows of an issuer is one feed
@@ -26,14 +27,17 @@ mod block;
 mod change;
 pub mod json;
 mod keys;
+mod restore;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use block::{Blocked, block};
+pub(crate) use change::SKEW_SECONDS;
 pub use change::{Changed, change, create, remove};
 pub use keys::Discovery;
+pub(crate) use restore::take_over;
 pub use rules::{Asked, ClaimName};
 pub use watch::{refresh, start};
 

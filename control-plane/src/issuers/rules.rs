@@ -96,7 +96,9 @@ pub(super) fn issuer(text: &str, app: &App) -> Result<(), ApiError> {
         url.as_str() == text || (url.path() == "/" && url.as_str().trim_end_matches('/') == text)
     });
     if !same {
-        return invalid("must be written in its normal form: lower-case host, no default port, no dot segments");
+        return invalid(
+            "must be written in its normal form: lower-case host, no default port, no dot segments",
+        );
     }
     if text.trim_end_matches('/') == app.config.issuer {
         return invalid("this is this installation's own issuer, whose tokens count anyway");
@@ -112,13 +114,18 @@ pub(super) fn algorithms(names: Option<&[String]>) -> Result<Vec<Algorithm>, Api
     let mut algorithms = Vec::new();
     for name in names {
         let known = Algorithm::from_jose(name).filter(|algorithm| !algorithms.contains(algorithm));
-        algorithms.extend(known.map(Ok).unwrap_or_else(|| {
+        let Some(algorithm) = known else {
             let all = Algorithm::ALL.map(Algorithm::jose).join(", ");
-            Err(ApiError::invalid_field("algorithms", format!("list some of {all}, each once")))
-        }));
+            let detail = format!("list some of {all}, each once");
+            return Err(ApiError::invalid_field("algorithms", detail));
+        };
+        algorithms.push(algorithm);
     }
     if algorithms.is_empty() {
-        return Err(ApiError::invalid_field("algorithms", "list at least one, or leave it out"));
+        return Err(ApiError::invalid_field(
+            "algorithms",
+            "list at least one, or leave it out",
+        ));
     }
     Ok(algorithms)
 }
@@ -129,7 +136,10 @@ pub(super) fn jwks_uri(text: &str, app: &App) -> Result<Option<String>, ApiError
         return Ok(None);
     }
     if text.len() > 2048 || !is_fetchable(text, app.config.fetches_loopback()) {
-        return Err(ApiError::invalid_field("jwks_uri", "must be an https URL of at most 2048 bytes"));
+        return Err(ApiError::invalid_field(
+            "jwks_uri",
+            "must be an https URL of at most 2048 bytes",
+        ));
     }
     Ok(Some(text.to_owned()))
 }
@@ -160,7 +170,10 @@ pub(super) fn apply(
         binding.audiences = texts("audiences", audiences, MAX_AUDIENCES)?;
     }
     if binding.audiences.is_empty() {
-        return Err(ApiError::invalid_field("audiences", "list what the issuer writes into `aud` for this API"));
+        return Err(ApiError::invalid_field(
+            "audiences",
+            "list what the issuer writes into `aud` for this API",
+        ));
     }
     if let Some(names) = asked.scopes {
         binding.cap = scopes("scopes", &names, caller, catalogue)?;
@@ -216,7 +229,12 @@ pub(super) fn workspaces(binding: &IssuerBinding) -> Vec<WorkspaceId> {
 }
 
 /// A person never gives more than they have; the hierarchy is expanded on their side only.
-fn scopes(field: &str, names: &[String], caller: &Caller, catalogue: &Catalogue) -> Result<ScopeSet, ApiError> {
+fn scopes(
+    field: &str,
+    names: &[String],
+    caller: &Caller,
+    catalogue: &Catalogue,
+) -> Result<ScopeSet, ApiError> {
     let set = catalogue.parse(names).map_err(|unknown| {
         let known = catalogue.all().join(", ");
         ApiError::invalid_field(field, format!("{unknown}; this deployment has {known}"))
@@ -235,7 +253,9 @@ fn forms(types: &[String]) -> Result<Forms, ApiError> {
         jwt: has("JWT"),
         none: has("none"),
     };
-    let known = types.iter().all(|name| matches!(name.as_str(), "at+jwt" | "JWT" | "none"));
+    let known = types
+        .iter()
+        .all(|name| matches!(name.as_str(), "at+jwt" | "JWT" | "none"));
     if types.is_empty() || !known {
         let detail = "list some of `at+jwt`, `JWT` and `none` (a header without `typ`)";
         return Err(ApiError::invalid_field("token_types", detail));
@@ -249,7 +269,8 @@ fn path(field: &str, claim: ClaimName) -> Result<ClaimPath, ApiError> {
     if (1..=MAX_PATH).contains(&path.len()) && path.iter().all(sound) {
         return Ok(path);
     }
-    let detail = format!("must be the name of a claim, or a list of at most {MAX_PATH} names from the outermost in");
+    let detail =
+        format!("must be the name of a claim, or a list of at most {MAX_PATH} names from the outermost in");
     Err(ApiError::invalid_field(field, detail))
 }
 

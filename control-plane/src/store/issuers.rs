@@ -198,8 +198,7 @@ impl Tx {
 
     /// An issuer by its identifier, trusted or not any more.
     pub async fn issuer_named(&mut self, issuer: &str) -> Result<Option<TrustedIssuer>, StoreError> {
-        let stored: Option<Stored> =
-            on_db!(self, conn => sqlx::query_as(selected!("WHERE issuer = $1"))
+        let stored: Option<Stored> = on_db!(self, conn => sqlx::query_as(selected!("WHERE issuer = $1"))
                 .bind(issuer).fetch_optional(conn).await)?;
         stored.map(TrustedIssuer::try_from).transpose()
     }
@@ -226,6 +225,14 @@ impl Tx {
             "SELECT org_id FROM trusted_issuers WHERE issuer = $1")
             .bind(issuer).fetch_optional(conn).await)?;
         id.map(org_id).transpose()
+    }
+
+    /// Whether the keys of any issuer are due.
+    pub async fn is_issuer_due(&mut self, now: UnixMillis) -> Result<bool, StoreError> {
+        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM trusted_issuers WHERE due_at <= $1 AND removed_at IS NULL")
+            .bind(int(now.0)).fetch_one(conn).await)?;
+        Ok(count > 0)
     }
 
     /// Takes the issuer whose keys have been due for longest; nobody else gets it before `until`.

@@ -277,10 +277,7 @@ fn refuse_unless_stale(
 ) -> Decision<'_> {
     let could_change = matches!(
         reason,
-        Reason::SigningKeyUnknown
-            | Reason::IssuerRefused
-            | Reason::IndexUnowned
-            | Reason::ScopeInsufficient
+        Reason::SigningKeyUnknown | Reason::IssuerRefused | Reason::IndexUnowned | Reason::ScopeInsufficient
     );
     if !could_change || freshness.contact_age_ms <= route.max_staleness_ms {
         return refuse(reason, Some(route), statement);

@@ -27,11 +27,7 @@ fn row(number: u64, issuer: &str) -> TrustedIssuer {
                 scopes: vec![vec!["scope".to_owned()]],
                 scope_values: None,
                 workspace: WorkspaceRule::All,
-                keys: [(
-                    "a".to_owned(),
-                    shared::crypto::VerifyingKey::ed25519([1; 32]),
-                )]
-                .into(),
+                keys: [("a".to_owned(), shared::crypto::VerifyingKey::ed25519([1; 32]))].into(),
             }),
         },
         algorithms: vec!["RS256".to_owned(), "EdDSA".to_owned()],
@@ -58,9 +54,16 @@ pub(super) async fn an_issuer_comes_back_as_it_went_in(store: Store) {
         tx.insert_issuer(row).await.expect("inserted");
     }
     assert_eq!(tx.issuer(org(1), one.id).await.expect("found"), Some(one.clone()));
-    assert_eq!(tx.issuer(org(2), one.id).await.expect("looked"), None, "another's");
+    assert_eq!(
+        tx.issuer(org(2), one.id).await.expect("looked"),
+        None,
+        "another's"
+    );
     assert_eq!(tx.issuers_of(org(1)).await.expect("listed"), [one.clone(), two]);
-    assert_eq!(tx.org_of_trusted_issuer(ISSUER).await.expect("found"), Some(org(1)));
+    assert_eq!(
+        tx.org_of_trusted_issuer(ISSUER).await.expect("found"),
+        Some(org(1))
+    );
     let mut failing = one.clone();
     failing.entry.version = 2;
     failing.watch.failures = 3;
@@ -111,28 +114,70 @@ pub(super) async fn a_due_issuer_is_taken_by_one(store: Store) {
     let now = UnixMillis(NOW.0 + 100_000);
     let name = "https://1.example";
     let early = UnixMillis(NOW.0 + 60_999);
-    assert!(!tx.take_issuer(name, now, early).await.expect("asked"), "too soon");
-    assert!(tx.take_issuer(name, now, UnixMillis(NOW.0 + 61_000)).await.expect("taken"));
-    assert!(!tx.take_issuer(name, now, UnixMillis(now.0 - 1)).await.expect("asked"));
+    assert!(
+        !tx.take_issuer(name, now, early).await.expect("asked"),
+        "too soon"
+    );
+    assert!(
+        tx.take_issuer(name, now, UnixMillis(NOW.0 + 61_000))
+            .await
+            .expect("taken")
+    );
+    assert!(
+        !tx.take_issuer(name, now, UnixMillis(now.0 - 1))
+            .await
+            .expect("asked")
+    );
 }
 
 pub(super) async fn a_block_has_a_version(store: Store) {
     let mut tx = people(&store).await;
     tx.insert_issuer(&row(1, ISSUER)).await.expect("inserted");
     let subject = "auth0|ada";
-    assert_eq!(tx.block_subject(ISSUER, subject, false, NOW).await.expect("asked"), None);
-    assert_eq!(tx.block_subject(ISSUER, subject, true, NOW).await.expect("blocked"), Some(1));
-    assert_eq!(tx.block_subject(ISSUER, subject, true, NOW).await.expect("asked"), None);
+    assert_eq!(
+        tx.block_subject(ISSUER, subject, false, NOW)
+            .await
+            .expect("asked"),
+        None
+    );
+    assert_eq!(
+        tx.block_subject(ISSUER, subject, true, NOW)
+            .await
+            .expect("blocked"),
+        Some(1)
+    );
+    assert_eq!(
+        tx.block_subject(ISSUER, subject, true, NOW).await.expect("asked"),
+        None
+    );
     let listed = tx.blocked_subjects(ISSUER, 10).await.expect("listed");
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].version, listed[0].blocked_at), (1, Some(NOW)));
-    assert_eq!(tx.block_subject(ISSUER, subject, false, NOW).await.expect("freed"), Some(2));
+    assert_eq!(
+        tx.block_subject(ISSUER, subject, false, NOW)
+            .await
+            .expect("freed"),
+        Some(2)
+    );
     assert_eq!(tx.blocked_subjects(ISSUER, 10).await.expect("listed"), []);
-    tx.restore_blocked_subject(ISSUER, subject, 2, Some(NOW)).await.expect("asked");
-    let known = tx.blocked_subject(ISSUER, subject).await.expect("found").expect("known");
+    tx.restore_blocked_subject(ISSUER, subject, 2, Some(NOW))
+        .await
+        .expect("asked");
+    let known = tx
+        .blocked_subject(ISSUER, subject)
+        .await
+        .expect("found")
+        .expect("known");
     assert_eq!(known.blocked_at, None, "no more than is known");
-    tx.restore_blocked_subject(ISSUER, subject, 7, Some(NOW)).await.expect("restored");
-    assert_eq!(tx.block_subject(ISSUER, subject, false, NOW).await.expect("freed"), Some(8));
+    tx.restore_blocked_subject(ISSUER, subject, 7, Some(NOW))
+        .await
+        .expect("restored");
+    assert_eq!(
+        tx.block_subject(ISSUER, subject, false, NOW)
+            .await
+            .expect("freed"),
+        Some(8)
+    );
     tx.give_issuer(ISSUER, org(1)).await.expect("given");
     tx.give_issuer(ISSUER, org(2)).await.expect("given on");
     assert_eq!(tx.org_of_issuer(ISSUER).await.expect("found"), Some(org(2)));
