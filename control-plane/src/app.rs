@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::edge::Edges;
 use crate::http::fetch::Fetcher;
 use crate::http::limit::Limits;
+use crate::issuers;
 use crate::mail;
 use crate::oauth::lookup::OpenClients;
 use crate::oauth::providers::IdentityProviders;
@@ -50,6 +51,8 @@ pub struct App {
     pub open_clients: OpenClients,
     /// Identity providers of organisations.
     pub identity_providers: IdentityProviders,
+    /// Where keys of other issuers are found.
+    pub issuers: issuers::Discovery,
     /// Public keys of those who send us signals.
     pub signals: Signals,
     /// Status lists that were made lately.
@@ -110,6 +113,7 @@ impl App {
         let mail = mail::Transport::build(&config)?;
         let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
         let identity_providers = IdentityProviders::build(&config, &clock)?;
+        let issuers = issuers::Discovery::build(&config, &clock)?;
         let signals = Signals::build(&config)?;
         let callbacks = Fetcher::new(config.fetches_loopback())?;
         Ok(Arc::new(Self {
@@ -120,6 +124,7 @@ impl App {
             edges: Edges::new(&config, &clock, &random)?,
             open_clients,
             identity_providers,
+            issuers,
             config,
             store,
             clock,

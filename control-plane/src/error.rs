@@ -25,6 +25,8 @@ pub enum Code {
     Busy,
     /// No credential.
     CredentialsMissing,
+    /// An edge that would not understand what it is to be told.
+    EdgesBehind,
     /// An edge that fetches knows more than this database.
     EdgeAhead,
     /// The invitation was accepted before.
@@ -49,6 +51,10 @@ pub enum Code {
     InvalidSignature,
     /// A bad, expired or revoked credential.
     InvalidToken,
+    /// An issuer that somebody trusts already.
+    IssuerTaken,
+    /// An issuer whose keys cannot be read.
+    IssuerUnreachable,
     /// The key has ended.
     KeyExpired,
     /// The key is in quarantine.
@@ -97,6 +103,7 @@ impl Code {
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
             Self::CredentialsMissing => (S::UNAUTHORIZED, "credentials_missing", "Credentials missing"),
             Self::EdgeAhead => (S::CONFLICT, "edge_ahead", "The edge knows more"),
+            Self::EdgesBehind => (S::CONFLICT, "edges_behind", "An edge is behind"),
             Self::ExceedsCaller => (S::FORBIDDEN, "exceeds_caller", "More than the caller has"),
             Self::IdempotencyMismatch => (
                 S::UNPROCESSABLE_ENTITY,
@@ -112,6 +119,12 @@ impl Code {
             Self::InvalidSignature => (S::UNAUTHORIZED, "invalid_signature", "Invalid signature"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
             Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
+            Self::IssuerTaken => (S::CONFLICT, "issuer_taken", "The issuer is trusted already"),
+            Self::IssuerUnreachable => (
+                S::UNPROCESSABLE_ENTITY,
+                "issuer_unreachable",
+                "The issuer's keys cannot be read",
+            ),
             Self::KeyExpired => (S::CONFLICT, "key_expired", "The key has expired"),
             Self::KeyQuarantined => (S::CONFLICT, "key_quarantined", "The key is in quarantine"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),

@@ -16,6 +16,7 @@ pub mod edge;
 pub mod error;
 pub mod factors;
 pub mod http;
+pub mod issuers;
 pub mod jobs;
 pub mod keys;
 pub mod mail;

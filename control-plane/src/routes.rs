@@ -15,7 +15,8 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
 use crate::{
-    edge, factors, keys, mail, members, oauth, pages, people, revocations, sessions, signals, status_lists,
+    edge, factors, issuers, keys, mail, members, oauth, pages, people, revocations, sessions, signals,
+    status_lists,
 };
 
 /// The largest body that anything here reads.
@@ -74,6 +75,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/account/org", post(sessions::switch_org))
         .merge(for_people())
         .merge(for_edges())
+        .merge(for_issuers())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -128,6 +130,20 @@ fn for_people() -> Router<Arc<App>> {
         .route("/account/members", get(members::get))
         .route("/account/members/invite", post(members::invite))
         .route("/account/members/invitations/{id}/revoke", post(members::revoke))
+}
+
+/// Other issuers that an organisation trusts.
+fn for_issuers() -> Router<Arc<App>> {
+    use issuers::api;
+    Router::new()
+        .route("/v1/issuers", get(api::list).post(api::create))
+        .route(
+            "/v1/issuers/{id}",
+            get(api::show).patch(api::change).delete(api::remove),
+        )
+        .route("/v1/issuers/{id}/refresh", post(api::refresh))
+        .route("/v1/issuers/{id}/block", post(api::block))
+        .route("/v1/issuers/{id}/unblock", post(api::unblock))
 }
 
 /// Edges: what operators see of them, and what those ask for that we cannot reach.

@@ -72,6 +72,25 @@ impl Algorithm {
         (Self::Es384, 9, "ES384", jsonwebtoken::Algorithm::ES384),
     ];
 
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Ed25519,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+    ];
+
+    /// Whether its keys are RSA keys.
+    pub fn is_rsa(self) -> bool {
+        use Algorithm::{Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        matches!(self, Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512)
+    }
+
     fn row(self) -> (Self, u8, &'static str, jsonwebtoken::Algorithm) {
         let found = Self::TABLE.into_iter().find(|row| row.0 == self);
         found.unwrap_or((Self::Ed25519, 1, "EdDSA", jsonwebtoken::Algorithm::EdDSA))
@@ -168,8 +187,7 @@ impl VerifyingKey {
 
     /// An RSA key from modulus and exponent, both big-endian.
     pub fn rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyRefused> {
-        use Algorithm::{Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
-        if !matches!(algorithm, Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512) {
+        if !algorithm.is_rsa() {
             return Err(KeyRefused::Shape);
         }
         if exponent != F4 {
@@ -248,11 +266,13 @@ impl VerifyingKey {
         jwk
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    /// Algorithm and material, as in the feed.
+    pub fn write(&self, writer: &mut Writer) {
         writer.u8(self.algorithm.code()).bytes(&self.material);
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    /// What [`Self::write`] has written, admitted anew.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let algorithm = Algorithm::from_code(reader.u8()?).ok_or(Malformed)?;
         let material = reader.bytes(MAX_MODULUS)?;
         match algorithm {

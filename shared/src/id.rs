@@ -101,6 +101,8 @@ ids! {
     InvitationId = "inv";
     /// A revocation of more than one credential.
     RevocationId = "rev";
+    /// Another issuer that an organisation trusts.
+    IssuerId = "iss";
 }
 
 /// A position in the status lists: one per API key and one per OAuth grant (DESIGN: status index).

@@ -27,6 +27,7 @@ pub mod dpop;
 pub mod feed;
 pub mod id;
 pub mod jwk;
+pub mod jwks;
 pub mod key;
 pub mod path;
 pub mod policy;

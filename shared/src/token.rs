@@ -53,6 +53,23 @@ pub struct ParsedToken<'a> {
     pub signature: &'a str,
 }
 
+/// A compact JWS whose header has a form that could count; what kind of token it is was not asked yet.
+#[derive(Clone, Debug)]
+pub struct Unread<'a> {
+    /// What the header names; the key must agree.
+    pub algorithm: Algorithm,
+    /// Which key signed, where the header says so in at most 256 bytes.
+    pub kid: Option<String>,
+    /// The media type in lower case and without `application/` (RFC 7515 §4.1.9); empty if there is none.
+    pub typ: String,
+    /// The claims; `None` if they are not one JSON object.
+    pub claims: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What the signature covers: header, dot, claims, as sent.
+    pub message: &'a str,
+    /// The signature, checked to be strict base64url.
+    pub signature: &'a str,
+}
+
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -156,8 +173,13 @@ pub fn has_token_shape(text: &str) -> bool {
     text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
-/// Reads a token. See the module for what is refused.
+/// Reads a token of ours. See the module for what is refused.
 pub fn parse(text: &str) -> Result<ParsedToken<'_>, ParseError> {
+    read(text)?.access_token()
+}
+
+/// Reads form and header of any token, and its claims as far as they are a JSON object.
+pub fn read(text: &str) -> Result<Unread<'_>, ParseError> {
     if text.len() > MAX_LENGTH {
         return Err(ParseError::Shape);
     }
@@ -179,19 +201,44 @@ pub fn parse(text: &str) -> Result<ParsedToken<'_>, ParseError> {
     }
     // Media types compare without case, and `application/` may be left out (RFC 7515 §4.1.9).
     let typ = header.typ.unwrap_or_default().to_ascii_lowercase();
-    if typ.strip_prefix("application/").unwrap_or(&typ) != "at+jwt" {
-        return Err(ParseError::Type);
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ).to_owned();
+    if header
+        .kid
+        .as_ref()
+        .is_some_and(|kid| !(1..=256).contains(&kid.len()))
+    {
+        return Err(ParseError::Header);
     }
-    Ok(ParsedToken {
+    Ok(Unread {
         algorithm,
-        kid: header
-            .kid
-            .filter(|kid| (1..=256).contains(&kid.len()))
-            .ok_or(ParseError::Header)?,
-        claims: strict_json::from_slice(&claims).map_err(|_| ParseError::Claims)?,
+        kid: header.kid,
+        typ,
+        claims: strict_json::from_slice(&claims).ok(),
         message,
         signature,
     })
+}
+
+impl<'a> Unread<'a> {
+    /// Who claims to have issued it.
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.as_ref()?.get("iss")?.as_str()
+    }
+
+    /// An access token of ours.
+    pub fn access_token(self) -> Result<ParsedToken<'a>, ParseError> {
+        if self.typ != "at+jwt" {
+            return Err(ParseError::Type);
+        }
+        let claims = serde_json::Value::Object(self.claims.ok_or(ParseError::Claims)?);
+        Ok(ParsedToken {
+            algorithm: self.algorithm,
+            kid: self.kid.ok_or(ParseError::Header)?,
+            claims: serde_json::from_value(claims).map_err(|_| ParseError::Claims)?,
+            message: self.message,
+            signature: self.signature,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -213,6 +260,11 @@ fn one_if_single<S: Serializer>(audiences: &[String], serializer: S) -> Result<S
         [one] => one.serialize(serializer),
         many => many.serialize(serializer),
     }
+}
+
+/// The NumericDate that a claim holds.
+pub fn date(value: &serde_json::Value) -> Option<UnixSeconds> {
+    numeric_date(value).ok()
 }
 
 /// A NumericDate below 2^53; a fraction is allowed (RFC 7519 §2) and dropped.

@@ -90,6 +90,8 @@ reasons! {
     SignatureInvalid = "signature_invalid" => InvalidToken;
     /// Another issuer than the key's.
     IssuerRefused = "issuer_refused" => InvalidToken;
+    /// Another issuer's token that lives for more than a day.
+    LifetimeRefused = "lifetime_refused" => InvalidToken;
     /// Meant for another resource.
     AudienceRefused = "audience_refused" => InvalidToken;
     /// Past its own expiry.

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use shared::assertion::{self, Claims};
-use shared::crypto::{VerifyingKey, base64url, from_base64url, sha256};
+use shared::crypto::{Algorithm, VerifyingKey, base64url, from_base64url, sha256};
+use shared::feed::issuer::{Forms, WorkspaceRule};
 use shared::feed::{self, *};
 use shared::id::*;
 use shared::key::{self, Environment, Statement};
@@ -201,6 +202,41 @@ fn certificate() -> Certificate {
     certificate
 }
 
+/// One with something in every field.
+fn trusted_issuer() -> IssuerEntry {
+    let path = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let workspace = |number| WorkspaceId::from_u64(number).expect("small");
+    IssuerEntry {
+        issuer: "https://issuer.example/tenant".into(),
+        version: 300,
+        org: OrgId::from_u64(11).expect("small"),
+        binding: Some(IssuerBinding {
+            audiences: path(&["https://api.example", "api"]),
+            cap: ScopeSet(0b101),
+            forms: Forms {
+                at_jwt: true,
+                jwt: false,
+                none: true,
+            },
+            subject: path(&["sub"]),
+            scopes: vec![path(&["realm_access", "roles"]), path(&["scope"])],
+            scope_values: Some([("reader".to_owned(), ScopeSet(1)), ("é".to_owned(), ScopeSet(4))].into()),
+            workspace: WorkspaceRule::Claim {
+                path: path(&["team"]),
+                values: [("a".to_owned(), workspace(33)), ("b".to_owned(), workspace(34))].into(),
+            },
+            keys: [
+                (String::new(), VerifyingKey::ed25519(public(4))),
+                (
+                    "rsa".to_owned(),
+                    VerifyingKey::rsa(Algorithm::Ps256, &[0xff; 256], &[1, 0, 1]).expect("admitted"),
+                ),
+            ]
+            .into(),
+        }),
+    }
+}
+
 fn one_of_each() -> Vec<(&'static str, Entry)> {
     let index = |n| StatusIndex::from_u64(n).expect("in range");
     let number = SigningKeyId::from_u64(3).expect("in range");
@@ -278,6 +314,23 @@ fn one_of_each() -> Vec<(&'static str, Entry)> {
                 version: 1,
                 json: b"{}".to_vec(),
             },
+        ),
+        ("issuer, trusted", Entry::Issuer(Box::new(trusted_issuer()))),
+        (
+            "issuer, not any more",
+            Entry::Issuer(Box::new(IssuerEntry {
+                issuer: "https://former.example".into(),
+                version: 7,
+                org: OrgId::from_u64(12).expect("small"),
+                binding: None,
+            })),
+        ),
+        (
+            "not_before, a foreign subject",
+            Entry::NotBefore(
+                Subject::Foreign("https://issuer.example".into(), "auth0|ada".into()),
+                UnixSeconds(1_795_219_200),
+            ),
         ),
         ("retired", Entry::Retired(vec![(3, 3), (5, 7)])),
         (

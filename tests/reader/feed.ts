@@ -11,8 +11,7 @@ export const sha256 = (bytes: Buffer) => createHash("sha256").update(bytes).dige
 // Bytes
 class Reader {
   at = 0;
-  bytes;
-  constructor(bytes: Buffer) { this.bytes = bytes; }
+  bytes; constructor(bytes: Buffer) { this.bytes = bytes; }
   raw(length: number): Buffer {
     if (this.at + length > this.bytes.length) refuse("malformed");
     return this.bytes.subarray(this.at, (this.at += length));
@@ -93,7 +92,7 @@ const compare = (a: Name, b: Name): number => {
   }
   return 0;
 };
-const FIELDS: Record<number, string> = { 1: "n", 2: "n", 3: "nn", 4: "t", 5: "t", 6: "t", 7: "n", 8: "nnn" };
+const FIELDS: Record<number, string> = { 1: "n", 2: "n", 3: "nn", 4: "t", 5: "t", 6: "t", 7: "n", 8: "nnn", 9: "tt" };
 const readName = (r: Reader, shapes: Record<number, string>): Name => {
   const start = r.at, tag = r.u8();
   const shape = shapes[tag] ?? refuse("malformed");
@@ -101,6 +100,7 @@ const readName = (r: Reader, shapes: Record<number, string>): Name => {
   return { order: [BigInt(tag), ...fields], bytes: r.bytes.subarray(start, r.at) };
 };
 const subject = (r: Reader) => readName(r, FIELDS);
+const issuer = (name: Buffer): Name => ({ order: [name], bytes: field(name) }); // what else it says is not needed to join it
 const keyName = (r: Reader) => readName(r, { 0: "n", 1: "tt" });
 
 // Entries
@@ -110,7 +110,7 @@ const readEntry = (r: Reader): Entry => {
   const start = r.at, kind = r.u8(), flags = r.u8(), payload = r.field(), p = new Reader(payload);
   if (flags > 1) refuse("malformed");
   const entry: Entry = { kind, critical: flags === 1, bytes: r.bytes.subarray(start, r.at), payload };
-  if (kind < 1 || kind > 9) return entry;
+  if (kind < 1 || kind > 10) return entry;
   if (!entry.critical) refuse("malformed");
   if (kind === 1) entry.ranges = readRanges(p, LIMIT, MAX_REVOKED);
   else if (kind === 9) entry.ranges = readRanges(p, LIMIT / LIST, MAX_RETIRED);
@@ -130,9 +130,10 @@ const readEntry = (r: Reader): Entry => {
     if (option) entry.root = p.raw(64);
     if ((entry.name.order[0] === 0n) !== Boolean(option) || (purpose === 3) !== !option) refuse("malformed");
   } else if (kind === 6) entry.name = keyName(p);
+  else if (kind === 10) [entry.name, entry.value, entry.payload] = [issuer(p.field(512)), p.varint(), p.raw(payload.length - p.at)];
   else if (kind === 8) [entry.value, entry.payload] = [p.varint(), p.field()];
   if (kind === 4) entry.scopes = p.varint();
-  if (kind === 7) [entry.length, entry.scopes] = [entry.value, p.varint(LIMIT)];
+  else if (kind === 7) [entry.length, entry.scopes] = [entry.value, p.varint(LIMIT)];
   p.end();
   return entry;
 };
@@ -142,7 +143,7 @@ const readEntries = (r: Reader) => Array.from({ length: Number(r.varint()) }, ()
 class State {
   revoked: Ranges = [];
   retired: Ranges = [];
-  named = new Map<string, Entry>(); // kinds 2 to 7, under kind and name
+  named = new Map<string, Entry>(); // kinds 2 to 7 and 10, under kind and name
   policy?: Entry;
   unknown = new Map<string, Entry>();
   key = (kind: number, name: Name) => `${kind}:${name.bytes.toString("hex")}`;
@@ -178,16 +179,16 @@ class State {
       const known = this.policy;
       const newer = !known || e.value! > known.value! || (e.value === known.value && Buffer.compare(e.payload, known.payload) > 0);
       if (newer) this.policy = e;
-    } else if (e.kind < 1 || e.kind > 9) this.unknown.set(e.bytes.toString("hex"), e);
+    } else if (e.kind < 1 || e.kind > 10) this.unknown.set(e.bytes.toString("hex"), e);
     else if (!this.isGone(e)) this.#joinNamed(e, this.key(e.kind, e.name!));
   }
   #joinNamed(e: Entry, key: string) {
     const known = this.named.get(key);
     if (e.kind === 5 && this.named.has(this.key(6, e.name!))) return;
     if (e.kind === 6) this.named.delete(this.key(5, e.name!));
-    if (known && e.kind === 2 && known.value! >= e.value!) return;
-    if (known && e.kind === 3 && known.value! <= e.value!) return;
-    if (known && e.kind === 4 && known.value! > e.value!) return;
+    if (known && ((e.kind === 2 && known.value! >= e.value!) || (e.kind === 3 && known.value! <= e.value!))) return;
+    if (known && (e.kind === 4 || e.kind === 10) && known.value! > e.value!) return;
+    if (known && e.kind === 10 && known.value === e.value && Buffer.compare(e.payload, known.payload) >= 0) return;
     if (known && e.kind === 4 && known.value === e.value) {
       const scopes = known.scopes! & e.scopes!;
       e = { ...e, scopes, bytes: entryBytes(4, Buffer.concat([e.name!.bytes, varint(e.value!), varint(scopes)])) };
@@ -200,6 +201,7 @@ class State {
     for (const kind of [2, 3, 4, 5, 6, 7]) entries.push(...this.of(kind).map((e) => e.bytes));
     if (this.policy) entries.push(this.policy.bytes);
     if (this.retired.length) entries.push(entryBytes(9, writeRanges(this.retired)));
+    entries.push(...this.of(10).map((e) => e.bytes));
     entries.push(...[...this.unknown.values()].map((e) => e.bytes).sort(Buffer.compare));
     return Buffer.concat([varint(BigInt(entries.length)), ...entries]);
   }
@@ -215,8 +217,8 @@ class State {
       const mine = this.named.get(this.key(e.kind, e.name!));
       if (e.kind === 5 || e.kind === 7 || this.isGone(e)) return true;
       if (!mine || e.kind === 6) return Boolean(mine);
-      if (e.kind === 2) return mine.value! >= e.value!;
-      if (e.kind === 3) return mine.value! <= e.value!;
+      if (e.kind === 2 || e.kind === 3) return e.kind === 2 ? mine.value! >= e.value! : mine.value! <= e.value!;
+      if (e.kind === 10) return mine.value! > e.value! || (mine.value === e.value && Buffer.compare(e.payload, mine.payload) >= 0);
       return mine.value! > e.value! || (mine.value === e.value && (e.scopes! & mine.scopes!) === mine.scopes!);
     };
     return !size(minus(minus(other.revoked, this.revoked), lists)) && !size(minus(other.retired, this.retired))
@@ -307,7 +309,7 @@ export class Replica {
     return digest.equals(head.digest) ? "heartbeat" : refuse("fork");
   }
   #check(e: Entry) {
-    if ((e.kind < 1 || e.kind > 9) && e.critical) refuse("incompatible");
+    if ((e.kind < 1 || e.kind > 10) && e.critical) refuse("incompatible");
     if (e.kind !== 5 || e.name!.order[0] !== 0n) return;
     const number = varint(e.name!.order[1] as bigint);
     signed(this.root, e.root!, "portcullis/issuing-key/v1", this.feed, number, e.payload) || refuse("key_not_certified");

@@ -70,7 +70,8 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-pub(super) fn is_fetchable(text: &str, loopback: bool) -> bool {
+/// Whether a text is an https URL without fragment or user; `loopback`: or an http one of this machine.
+pub(crate) fn is_fetchable(text: &str, loopback: bool) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     let local = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

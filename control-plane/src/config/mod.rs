@@ -10,6 +10,7 @@ mod device;
 mod edges;
 mod factors;
 mod identity_providers;
+mod issuers;
 mod load;
 mod mail;
 mod names;
@@ -32,6 +33,8 @@ pub use device::Device;
 pub use edges::{Canary, Edge, EdgeMode};
 pub use factors::Factors;
 pub use identity_providers::IdentityProvider;
+pub(crate) use identity_providers::is_fetchable;
+pub use issuers::Issuers;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
@@ -120,6 +123,8 @@ pub struct Config {
     pub status_lists: StatusLists,
     /// What a secret scanner may tell us.
     pub leaks: Leaks,
+    /// How often the keys of other issuers are looked for.
+    pub issuers: Issuers,
 }
 
 /// How log lines look.
@@ -254,6 +259,7 @@ impl Default for Config {
             fetch: Fetch::default(),
             status_lists: StatusLists::default(),
             leaks: Leaks::default(),
+            issuers: Issuers::default(),
         }
     }
 }

@@ -91,6 +91,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("leaks.enabled", Kind::Bool),
     ("leaks.keys_url", Kind::Text),
     ("leaks.action", Kind::Text),
+    ("issuers.refresh_least_seconds", Kind::Integer),
+    ("issuers.refresh_most_seconds", Kind::Integer),
+    ("issuers.stale_seconds", Kind::Integer),
+    ("issuers.cool_down_seconds", Kind::Integer),
     ("status_lists.ttl_seconds", Kind::Integer),
     ("status_lists.expires_seconds", Kind::Integer),
 ];

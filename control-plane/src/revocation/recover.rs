@@ -29,7 +29,7 @@ use crate::store::keys::Revoked;
 use crate::store::orgs::Role;
 use crate::store::signing::{BlockRow, SigningKeyRow};
 use crate::store::{StoreError, Tx, int, uint};
-use crate::{keys, orgs};
+use crate::{issuers, keys, orgs};
 
 /// How far beyond everything seen an epoch opens. Whoever holds a stolen feed key goes on adding frames to the old epoch while
 /// we open the next: an opening that the edge has passed meanwhile would be refused, and the race begins again.
@@ -129,6 +129,7 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     let restored = apply(&mut tx, app, &state, now).await?;
     lower_keys(&mut tx, app, &state, now).await?;
     lower_members(&mut tx, app, &state, now).await?;
+    issuers::take_over(&mut tx, app, &mut state, now).await?;
     revoke_unknown(&mut tx, &mut state, now).await?;
     tx.close_index_blocks(None, now).await?;
     for head in [theirs, found] {
@@ -345,13 +346,18 @@ async fn apply(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -> Result
             }
             Subject::Issuer(issuer) => {
                 let mut providers = app.config.identity_providers.iter();
-                match providers.find(|provider| provider.issuer == *issuer) {
-                    Some(provider) => tx.raise_foreign_not_before(issuer, provider.org, time.0).await?,
+                let provider = providers.find(|provider| provider.issuer == *issuer);
+                let org = match provider {
+                    Some(provider) => Some(provider.org),
+                    None => tx.org_of_trusted_issuer(issuer).await?,
+                };
+                match org {
+                    Some(org) => tx.raise_foreign_not_before(issuer, org, time.0).await?,
                     None => 0,
                 }
             }
             // Not in this database yet: the state keeps them.
-            Subject::Index(_) | Subject::WorkspaceMember(..) => 0,
+            Subject::Index(_) | Subject::WorkspaceMember(..) | Subject::Foreign(..) => 0,
         };
     }
     Ok(restored)

@@ -19,11 +19,11 @@ use crate::http::time::Timestamp;
 use crate::keys::{self, KeyReceipt, Revocation, confirm_rights, hold_caller};
 use crate::oauth::{clients, grants};
 use crate::revocation::{self, Receipt, Wait};
-use crate::sessions;
 use crate::store::Tx;
 use crate::store::clients::Client;
 use crate::store::keys::Reach;
 use crate::store::revocations::{GrantsWhere, KeysWhere, RevocationRow};
+use crate::{issuers, sessions};
 
 /// How to revoke.
 #[derive(Clone, Copy, Debug)]
@@ -399,7 +399,8 @@ async fn whole_org(
     })
 }
 
-/// An identity provider of the organisation: what came of its assertions. It is trusted on: `identity_providers` says so.
+/// An identity provider of the organisation, or another issuer that it trusts: what came of its assertions, and its tokens. It is
+/// trusted on, for what it makes from now on.
 async fn issuer(
     tx: &mut Tx,
     app: &App,
@@ -416,8 +417,11 @@ async fn issuer(
     let configured = configured.find(|provider| provider.issuer == name);
     let org = match configured {
         Some(provider) => Some(provider.org),
-        // One that was taken out of the configuration: its tokens may still live.
-        None => tx.org_of_issuer(name).await?,
+        None => match tx.org_of_trusted_issuer(name).await? {
+            Some(org) => Some(org),
+            // One that was taken out of the configuration: its tokens may still live.
+            None => tx.org_of_issuer(name).await?,
+        },
     };
     if org != Some(caller.org) {
         return Err(ApiError::not_found("issuer"));
@@ -429,10 +433,18 @@ async fn issuer(
     // Its row is held from here on: no assertion is taken meanwhile.
     tx.note_assertion(name, caller.org, shared::time::UnixSeconds(0))
         .await?;
-    let fresh = tx.count_tokens_where(&which).await? > 0 || !tx.issuer_is_silent(name).await?;
+    // What the edge lets in of a trusted issuer is not seen here, so there may always be something; and it may be dated by a
+    // clock that is ahead of ours.
+    let trusted = tx
+        .issuer_named(name)
+        .await?
+        .is_some_and(|row| row.removed_at.is_none());
+    let fresh = trusted || tx.count_tokens_where(&which).await? > 0 || !tx.issuer_is_silent(name).await?;
     let mut scope = Scope::default();
     if fresh {
-        let at = tx.set_foreign_not_before(name, caller.org, now.seconds()).await?;
+        let skew = if trusted { issuers::SKEW_SECONDS } else { 0 };
+        let until = now.seconds().saturating_add(skew);
+        let at = tx.set_foreign_not_before(name, caller.org, until).await?;
         scope
             .entries
             .push(Entry::NotBefore(Subject::Issuer(name.to_owned()), at));

@@ -12,7 +12,7 @@
 //! 4. A state change is compare-and-set: `UPDATE … WHERE … AND revoked_at IS NULL`, and the row count decides. PostgreSQL
 //!    runs READ COMMITTED: a row is locked by updating it, never by reading it.
 //! 5. Locks are taken in one order: feed state, sign-in attempts, user, calling key, org, workspace, membership, client, target
-//!    (grant before its refresh token), identity provider, factors (pending sign-in, app or passkey, challenge), session,
+//!    (grant before its refresh token), other issuer, identity provider, factors (pending sign-in, app or passkey, challenge), session,
 //!    index block, outbox, DPoP proof, edge key or alert.
 //! 6. SQLite write transactions begin with `BEGIN IMMEDIATE`; a plain `BEGIN` that reads and then writes fails with
 //!    "database is locked" whatever the busy timeout. `synchronous=FULL`: `NORMAL` may roll back an acknowledged
@@ -41,6 +41,7 @@ pub mod factors;
 pub mod feed;
 pub mod grants;
 pub mod invitations;
+pub mod issuers;
 pub mod links;
 pub mod logouts;
 pub mod mails;

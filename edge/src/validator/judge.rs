@@ -1,13 +1,14 @@
 //! What a true statement is worth now, for this route: list, times, audience, tenant, scopes.
 
 use shared::feed::{KeyRef, Subject};
+use shared::id::{SigningKeyId, StatusIndex};
 use shared::policy::{Captures, CompiledRoute, same_resource};
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 use shared::verdict::Reason;
 
 use super::canary::is_canary;
-use super::{CLOCK_SKEW_SECONDS, Kind, Statement, Validator};
+use super::{CLOCK_SKEW_SECONDS, Kind, Signer, Statement, Validator};
 
 impl Validator<'_> {
     /// The effective scopes, or why not. `operation`: what this one needs beside what the route does.
@@ -38,16 +39,10 @@ impl Validator<'_> {
 
     /// The signing key still counts and owns the index; the credential is on no list.
     pub(super) fn check_standing(&self, statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
-        if self.state.key(&KeyRef::Ours(statement.signing_key)).is_none() {
-            return Err(Reason::SigningKeyUnknown);
-        }
-        match self.state.owner(statement.index) {
-            Some(owner) if owner == statement.signing_key => {}
-            None if !self.state.is_retired(statement.index) => return Err(Reason::IndexUnknown),
-            _ => return Err(Reason::IndexUnowned),
-        }
-        if self.state.is_revoked(statement.index) || self.local.contains(statement.index) {
-            return Err(Reason::Revoked);
+        match &statement.signer {
+            Signer::Ours { key, index } => self.check_index(*key, *index)?,
+            Signer::Issuer { .. } if self.is_current(statement) => {}
+            Signer::Issuer { .. } => return Err(Reason::SigningKeyUnknown),
         }
         let superseded = |subject: &Subject| {
             self.state
@@ -61,6 +56,33 @@ impl Validator<'_> {
         }
     }
 
+    fn check_index(&self, key: SigningKeyId, index: StatusIndex) -> Result<(), Reason> {
+        if self.state.key(&KeyRef::Ours(key)).is_none() {
+            return Err(Reason::SigningKeyUnknown);
+        }
+        match self.state.owner(index) {
+            Some(owner) if owner == key => {}
+            None if !self.state.is_retired(index) => return Err(Reason::IndexUnknown),
+            _ => return Err(Reason::IndexUnowned),
+        }
+        if self.state.is_revoked(index) || self.local.contains(index) {
+            return Err(Reason::Revoked);
+        }
+        Ok(())
+    }
+
+    /// Whether a remembered statement says what its text says now: another issuer's token is read by the issuer's entry, and
+    /// keys, audiences, claims and the organisation itself may change with each version of that.
+    pub(super) fn is_current(&self, statement: &Statement) -> bool {
+        match &statement.signer {
+            Signer::Ours { .. } => true,
+            Signer::Issuer { name, version } => {
+                let known = self.state.trusted_issuer(name);
+                known.is_some_and(|(entry, _)| entry.version == *version && entry.org == statement.org)
+            }
+        }
+    }
+
     /// The skew helps where our clock may be behind the issuer's; it never lengthens a life.
     pub(super) fn check_times(&self, statement: &Statement, now: UnixSeconds) -> Result<(), Reason> {
         if statement.expires_at.is_some_and(|end| now >= end) {
@@ -70,7 +92,7 @@ impl Validator<'_> {
         if statement.issued_at > soon || statement.not_before.is_some_and(|start| start > soon) {
             return Err(Reason::NotYetValid);
         }
-        let ended = self.state.not_after(statement.index);
+        let ended = statement.index().and_then(|index| self.state.not_after(index));
         if ended.is_some_and(|end| now >= end) {
             return Err(Reason::Ended);
         }
@@ -93,6 +115,17 @@ impl Validator<'_> {
                     Err(Reason::AudienceRefused)
                 }
             }
+            Kind::Foreign { audience, .. } => {
+                let Signer::Issuer { name, .. } = &statement.signer else {
+                    return Err(Reason::AudienceRefused);
+                };
+                let (_, binding) = self.state.trusted_issuer(name).ok_or(Reason::SigningKeyUnknown)?;
+                if self.is_meant(audience, binding, &route.audience) {
+                    Ok(())
+                } else {
+                    Err(Reason::AudienceRefused)
+                }
+            }
         }
     }
 
@@ -100,7 +133,15 @@ impl Validator<'_> {
     /// is suspended stays out of routes that ask for no scope, too.
     fn effective(&self, statement: &Statement, captures: Captures<'_>) -> Option<ScopeSet> {
         let catalogue = self.policy.catalogue();
-        let stated = catalogue.expand(statement.scopes);
+        let mut stated = catalogue.expand(statement.scopes);
+        if let Signer::Issuer { name, .. } = &statement.signer {
+            // No cap, no rights: a route that asks for nothing is for credentials that may do something.
+            let (_, binding) = self.state.trusted_issuer(name)?;
+            if binding.cap.is_empty() {
+                return None;
+            }
+            stated = stated.intersection(catalogue.expand(binding.cap));
+        }
         self.subjects(statement, captures)
             .iter()
             .filter_map(|subject| self.state.ceiling(subject))
@@ -114,11 +155,19 @@ impl Validator<'_> {
         if !self.state.has_subjects() {
             return Vec::new();
         }
-        let mut subjects = vec![
-            Subject::Org(statement.org),
-            Subject::Index(statement.index),
-            Subject::Issuer(self.deployment.issuer.clone()),
-        ];
+        let mut subjects = vec![Subject::Org(statement.org)];
+        match &statement.signer {
+            Signer::Ours { index, .. } => {
+                subjects.push(Subject::Index(*index));
+                subjects.push(Subject::Issuer(self.deployment.issuer.clone()));
+            }
+            Signer::Issuer { name, .. } => subjects.push(Subject::Issuer(name.clone())),
+        }
+        if let (Signer::Issuer { name, .. }, Kind::Foreign { subject, .. }) =
+            (&statement.signer, &statement.kind)
+        {
+            subjects.push(Subject::Foreign(name.clone(), subject.clone()));
+        }
         if let Some(user) = statement.user {
             subjects.push(Subject::Member(statement.org, user));
         }

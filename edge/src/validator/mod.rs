@@ -23,6 +23,7 @@ mod cache;
 mod canary;
 pub mod cors;
 mod credential;
+mod foreign;
 mod judge;
 mod mcp;
 mod proof;
@@ -47,9 +48,10 @@ use crate::replication::LocalSet;
 
 pub use cache::StatementCache;
 pub use credential::{Credential, Scheme};
+pub use foreign::{MAX_LIFETIME_SECONDS, qualified};
 pub use replay::Replays;
 pub use shares::Shares;
-pub use statement::{Kind, Statement};
+pub use statement::{Kind, Signer, Statement};
 
 /// DESIGN §9: how far another clock may be ahead of ours. Never extends an expiry.
 pub const CLOCK_SKEW_SECONDS: u64 = 60;
@@ -253,7 +255,8 @@ impl<'p> Validator<'p> {
             return Err(Reason::ProofAmbiguous);
         }
         let digest = shared::crypto::sha256(credential.text().as_bytes());
-        let statement = if let Some(known) = cache.find(&digest) {
+        let known = cache.find(&digest).filter(|known| self.is_current(known));
+        let statement = if let Some(known) = known {
             known
         } else {
             let statement = Rc::new(self.verify(&credential)?);
@@ -277,7 +280,7 @@ fn refuse_unless_stale(
 ) -> Decision<'_> {
     let is_believed = match reason {
         Reason::IndexUnknown => freshness.read_after_arrival,
-        Reason::SigningKeyUnknown | Reason::ScopeInsufficient => {
+        Reason::SigningKeyUnknown | Reason::IssuerRefused | Reason::ScopeInsufficient => {
             freshness.contact_age_ms <= route.max_staleness_ms
         }
         _ => true,

@@ -9,18 +9,12 @@ use shared::dpop::{self, Expected, Proof, ProofError, Target};
 use shared::time::UnixSeconds;
 use shared::verdict::Reason;
 
-use super::{Kind, RequestFacts, Scheme, Statement};
+use super::{RequestFacts, Scheme, Statement};
 
 impl Statement {
     /// Whether the statement may come under this scheme: a bound token proves itself, everything else is a bearer's.
     pub(super) fn check_scheme(&self, scheme: Scheme) -> Result<(), Reason> {
-        let bound = matches!(
-            self.kind,
-            Kind::AccessToken {
-                bound_to: Some(_),
-                ..
-            }
-        );
+        let bound = self.kind.bound_to().is_some();
         match scheme {
             // RFC 9449 §7.2: or whoever steals the token just leaves the proof away.
             Scheme::Bearer if bound => Err(Reason::BindingIgnored),
@@ -39,10 +33,7 @@ pub(super) fn check(
     path: &str,
     now: UnixSeconds,
 ) -> Result<Option<Proof>, Reason> {
-    let Kind::AccessToken {
-        bound_to: Some(key), ..
-    } = &statement.kind
-    else {
+    let Some(key) = statement.kind.bound_to() else {
         return Ok(None);
     };
     let text = facts.proof.ok_or(Reason::ProofMissing)?;

@@ -31,6 +31,44 @@ pub enum Kind {
         /// The key whose holder alone may use it (RFC 9449 §6).
         bound_to: Option<Thumbprint>,
     },
+    /// A token of another issuer.
+    Foreign {
+        /// Whom it is meant for.
+        audience: Vec<String>,
+        /// The subject as the issuer writes it.
+        subject: String,
+        /// The key whose holder alone may use it.
+        bound_to: Option<Thumbprint>,
+    },
+}
+
+impl Kind {
+    /// The key whose holder alone may use the credential, if it is bound to one.
+    pub fn bound_to(&self) -> Option<&Thumbprint> {
+        match self {
+            Self::ApiKey { .. } => None,
+            Self::AccessToken { bound_to, .. } | Self::Foreign { bound_to, .. } => bound_to.as_ref(),
+        }
+    }
+}
+
+/// Who signed, and what of it has to be looked at each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// One of our keys.
+    Ours {
+        /// The key.
+        key: SigningKeyId,
+        /// The credential's position in the status lists.
+        index: StatusIndex,
+    },
+    /// Another issuer.
+    Issuer {
+        /// Its identifier.
+        name: String,
+        /// The version of its entry by which the token was read: another one reads it anew.
+        version: u64,
+    },
 }
 
 /// A statement whose signature held.
@@ -38,10 +76,8 @@ pub enum Kind {
 pub struct Statement {
     /// What made it.
     pub kind: Kind,
-    /// The key that signed it.
-    pub signing_key: SigningKeyId,
-    /// Its position in the status lists.
-    pub index: StatusIndex,
+    /// Who signed it.
+    pub signer: Signer,
     /// Its organisation.
     pub org: OrgId,
     /// The person, where there is one.
@@ -56,13 +92,21 @@ pub struct Statement {
     pub expires_at: Option<UnixSeconds>,
     /// From when on it counts.
     pub not_before: Option<UnixSeconds>,
-    /// Who acts: `usr_…`, or a client's id.
+    /// Who acts: `usr_…`, a client's id, or `issuer#subject` of another issuer's.
     pub subject: String,
-    /// The public id of the credential: `key_…`, or the token's `jti`.
+    /// The public id of the credential: `key_…`, the token's `jti`, or `issuer#jti`.
     pub credential: String,
 }
 
 impl Statement {
+    /// Its position in the status lists: only what we have signed has one.
+    pub fn index(&self) -> Option<StatusIndex> {
+        match &self.signer {
+            Signer::Ours { index, .. } => Some(*index),
+            Signer::Issuer { .. } => None,
+        }
+    }
+
     /// What it occupies in memory, roughly, in bytes.
     pub fn weight(&self) -> usize {
         let texts = match &self.kind {
@@ -77,8 +121,15 @@ impl Statement {
                     + client.len()
                     + session.as_ref().map_or(0, String::len)
             }
+            Kind::Foreign {
+                audience, subject, ..
+            } => audience.iter().map(String::len).sum::<usize>() + subject.len(),
         };
-        size_of::<Self>() + texts + self.subject.len() + self.credential.len()
+        let issuer = match &self.signer {
+            Signer::Ours { .. } => 0,
+            Signer::Issuer { name, .. } => name.len(),
+        };
+        size_of::<Self>() + texts + issuer + self.subject.len() + self.credential.len()
     }
 }
 
@@ -114,8 +165,10 @@ impl Validator<'_> {
             kind: Kind::ApiKey {
                 environment: parsed.environment,
             },
-            signing_key: stated.signing_key,
-            index: stated.index,
+            signer: Signer::Ours {
+                key: stated.signing_key,
+                index: stated.index,
+            },
             org: stated.org,
             user: Some(stated.user),
             workspace: stated.workspace,
@@ -129,13 +182,15 @@ impl Validator<'_> {
     }
 
     fn verify_token(&self, text: &str) -> Result<Statement, Reason> {
-        let parsed = token::parse(text).map_err(|error| match error {
-            token::ParseError::Shape => Reason::CredentialMalformed,
-            token::ParseError::Header | token::ParseError::HeaderMember => Reason::HeaderRefused,
-            token::ParseError::Algorithm => Reason::AlgorithmRefused,
-            token::ParseError::Type => Reason::TypeRefused,
-            token::ParseError::Claims => Reason::ClaimsMalformed,
-        })?;
+        let token = token::read(text).map_err(refused)?;
+        // Whose it claims to be says by whose rules it is read. Our own issuer is never another one, whatever the state says.
+        if let Some(claims) = &token.claims
+            && let Some(issuer) = token.issuer().filter(|issuer| *issuer != self.deployment.issuer)
+        {
+            let found = self.state.trusted_issuer(issuer).ok_or(Reason::IssuerRefused)?;
+            return self.verify_foreign(&token, claims, found);
+        }
+        let parsed = token.access_token().map_err(refused)?;
         // kid → key → algorithm must agree (RFC 8725 §3.1), and the key must be one for access tokens.
         let signing_key: SigningKeyId = parsed.kid.parse().map_err(|_| Reason::SigningKeyUnknown)?;
         let key = self
@@ -171,8 +226,10 @@ impl Validator<'_> {
                 session: claims.sid,
                 bound_to,
             },
-            signing_key,
-            index,
+            signer: Signer::Ours {
+                key: signing_key,
+                index,
+            },
             org: claims.org.ok_or(Reason::ClaimsMalformed)?,
             user: claims.sub.parse().ok(),
             workspace: claims.workspace,
@@ -186,9 +243,19 @@ impl Validator<'_> {
     }
 }
 
+fn refused(error: token::ParseError) -> Reason {
+    match error {
+        token::ParseError::Shape => Reason::CredentialMalformed,
+        token::ParseError::Header | token::ParseError::HeaderMember => Reason::HeaderRefused,
+        token::ParseError::Algorithm => Reason::AlgorithmRefused,
+        token::ParseError::Type => Reason::TypeRefused,
+        token::ParseError::Claims => Reason::ClaimsMalformed,
+    }
+}
+
 /// The key of a `cnf` claim. A token that is bound to anything else, or to more, is not to be used without checking that
 /// too (RFC 7800 §3.1), which we cannot.
-fn binding(cnf: &serde_json::Value) -> Result<Thumbprint, Reason> {
+pub(super) fn binding(cnf: &serde_json::Value) -> Result<Thumbprint, Reason> {
     let members = cnf.as_object().filter(|members| members.len() == 1);
     members
         .and_then(|members| members.get("jkt"))

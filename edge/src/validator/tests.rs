@@ -2,6 +2,7 @@
 //! the difference, it is a change of the contract.
 
 mod fixture;
+mod foreign;
 
 use std::rc::Rc;
 

@@ -18,7 +18,7 @@ use super::isolate::{self, Cause, Isolate};
 use super::peers;
 use super::response::{CONFLICT, OK};
 use crate::assertion::Caller;
-use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator};
+use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Signer, Validator};
 
 /// Reads that one request may wait for.
 const MAX_READS: usize = 3;
@@ -200,7 +200,7 @@ fn judge(
                 own_cors: cors::is_ours(route),
                 strict: route.route.strict,
                 mcp: route.mcp.is_some(),
-                index: grant.statement.as_ref().map(|statement| statement.index),
+                index: grant.statement.as_ref().and_then(|statement| statement.index()),
                 lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
                 cors: cors::answer_headers(Some(route), facts.origin),
                 identity,
@@ -229,6 +229,9 @@ fn identity(grant: &Grant<'_>, scope: String, config: &EdgeConfig) -> HeaderList
         .map_or_else(|| "all".to_owned(), |workspace| workspace.to_string());
     let org = statement.org.to_string();
     headers.push("x-portcullis-subject", &statement.subject);
+    if let Signer::Issuer { name, .. } = &statement.signer {
+        headers.push("x-portcullis-issuer", name);
+    }
     headers.push("x-portcullis-org", &org);
     headers.push("x-portcullis-workspace", &workspace);
     headers.push("x-portcullis-scopes", &scope);

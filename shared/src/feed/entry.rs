@@ -11,12 +11,15 @@
 //! | 7 | block | varint start, varint length, varint signing key | set |
 //! | 8 | policy | varint version, bytes(JSON) | highest version |
 //! | 9 | retired | ranges of list numbers, written as in `revoked` | union |
+//! | 10 | issuer | another issuer, see `issuer` | highest version |
 //!
 //! A gap is counted from the end of the previous range (from 0 for the first). Subject: `1 org | 2 workspace | 3 org,user |
-//! 4 client text | 5 session text | 6 issuer text | 7 index | 8 org,user,workspace`. Key reference: `0, varint number` for
-//! ours, `1, text issuer, text kid` for another issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's. A list
-//! is 2^20 indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it.
+//! 4 client text | 5 session text | 6 issuer text | 7 index | 8 org,user,workspace | 9 issuer text, subject text`; 9 came with
+//! kind 10 and is understood wherever that is. Key reference: `0, varint number` for ours, `1, text issuer, text kid` for another
+//! issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's, which is not written: those keys are in `issuer`. A
+//! `key_removed` of one is for ever, whatever version of `issuer` lists it. A list is 2^20 indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it.
 
+use super::issuer::IssuerEntry;
 use super::ranges;
 use crate::crypto::{Ed25519Signature, VerifyingKey};
 use crate::feed::FeedId;
@@ -45,8 +48,10 @@ pub mod kinds {
     pub const POLICY: u8 = 8;
     /// Retired lists.
     pub const RETIRED: u8 = 9;
+    /// Other issuers.
+    pub const ISSUER: u8 = 10;
     /// All of them, ascending.
-    pub const SUPPORTED: [u8; 9] = [
+    pub const SUPPORTED: [u8; 10] = [
         REVOKED,
         NOT_BEFORE,
         NOT_AFTER,
@@ -56,6 +61,7 @@ pub mod kinds {
         BLOCK,
         POLICY,
         RETIRED,
+        ISSUER,
     ];
 }
 
@@ -81,6 +87,8 @@ pub enum Subject {
     Index(StatusIndex),
     /// One person in one workspace.
     WorkspaceMember(OrgId, UserId, WorkspaceId),
+    /// Whom another issuer names so: issuer and subject.
+    Foreign(String, String),
 }
 
 /// Which public key: ours by number, or another issuer's by its `kid`.
@@ -213,6 +221,8 @@ pub enum Entry {
     /// Every index of these lists is dead, whether it was ever drawn or not: inclusive ranges of list numbers, ascending,
     /// neither touching nor overlapping.
     Retired(Vec<(u64, u64)>),
+    /// Another issuer that an organisation trusts, or did.
+    Issuer(Box<IssuerEntry>),
     /// A kind that this release does not know, kept as it is so that digests agree.
     Unknown {
         /// Its number.
@@ -242,6 +252,7 @@ impl Entry {
             Self::Block(_) => kinds::BLOCK,
             Self::Policy { .. } => kinds::POLICY,
             Self::Retired(_) => kinds::RETIRED,
+            Self::Issuer(_) => kinds::ISSUER,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -341,6 +352,7 @@ impl Entry {
             Self::Policy { version, json } => {
                 w.varint(*version).bytes(json);
             }
+            Self::Issuer(issuer) => issuer.write(&mut w),
             Self::Unknown { payload, .. } => {
                 w.raw(payload);
             }
@@ -373,6 +385,7 @@ impl Entry {
                 version: r.varint()?,
                 json: r.bytes(crate::policy::MAX_BYTES)?.to_vec(),
             },
+            kinds::ISSUER => Self::Issuer(Box::new(IssuerEntry::read(r)?)),
             _ => return Err(Malformed),
         })
     }
@@ -475,6 +488,7 @@ impl Subject {
                 .varint(org.get())
                 .varint(user.get())
                 .varint(workspace.get()),
+            Self::Foreign(issuer, subject) => w.u8(9).bytes(issuer.as_bytes()).bytes(subject.as_bytes()),
         };
     }
 
@@ -492,6 +506,7 @@ impl Subject {
             6 => Self::Issuer(text(r)?),
             7 => Self::Index(read_index(r)?),
             8 => Self::WorkspaceMember(org(r)?, user(r)?, workspace(r)?),
+            9 => Self::Foreign(text(r)?, text(r)?),
             _ => return Err(Malformed),
         })
     }

@@ -27,7 +27,7 @@
 //!
 //! **Vectors.** `vectors/feed.json` has one of everything, `vectors/feed_chain.json` a whole feed, step by step, with what
 //! became of each envelope and the digest of the state after it. `tests/reader/feed.ts` is a second reader, written from this
-//! page, the tables of `entry` and `state`, and these files.
+//! page, the tables of `entry`, `issuer` and `state`, and these files.
 //!
 //! **Trust.** A consumer pins the feed's id and the root's public key (two of them while the root is being replaced). Feed
 //! keys are certified per epoch by the root; our own issuing keys enter the state only with the root's signature on themselves.
@@ -35,6 +35,7 @@
 mod entry;
 mod envelope;
 mod frame;
+pub mod issuer;
 mod ranges;
 mod replica;
 mod snapshot;
@@ -45,6 +46,7 @@ pub use envelope::{
     Certificate, Envelope, EnvelopeType, PEEK, Trust, join_message, peek_message, sign, split_message,
 };
 pub use frame::{FetchRequest, Frame, Head, Heartbeat};
+pub use issuer::{IssuerBinding, IssuerEntry};
 pub use replica::{Applied, Refusal, Replica};
 pub use snapshot::Snapshot;
 pub use state::State;

@@ -1,9 +1,9 @@
 //! The joined state: what all entries so far add up to.
 //!
 //! Canonical order of a state's entries: one `revoked` with all ranges, then not_before, not_after, ceilings, keys,
-//! removed keys, blocks, policy, one `retired` with all ranges, unknown entries, each group ascending: by their first bytes
-//! (kind of subject or key reference), then field by field, numbers as numbers and texts byte by byte; unknown entries by
-//! their bytes. The digest of a state is SHA-256 of that form.
+//! removed keys, blocks, policy, one `retired` with all ranges, issuers, unknown entries, each group ascending: by their first
+//! bytes (kind of subject or key reference), then field by field, numbers as numbers and texts byte by byte; issuers by
+//! their identifier; unknown entries by their bytes. The digest of a state is SHA-256 of that form.
 //!
 //! Of a retired list a state keeps nothing but its number: whatever an entry says about an index in it, before or after, is
 //! dropped. So states that were told the same agree, in whatever order they were.
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringTreemap;
 
 use super::entry::{Block, Entry, Expiry, IssuingKey, KeyRef, Subject, covered};
+use super::issuer::{IssuerBinding, IssuerEntry};
 use super::ranges;
 use super::{MAX_RETIRED, MAX_REVOKED};
 use crate::crypto::{Digest, sha256};
@@ -33,6 +34,7 @@ pub struct State {
     blocks: BTreeMap<StatusIndex, Block>,
     policy: Option<(u64, Vec<u8>)>,
     retired: RoaringTreemap,
+    issuers: BTreeMap<String, IssuerEntry>,
     unknown: BTreeSet<Vec<u8>>,
 }
 
@@ -128,6 +130,12 @@ impl State {
                     .is_none_or(|known| (version, &json) > (known.0, &known.1));
                 if newer {
                     self.policy = Some((version, json));
+                }
+            }
+            Entry::Issuer(issuer) => {
+                let known = self.issuers.get(&issuer.issuer);
+                if known.is_none_or(|known| issuer.supersedes(known)) {
+                    self.issuers.insert(issuer.issuer.clone(), *issuer);
                 }
             }
             unknown @ Entry::Unknown { .. } => {
@@ -264,6 +272,22 @@ impl State {
         self.blocks.values()
     }
 
+    /// What is known of another issuer, trusted or not any more.
+    pub fn issuer(&self, issuer: &str) -> Option<&IssuerEntry> {
+        self.issuers.get(issuer)
+    }
+
+    /// An issuer that is trusted now, with the organisation that does.
+    pub fn trusted_issuer(&self, issuer: &str) -> Option<(&IssuerEntry, &IssuerBinding)> {
+        let entry = self.issuers.get(issuer)?;
+        entry.binding.as_ref().map(|binding| (entry, binding))
+    }
+
+    /// All other issuers, trusted or not any more.
+    pub fn issuers(&self) -> impl Iterator<Item = &IssuerEntry> {
+        self.issuers.values()
+    }
+
     /// The policy's version and document.
     pub fn policy(&self) -> Option<(u64, &[u8])> {
         self.policy
@@ -297,6 +321,11 @@ impl State {
                 .policy
                 .as_ref()
                 .is_none_or(|(v, _)| self.policy.as_ref().is_some_and(|(mine, _)| mine >= v))
+            && other.issuers.iter().all(|(name, theirs)| {
+                self.issuers
+                    .get(name)
+                    .is_some_and(|mine| mine == theirs || mine.supersedes(theirs))
+            })
             && other.unknown.is_subset(&self.unknown)
     }
 
@@ -347,6 +376,11 @@ impl State {
         if !retired.is_empty() {
             entries.push(Entry::Retired(retired));
         }
+        entries.extend(
+            self.issuers
+                .values()
+                .map(|issuer| Entry::Issuer(Box::new(issuer.clone()))),
+        );
         entries.extend(
             self.unknown
                 .iter()

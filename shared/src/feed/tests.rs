@@ -3,6 +3,7 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use proptest::prelude::*;
 
+use super::issuer::{Forms, WorkspaceRule};
 use super::*;
 use crate::crypto::VerifyingKey;
 use crate::id::{OrgId, SigningKeyId, StatusIndex, UserId};
@@ -140,8 +141,56 @@ fn subject() -> impl Strategy<Value = Subject> {
         )),
         "[a-z]{0,4}".prop_map(Subject::Client),
         "[a-z]{0,4}".prop_map(Subject::Session),
+        ("[a-z]{0,2}", "[a-z]{0,2}").prop_map(|(issuer, subject)| Subject::Foreign(issuer, subject)),
         (0u64..9).prop_map(|n| Subject::Index(index(n))),
     ]
+}
+
+fn issuer() -> impl Strategy<Value = Entry> {
+    let path = proptest::collection::vec("[a-z]{0,3}", 0..3);
+    let values = proptest::collection::btree_map("[a-z]{0,2}", 0u64..9, 0..3);
+    let workspace = |n| crate::id::WorkspaceId::from_u64(n).expect("small");
+    let rule = prop_oneof![
+        Just(WorkspaceRule::All),
+        (0u64..9).prop_map(move |n| WorkspaceRule::Fixed(workspace(n))),
+        (path.clone(), values.clone()).prop_map(move |(path, values)| WorkspaceRule::Claim {
+            path,
+            values: values.into_iter().map(|(name, n)| (name, workspace(n))).collect(),
+        }),
+    ];
+    let scopes = values.prop_map(|values| {
+        let all = values.into_iter().map(|(name, bits)| (name, ScopeSet(bits)));
+        Some(all.collect()).filter(|all: &std::collections::BTreeMap<_, _>| !all.is_empty())
+    });
+    let keys = proptest::collection::btree_map("[a-z]{0,2}", any::<[u8; 32]>(), 0..3);
+    let binding = (path.clone(), path, scopes, rule, keys, 0u64..8).prop_map(
+        |(audiences, subject, scope_values, workspace, keys, cap)| IssuerBinding {
+            audiences,
+            cap: ScopeSet(cap),
+            forms: Forms {
+                at_jwt: cap & 1 == 0,
+                jwt: cap & 2 == 0,
+                none: cap & 4 == 0,
+            },
+            scopes: vec![subject.clone()],
+            subject,
+            scope_values,
+            workspace,
+            keys: keys
+                .into_iter()
+                .map(|(kid, bytes)| (kid, VerifyingKey::ed25519(bytes)))
+                .collect(),
+        },
+    );
+    let parts = ("[ab]", 0u64..3, 0u64..3, proptest::option::of(binding));
+    parts.prop_map(|(issuer, version, org, binding)| {
+        Entry::Issuer(Box::new(IssuerEntry {
+            issuer,
+            version,
+            org: OrgId::from_u64(org).expect("small"),
+            binding,
+        }))
+    })
 }
 
 fn restriction() -> impl Strategy<Value = Entry> {
@@ -167,6 +216,7 @@ fn restriction() -> impl Strategy<Value = Entry> {
             index: index(list * StatusIndex::LIST_LENGTH),
             time: UnixSeconds(t)
         })),
+        issuer(),
         (0u64..9).prop_map(|n| Entry::KeyRemoved(KeyRef::Ours(number(n + 10)))),
         (100u8..200, proptest::collection::vec(any::<u8>(), 0..4)).prop_map(|(kind, payload)| {
             Entry::Unknown {
@@ -572,4 +622,55 @@ fn more_revocations_than_a_state_can_hold_are_refused() {
     );
     let huge = Entry::Revoked(vec![(index(0), index(MAX_REVOKED))]).encode();
     assert!(Entry::read(&mut Reader::new(&huge)).is_err());
+}
+
+/// Everything about an issuer goes by its version: keys that went may come back, and nothing older undoes anything.
+#[test]
+fn an_issuer_is_what_its_highest_version_says() {
+    let binding = |seeds: &[u8]| IssuerBinding {
+        audiences: vec!["a".into()],
+        cap: ScopeSet(1),
+        forms: Forms::ALL,
+        subject: vec!["sub".into()],
+        scopes: vec![vec!["scope".into()]],
+        scope_values: None,
+        workspace: WorkspaceRule::All,
+        keys: seeds
+            .iter()
+            .map(|seed| (format!("k{seed}"), VerifyingKey::ed25519(public(*seed))))
+            .collect(),
+    };
+    let entry = |version, binding: Option<IssuerBinding>| {
+        Entry::Issuer(Box::new(IssuerEntry {
+            issuer: "https://i".into(),
+            version,
+            org: OrgId::from_u64(1).expect("small"),
+            binding,
+        }))
+    };
+    let mut state = State::default();
+    let kids = |state: &State| {
+        let found = state.trusted_issuer("https://i");
+        found.map(|(_, binding)| binding.keys.keys().cloned().collect::<Vec<_>>())
+    };
+    state.join(entry(2, Some(binding(&[1, 2]))));
+    let before = state.clone();
+    state.join(entry(1, Some(binding(&[3]))));
+    assert_eq!(
+        kids(&state).as_deref(),
+        Some(&["k1".to_owned(), "k2".to_owned()][..])
+    );
+    state.join(entry(3, Some(binding(&[2]))));
+    assert_eq!(kids(&state).as_deref(), Some(&["k2".to_owned()][..]), "withdrawn");
+    assert!(state.keeps_restrictions_of(&before) && !before.keeps_restrictions_of(&state));
+    state.join(entry(4, Some(binding(&[1, 2]))));
+    assert_eq!(kids(&state).map(|kids| kids.len()), Some(2), "and back again");
+    state.join(entry(5, None));
+    state.join(entry(5, Some(binding(&[1]))));
+    assert_eq!(kids(&state), None, "of one version the one that trusts less");
+    assert!(
+        state
+            .issuer("https://i")
+            .is_some_and(|entry| entry.org.get() == 1)
+    );
 }

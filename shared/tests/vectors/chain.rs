@@ -166,6 +166,7 @@ fn a_whole_feed() {
         let entries = (0..4).map(|_| numbers.restriction()).collect();
         tale.publish(&format!("after the retirement, round {round}"), entries);
     }
+    issuers(&mut tale);
     epochs(&mut tale);
     let removal = Entry::KeyRemoved(KeyRef::Ours(certificate().number));
     tale.publish("the feed key is removed", vec![removal]);
@@ -252,6 +253,44 @@ fn refusals(tale: &mut Tale) {
     }
     tale.tell("the frame itself", &next);
     tale.head = Some(after);
+}
+
+/// The highest version counts, whatever came first; of two of one version the one that trusts less.
+fn issuers(tale: &mut Tale) {
+    let trusted = trusted_issuer();
+    let at = |version, trusted: &IssuerEntry| IssuerEntry {
+        version,
+        ..trusted.clone()
+    };
+    let not_trusted = |version| IssuerEntry {
+        binding: None,
+        ..at(version, &trusted)
+    };
+    let mut wider = at(301, &trusted);
+    if let Some(binding) = &mut wider.binding {
+        binding.cap = ScopeSet(0b111);
+    }
+    for (what, entry) in [
+        ("an issuer, changed", wider.clone()),
+        ("as it was before", at(299, &trusted)),
+        ("the same version with less", at(301, &trusted)),
+        ("the same version with more", wider),
+        ("the same version, not trusted", not_trusted(301)),
+        ("the same version, trusted", at(301, &trusted)),
+        ("trusted again", at(302, &trusted)),
+    ] {
+        tale.publish(what, vec![Entry::Issuer(Box::new(entry))]);
+    }
+    let subject = |text: &str| Subject::Foreign("https://issuer.example/tenant".into(), text.into());
+    let ceiling = |text: &str| Entry::Ceiling {
+        subject: subject(text),
+        version: 1,
+        scopes: ScopeSet::EMPTY,
+    };
+    tale.publish(
+        "two of its people are blocked",
+        vec![ceiling("bob"), ceiling("ada")],
+    );
 }
 
 fn epochs(tale: &mut Tale) {

@@ -11,6 +11,7 @@ mod feed;
 mod flows;
 mod grants;
 mod installation;
+mod issuers;
 mod keys;
 mod mail;
 mod members;
@@ -80,6 +81,11 @@ pub(crate) fn boxed<F: Future<Output = ()> + 'static>(
 }
 
 suite! {
+    issuers::{
+        an_issuer_comes_back_as_it_went_in,
+        a_due_issuer_is_taken_by_one,
+        a_block_has_a_version,
+    },
     edges::{
         edge_keys_are_found_until_they_end,
         an_alert_is_raised_once,

@@ -11,7 +11,7 @@ pub(super) fn golden() -> Vectors {
             scopes: ScopeSet::EMPTY,
         },
     ]);
-    let cases = [routes(&fixture), keys(&fixture), tokens(&fixture), proofs(&fixture), browsers(&fixture), operations(&fixture), freshness(&fixture)].concat();
+    let cases = [routes(&fixture), keys(&fixture), tokens(&fixture), foreign(&fixture), proofs(&fixture), browsers(&fixture), operations(&fixture), freshness(&fixture)].concat();
     fixture.vectors(cases)
 }
 

@@ -4,6 +4,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 use shared::crypto::{Algorithm, VerifyingKey, base64url, sha256};
+use shared::feed::issuer::{Forms, WorkspaceRule};
 use shared::feed::*;
 use shared::id::*;
 use shared::jwk::Thumbprint;
@@ -22,6 +23,14 @@ pub(super) const NOW: u64 = 1_795_219_200;
 pub(super) const ISSUER: &str = "https://id.example";
 const RESOURCE: &str = "https://api.example";
 const RSA: &[u8] = include_bytes!("../../../../shared/vectors/test_only_rsa.der");
+const P256: &[u8] = include_bytes!("../../../../shared/vectors/test_only_p256.der");
+const P384: &[u8] = include_bytes!("../../../../shared/vectors/test_only_p384.der");
+pub(super) const IDP: &str = "https://idp.example";
+pub(super) const IDP_ORG: u64 = 44;
+pub(super) const OTHER_IDP: &str = "https://other-idp.example/";
+const FORMER_IDP: &str = "https://former-idp.example";
+/// What the first of them calls this API.
+pub(super) const AUDIENCE: &str = "memory-api";
 const FEED: FeedId = FeedId([7; 16]);
 const LIST: u64 = StatusIndex::LIST_LENGTH;
 
@@ -50,6 +59,8 @@ const FEED_KEY: u8 = 2;
 const KEY_SIGNER: u8 = 3;
 /// Holds the key that tokens are bound to.
 const HOLDER: u8 = 8;
+/// The other issuers'.
+const IDP_KEY: u8 = 20;
 /// Signs well, but nobody knows it.
 const STRANGER: u8 = 9;
 
@@ -92,8 +103,44 @@ impl Fixture {
                 version: 1,
                 json: policy,
             },
+            Entry::Issuer(Box::new(idp())),
+            Entry::Issuer(Box::new(other_idp())),
+            Entry::Issuer(Box::new(IssuerEntry {
+                issuer: FORMER_IDP.into(),
+                binding: None,
+                ..idp()
+            })),
+            // What no publisher of ours says: our own issuer as somebody else's.
+            Entry::Issuer(Box::new(IssuerEntry {
+                issuer: ISSUER.into(),
+                ..idp()
+            })),
+            Entry::KeyRemoved(KeyRef::Issuer {
+                issuer: IDP.into(),
+                kid: "stolen".into(),
+            }),
         ]);
         fixture
+    }
+
+    /// Everything that the validator decides about a request with this credential.
+    pub(super) fn decide<T>(
+        &self,
+        path: &str,
+        authorization: &str,
+        cache: &mut super::super::StatementCache,
+        look: impl FnOnce(super::super::Decision<'_>) -> T,
+    ) -> T {
+        let facts = super::super::RequestFacts {
+            method: "GET",
+            path,
+            authorization: Some(authorization),
+            ..super::super::RequestFacts::default()
+        };
+        self.with_validator(&[], |validator| {
+            let fresh = super::super::Freshness::default();
+            look(validator.check(&facts, fresh, UnixSeconds(NOW), cache))
+        })
     }
 
     pub(super) fn say(&mut self, entry: Entry) {
@@ -179,6 +226,26 @@ impl Fixture {
     /// A token that is bound to the holder's key.
     pub(super) fn bound(&self) -> String {
         self.token(|claims| claims["cnf"] = json!({"jkt": jkt(HOLDER)}))
+    }
+
+    /// A token of the first other issuer, signed with the algorithm's key there, or with another's.
+    pub(super) fn foreign(
+        &self,
+        algorithm: Algorithm,
+        header: impl FnOnce(&mut Value),
+        claims: impl FnOnce(&mut Value),
+    ) -> String {
+        let mut head = json!({"alg": algorithm.jose(), "typ": "at+jwt", "kid": algorithm.jose()});
+        let mut body = json!({
+            "iss": IDP, "sub": "auth0|ada", "aud": AUDIENCE, "scope": "memory:read",
+            "iat": NOW - 100, "exp": NOW + 3500, "jti": "f1",
+        });
+        header(&mut head);
+        claims(&mut body);
+        let message = [head, body]
+            .map(|part| base64url(part.to_string().as_bytes()))
+            .join(".");
+        format!("{message}.{}", sign_as(algorithm, message.as_bytes()))
     }
 
     pub(super) fn statement(&self) -> Statement {
@@ -271,6 +338,107 @@ impl Fixture {
     }
 }
 
+fn sign_as(algorithm: Algorithm, message: &[u8]) -> String {
+    use jsonwebtoken::Algorithm as Jws;
+    let rsa = || EncodingKey::from_rsa_der(RSA);
+    let (key, algorithm) = match algorithm {
+        Algorithm::Ed25519 => return base64url(&sign(IDP_KEY, message).expect("signs")),
+        Algorithm::Es256 => (EncodingKey::from_ec_der(P256), Jws::ES256),
+        Algorithm::Es384 => (EncodingKey::from_ec_der(P384), Jws::ES384),
+        Algorithm::Rs256 => (rsa(), Jws::RS256),
+        Algorithm::Rs384 => (rsa(), Jws::RS384),
+        Algorithm::Rs512 => (rsa(), Jws::RS512),
+        Algorithm::Ps256 => (rsa(), Jws::PS256),
+        Algorithm::Ps384 => (rsa(), Jws::PS384),
+        Algorithm::Ps512 => (rsa(), Jws::PS512),
+    };
+    jsonwebtoken::crypto::sign(message, &key, algorithm).expect("signs")
+}
+
+/// The other issuer's key for an algorithm: its `kid` is the algorithm's name.
+fn idp_key(algorithm: Algorithm) -> VerifyingKey {
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    };
+    let point = |curve, der| {
+        let pair = EcdsaKeyPair::from_pkcs8(curve, der).expect("the test key");
+        let uncompressed = pair.public_key().as_ref().to_vec();
+        VerifyingKey::ecdsa(algorithm, &uncompressed[1..]).expect("admitted")
+    };
+    match algorithm {
+        Algorithm::Ed25519 => VerifyingKey::ed25519(public(IDP_KEY)),
+        Algorithm::Es256 => point(&ECDSA_P256_SHA256_FIXED_SIGNING, P256),
+        Algorithm::Es384 => point(&ECDSA_P384_SHA384_FIXED_SIGNING, P384),
+        _ => {
+            let pair = RsaKeyPair::from_der(RSA).expect("the test key");
+            let modulus = pair
+                .public_key()
+                .modulus()
+                .big_endian_without_leading_zero()
+                .to_vec();
+            VerifyingKey::rsa(algorithm, &modulus, &[1, 0, 1]).expect("admitted")
+        }
+    }
+}
+
+fn path(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// An issuer with a key for each algorithm, trusted by organisation 44 to read.
+pub(super) fn idp() -> IssuerEntry {
+    let keys = Algorithm::ALL.map(|algorithm| (algorithm.jose().to_owned(), idp_key(algorithm)));
+    let stolen = ("stolen".to_owned(), idp_key(Algorithm::Ed25519));
+    IssuerEntry {
+        issuer: IDP.into(),
+        version: 3,
+        org: OrgId::from_u64(IDP_ORG).expect("small"),
+        binding: Some(IssuerBinding {
+            audiences: path(&[AUDIENCE, &format!("{RESOURCE}/mcp"), "second"]),
+            cap: ScopeSet(1),
+            forms: Forms::ALL,
+            subject: path(&["sub"]),
+            scopes: vec![path(&["scope"]), path(&["scp"])],
+            scope_values: None,
+            workspace: WorkspaceRule::All,
+            keys: keys.into_iter().chain([stolen]).collect(),
+        }),
+    }
+}
+
+/// An issuer with one key, whose claims mean what tables say, trusted by organisation 45.
+pub(super) fn other_idp() -> IssuerEntry {
+    let workspace = WorkspaceId::from_u64(55).expect("small");
+    IssuerEntry {
+        issuer: OTHER_IDP.into(),
+        version: 1,
+        org: OrgId::from_u64(45).expect("small"),
+        binding: Some(IssuerBinding {
+            audiences: path(&[RESOURCE]),
+            cap: ScopeSet(0b11),
+            forms: Forms {
+                at_jwt: true,
+                jwt: false,
+                none: false,
+            },
+            subject: path(&["oid"]),
+            scopes: vec![path(&["realm", "roles"])],
+            scope_values: Some(
+                [
+                    ("reader".to_owned(), ScopeSet(1)),
+                    ("boss".to_owned(), ScopeSet(1 << 5)),
+                ]
+                .into(),
+            ),
+            workspace: WorkspaceRule::Claim {
+                path: path(&["team"]),
+                values: [("red".to_owned(), workspace)].into(),
+            },
+            keys: [("EdDSA".to_owned(), VerifyingKey::ed25519(public(IDP_KEY)))].into(),
+        }),
+    }
+}
+
 fn deployment() -> Deployment {
     Deployment {
         brand: "pc".into(),
@@ -345,3 +513,4 @@ fn with_more_routes(mut policy: Value) -> Vec<u8> {
 }
 
 include!("cases.rs");
+include!("foreign_cases.rs");
