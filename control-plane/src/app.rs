@@ -11,6 +11,7 @@ use shared::scope::Catalogue;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::Edges;
+use crate::explain;
 use crate::http::fetch::Fetcher;
 use crate::http::limit::Limits;
 use crate::issuers;
@@ -57,6 +58,8 @@ pub struct App {
     pub signals: Signals,
     /// Status lists that were made lately.
     pub status_lists: Lists,
+    /// The state that was last explained from.
+    pub explanations: explain::Memory,
     /// Checks and hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// Where mail goes.
@@ -133,6 +136,7 @@ impl App {
             keyring,
             feed: Feed::default(),
             status_lists: Lists::default(),
+            explanations: explain::Memory::default(),
             passwords: Passwords::default(),
             http,
             metrics,

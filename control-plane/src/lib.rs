@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod error;
+pub mod explain;
 pub mod factors;
 pub mod http;
 pub mod issuers;

@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
 use crate::{
-    edge, factors, issuers, keys, mail, members, oauth, pages, people, revocations, sessions, signals,
-    status_lists,
+    edge, explain, factors, issuers, keys, mail, members, oauth, pages, people, revocations, sessions,
+    signals, status_lists,
 };
 
 /// The largest body that anything here reads.
@@ -36,6 +36,7 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
         .merge(for_revocations())
+        .route("/v1/explain", post(explain::api::post))
         // Members
         .route("/v1/memberships", get(members::api::list))
         .route(

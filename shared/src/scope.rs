@@ -37,6 +37,12 @@ impl ScopeSet {
         Self(self.0 & other.0)
     }
 
+    /// What is in this one and not in the other.
+    #[must_use]
+    pub fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Scopes in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {

@@ -19,6 +19,7 @@ mod members;
 mod output;
 mod revoke;
 mod server;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +86,8 @@ enum Command {
     /// A single API key's text
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Would the edge let a request in, and why (over the server's API)
+    Verify(verify::VerifyArgs),
     /// OAuth clients
     #[command(subcommand)]
     Clients(local::ClientsCommand),
@@ -187,6 +190,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         },
         Command::Revoke(args) => revoke::run(args, load, format).await,
         Command::Members(args) => members::run(args, format).await,
+        Command::Verify(args) => verify::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,

@@ -68,6 +68,7 @@ pub use ranges::revoked;
 pub use receipt::{Receipt, Wait, await_receipt};
 pub use recover::{recover, take_over};
 pub use root::{announce_root, replace_root};
+pub(crate) use snapshot::follow;
 
 /// A publisher that has not completed a round for so long is not alive.
 const ALIVE_MS: u64 = 10_000;

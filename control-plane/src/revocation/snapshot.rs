@@ -1,6 +1,7 @@
 //! The whole state at one seq: rebuilt from the last snapshot and the frames since, by the same code that consumers run.
 //!
-//! What it does not: keep the state in memory. It is needed when a snapshot is due or an edge knows more than we do.
+//! What it does not: keep the state in memory. It is needed when a snapshot is due, when an edge knows more than we do, and
+//! when somebody asks why a credential is refused, who brings along what is known from the last time.
 
 use shared::feed::{EnvelopeType, MAX_MESSAGE, Replica, Snapshot};
 use shared::time::UnixMillis;
@@ -26,10 +27,33 @@ pub(super) async fn rebuild(tx: &mut Tx, keyring: &Keyring) -> Result<Replica, F
         replica.accept(&tx.snapshot(snapshot_at).await?)?;
         at = snapshot_at;
     }
+    catch_up(tx, &mut replica, at).await?;
+    Ok(replica)
+}
+
+/// The same from what was known before, which may be any older state.
+pub(crate) async fn follow(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    known: Option<Replica>,
+) -> Result<Replica, FeedError> {
+    let (epoch, pinned) = (head(tx).await?.epoch, pinned(tx, keyring).await?);
+    let known = known.filter(|replica| replica.trust().feed == pinned.feed);
+    if let Some(mut replica) = known
+        && let Some(at) = replica.head().map(position).filter(|at| at.epoch == epoch)
+        && catch_up(tx, &mut replica, at).await.is_ok()
+    {
+        return Ok(replica);
+    }
+    // Another epoch, frames that are gone, a feed key that has been replaced: from the last snapshot on.
+    rebuild(tx, keyring).await
+}
+
+async fn catch_up(tx: &mut Tx, replica: &mut Replica, mut at: Position) -> Result<(), FeedError> {
     loop {
         let frames = tx.frames_after(at, BATCH).await?;
         if frames.is_empty() {
-            return Ok(replica);
+            return Ok(());
         }
         for frame in frames {
             let envelope = frame.envelope.ok_or(shared::feed::Refusal::Gap)?;

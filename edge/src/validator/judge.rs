@@ -26,15 +26,7 @@ impl Validator<'_> {
         self.check_audience(statement, route)?;
         check_browser(statement, route, origin)?;
         check_tenant(statement, captures)?;
-        let effective = self
-            .effective(statement, captures)
-            .ok_or(Reason::ScopeInsufficient)?;
-        let any = route.any.is_empty() || !effective.intersection(route.any).is_empty();
-        if effective.contains(route.all.union(operation)) && any {
-            Ok(effective)
-        } else {
-            Err(Reason::ScopeInsufficient)
-        }
+        suffices(route, operation, self.effective(statement, captures))
     }
 
     /// The signing key still counts and owns the index; the credential is on no list.
@@ -99,7 +91,7 @@ impl Validator<'_> {
         Ok(())
     }
 
-    fn check_audience(&self, statement: &Statement, route: &CompiledRoute) -> Result<(), Reason> {
+    pub(super) fn check_audience(&self, statement: &Statement, route: &CompiledRoute) -> Result<(), Reason> {
         // A canary is meant for its own endpoint and no route.
         if is_canary(statement.org) {
             return Err(Reason::AudienceRefused);
@@ -131,7 +123,7 @@ impl Validator<'_> {
 
     /// Stated scopes, with everything they imply, under every ceiling that applies. `None` under a ceiling of nothing: whoever
     /// is suspended stays out of routes that ask for no scope, too.
-    fn effective(&self, statement: &Statement, captures: Captures<'_>) -> Option<ScopeSet> {
+    pub(super) fn effective(&self, statement: &Statement, captures: Captures<'_>) -> Option<ScopeSet> {
         let catalogue = self.policy.catalogue();
         let mut stated = catalogue.expand(statement.scopes);
         if let Signer::Issuer { name, .. } = &statement.signer {
@@ -151,7 +143,7 @@ impl Validator<'_> {
     }
 
     /// Everyone whose not-before or ceiling reaches this statement. One for all workspaces is used in the captured one.
-    fn subjects(&self, statement: &Statement, captures: Captures<'_>) -> Vec<Subject> {
+    pub(super) fn subjects(&self, statement: &Statement, captures: Captures<'_>) -> Vec<Subject> {
         if !self.state.has_subjects() {
             return Vec::new();
         }
@@ -187,7 +179,26 @@ impl Validator<'_> {
     }
 }
 
-fn check_browser(statement: &Statement, route: &CompiledRoute, origin: Option<&str>) -> Result<(), Reason> {
+/// The effective scopes, if they are enough. `None` is less than nothing: see [`Validator::effective`].
+pub(super) fn suffices(
+    route: &CompiledRoute,
+    operation: ScopeSet,
+    effective: Option<ScopeSet>,
+) -> Result<ScopeSet, Reason> {
+    let effective = effective.ok_or(Reason::ScopeInsufficient)?;
+    let any = route.any.is_empty() || !effective.intersection(route.any).is_empty();
+    if effective.contains(route.all.union(operation)) && any {
+        Ok(effective)
+    } else {
+        Err(Reason::ScopeInsufficient)
+    }
+}
+
+pub(super) fn check_browser(
+    statement: &Statement,
+    route: &CompiledRoute,
+    origin: Option<&str>,
+) -> Result<(), Reason> {
     let is_key = matches!(statement.kind, Kind::ApiKey { .. });
     if origin.is_some() && is_key && !route.route.browser_api_keys {
         return Err(Reason::BrowserKeyRefused);
@@ -208,7 +219,7 @@ pub(super) fn check_origin(route: &CompiledRoute, origin: Option<&str>) -> Resul
 }
 
 /// A captured `{org}` or `{workspace}` must be the credential's own; one that covers all workspaces fits any.
-fn check_tenant(statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
+pub(super) fn check_tenant(statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
     let org_fits = captures.org.is_none_or(|org| org == statement.org.to_string());
     let workspace_fits = match (captures.workspace, statement.workspace) {
         (Some(named), Some(own)) => named == own.to_string(),

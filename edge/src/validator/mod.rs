@@ -23,6 +23,7 @@ mod cache;
 mod canary;
 pub mod cors;
 mod credential;
+mod explain;
 mod foreign;
 mod judge;
 mod mcp;
@@ -48,6 +49,7 @@ use crate::replication::LocalSet;
 
 pub use cache::StatementCache;
 pub use credential::{Credential, Scheme};
+pub use explain::{Explanation, Step};
 pub use foreign::{MAX_LIFETIME_SECONDS, qualified};
 pub use replay::Replays;
 pub use shares::Shares;

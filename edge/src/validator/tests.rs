@@ -60,6 +60,29 @@ fn the_golden_vectors_hold() {
     }
 }
 
+/// An explanation may say more than the verdict, and never anything else.
+#[test]
+fn the_first_step_that_fails_is_the_verdict() {
+    let golden = fixture::golden();
+    let json = serde_json::to_vec(&golden).expect("serialises");
+    let explanations = vectors::explain(&json).expect("explains");
+    let mut told = 0;
+    for (case, explanation) in golden.cases.iter().zip(explanations) {
+        // Freshness is not explained, nor is what would be asked for before anything is said.
+        if matches!(case.expected.as_str(), "refresh" | "state_stale") {
+            continue;
+        }
+        let verdict = match explanation.reason() {
+            Some(reason) => reason.code(),
+            None if explanation.public => "public",
+            None => "allowed",
+        };
+        assert_eq!(verdict, case.expected, "{}: {:#?}", case.name, explanation.steps);
+        told += 1;
+    }
+    assert!(told > 100, "{told}");
+}
+
 #[test]
 fn every_reason_of_the_validator_has_a_vector() {
     let seen: Vec<String> = fixture::golden()

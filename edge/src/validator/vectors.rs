@@ -99,6 +99,25 @@ pub struct Outcome {
 
 /// Judges all cases of a file; an error says which part of the file is unusable.
 pub fn run(json: &[u8]) -> Result<Vec<Outcome>, &'static str> {
+    let mut cache = StatementCache::default();
+    each(json, |validator, case, facts, seq| {
+        judge(validator, case, facts, seq, &mut cache)
+    })
+}
+
+/// Explains all cases of a file.
+#[cfg(test)]
+pub(super) fn explain(json: &[u8]) -> Result<Vec<super::Explanation>, &'static str> {
+    each(json, |validator, case, facts, _| {
+        validator.explain(facts, UnixSeconds(case.now))
+    })
+}
+
+/// What to do with each case, under the file's state at this seq.
+fn each<T>(
+    json: &[u8],
+    mut judge: impl FnMut(&Validator<'_>, &Case, &RequestFacts<'_>, u64) -> T,
+) -> Result<Vec<T>, &'static str> {
     let vectors: Vectors = serde_json::from_slice(json).map_err(|_| "not a vector file")?;
     let root: [u8; 32] = from_base64url(&vectors.root)
         .and_then(|b| b.try_into().ok())
@@ -130,22 +149,15 @@ pub fn run(json: &[u8]) -> Result<Vec<Outcome>, &'static str> {
         policy: &policy,
     };
     let seq = replica.head().map_or(0, |head| head.seq);
-    let mut cache = StatementCache::default();
-    Ok(vectors
-        .cases
-        .iter()
-        .map(|case| judge(&validator, case, &vectors.public_origin, seq, &mut cache))
-        .collect())
+    let outcomes = vectors.cases.iter().map(|case| {
+        let facts = facts(case, &vectors.public_origin);
+        judge(&validator, case, &facts, seq)
+    });
+    Ok(outcomes.collect())
 }
 
-fn judge(
-    validator: &Validator<'_>,
-    case: &Case,
-    public_origin: &str,
-    seq: u64,
-    cache: &mut StatementCache,
-) -> Outcome {
-    let facts = RequestFacts {
+fn facts<'a>(case: &'a Case, public_origin: &'a str) -> RequestFacts<'a> {
+    RequestFacts {
         method: &case.method,
         path: &case.path,
         authorization: case.authorization.as_deref(),
@@ -156,7 +168,16 @@ fn judge(
         mcp_name: case.mcp_name.as_deref(),
         mcp_version: case.mcp_version.as_deref(),
         min_seq: case.min_seq.unwrap_or(0),
-    };
+    }
+}
+
+fn judge(
+    validator: &Validator<'_>,
+    case: &Case,
+    facts: &RequestFacts<'_>,
+    seq: u64,
+    cache: &mut StatementCache,
+) -> Outcome {
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,
         feed_age_ms: case.feed_age_ms,
@@ -164,7 +185,7 @@ fn judge(
         read_after_arrival: case.read_after_arrival,
         exhausted: case.exhausted,
     };
-    let (reason, scopes) = match validator.check(&facts, freshness, UnixSeconds(case.now), cache) {
+    let (reason, scopes) = match validator.check(facts, freshness, UnixSeconds(case.now), cache) {
         Decision::Allow(grant) => {
             let reason = if grant.statement.is_some() {
                 "allowed"

@@ -1,0 +1,100 @@
+//! The endpoint: HTTP in, HTTP out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use edge::validator::{Explanation, Step};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use shared::time::UnixSeconds;
+
+use super::Question;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::auth::Admin;
+use crate::http::json::StrictJson;
+use crate::http::time::format_rfc3339;
+
+const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// The body of `POST /v1/explain`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    /// An API key or a token; none: what a caller without one is told.
+    credential: Option<SecretString>,
+    #[serde(default = "get")]
+    method: String,
+    path: String,
+    origin: Option<String>,
+    /// A DPoP proof: with it the credential comes under the scheme DPoP.
+    dpop: Option<String>,
+    mcp_method: Option<String>,
+    mcp_name: Option<String>,
+    mcp_version: Option<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+/// `POST /v1/explain`
+pub async fn post(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictJson(body, _): StrictJson<Body>,
+) -> Result<Response, ApiError> {
+    let scheme = if body.dpop.is_some() { "DPoP" } else { "Bearer" };
+    let header = body
+        .credential
+        .map(|text| SecretString::from(format!("{scheme} {}", text.expose_secret())));
+    let asked = Question {
+        method: &body.method,
+        path: &body.path,
+        authorization: header.as_ref().map(|header| header.expose_secret()),
+        origin: body.origin.as_deref(),
+        proof: body.dpop.as_deref(),
+        mcp: [
+            body.mcp_method.as_deref(),
+            body.mcp_name.as_deref(),
+            body.mcp_version.as_deref(),
+        ],
+    };
+    let explanation = super::explain(&app, &caller, &asked).await?;
+    Ok(([NO_STORE], Json(view(&explanation))).into_response())
+}
+
+fn view(explanation: &Explanation) -> Value {
+    let reason = explanation.reason();
+    let verdict = match reason {
+        Some(reason) => reason.code(),
+        None if explanation.public => "public",
+        None => "allowed",
+    };
+    json!({
+        "allowed": reason.is_none(),
+        "verdict": verdict,
+        "steps": explanation.steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn step(step: &Step) -> Value {
+    let mut facts = Map::new();
+    for (name, value) in &step.facts {
+        let value = match value.parse() {
+            Ok(seconds) if name.ends_with("_at") => format_rfc3339(UnixSeconds(seconds).millis()),
+            _ => value.clone(),
+        };
+        // Several of one name (ceilings, subjects) go together.
+        match facts.get_mut(*name) {
+            Some(Value::String(known)) => known.push_str(&format!("; {value}")),
+            _ => drop(facts.insert((*name).to_owned(), value.into())),
+        }
+    }
+    json!({ "step": step.name, "passed": step.reason.is_none(), "reason": step.reason, "facts": facts })
+}

@@ -1,0 +1,133 @@
+//! The endpoint through the real router, on a state that the publisher has framed.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::revocation;
+use crate::store::orgs::Role;
+use crate::testing::{Answer, TestApp, eventually, member};
+
+const PATH: &str = "/v1/explain";
+const READ: &str = "/v1/memory/x";
+
+/// A control plane without edges whose publisher has framed its keys and its policy.
+async fn published() -> TestApp {
+    let test = TestApp::start_with(|config| {
+        config.edges = Vec::new();
+        config.dev = true;
+    })
+    .await;
+    revocation::start(Arc::clone(&test.app));
+    eventually(async || ask(&test, json!({"path": "/public/x"})).await.body["verdict"] == "public").await;
+    test
+}
+
+async fn ask(test: &TestApp, body: Value) -> Answer {
+    test.admin(Method::POST, PATH, Some(body)).await
+}
+
+fn step<'a>(answer: &'a Answer, name: &str) -> &'a Value {
+    let steps = answer.body["steps"].as_array().expect("steps");
+    steps
+        .iter()
+        .find(|step| step["step"] == name)
+        .unwrap_or_else(|| panic!("{name} in {answer:?}"))
+}
+
+#[tokio::test]
+async fn each_step_says_what_it_found() {
+    let test = published().await;
+    let (id, key) = test.create_key(json!({"name": "mine", "scope": "read"})).await;
+    let good = ask(&test, json!({"credential": key, "path": READ})).await;
+    assert_eq!(
+        (&good.body["allowed"], &good.body["verdict"]),
+        (&json!(true), &json!("allowed"))
+    );
+    let signature = &step(&good, "signature")["facts"];
+    assert_eq!(signature["credential"], json!(id));
+    assert_eq!(signature["issued_at"], "2026-11-21T23:08:40Z");
+    assert_eq!(step(&good, "route")["facts"]["needs_all"], "memory:read");
+    assert!(!good.raw.contains(&key), "it is not said again");
+
+    let write = ask(&test, json!({"credential": key, "path": READ, "method": "POST"})).await;
+    assert_eq!(write.body["verdict"], "scope_insufficient");
+    assert_eq!(step(&write, "scopes")["facts"]["missing"], "memory:write");
+    assert_eq!(step(&write, "restriction list")["passed"], true);
+
+    let nobody = ask(&test, json!({"path": READ})).await;
+    assert_eq!(nobody.body["verdict"], "credential_missing");
+    let forged = format!("{}A", &key[..key.len() - 1]);
+    let wrong = ask(&test, json!({"credential": forged, "path": READ})).await;
+    assert_eq!(wrong.body["allowed"], false);
+
+    // It follows the feed: what was true a moment ago is not said from memory.
+    let path = format!("/v1/auth/keys/{id}?wait=none");
+    test.admin(Method::DELETE, &path, None).await;
+    eventually(async || {
+        let dead = ask(&test, json!({"credential": key, "path": READ})).await;
+        dead.body["verdict"] == "revoked" && step(&dead, "scopes")["passed"] == true
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_ceiling_is_named() {
+    let test = published().await;
+    let (user, key) = member(&test, 77, Role::Admin).await;
+    let body = Some(json!({"role": "viewer"}));
+    test.admin(Method::PATCH, &format!("/v1/memberships/{user}"), body)
+        .await;
+    eventually(async || {
+        let answer = ask(&test, json!({"credential": key, "path": "/admin/x"})).await;
+        answer.body["verdict"] == "scope_insufficient"
+            && step(&answer, "scopes")["facts"]["ceiling_of"] == format!("{user} in {}", test.made.org)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_administrators_of_the_organisation_are_told() {
+    let test = published().await;
+    let (_, viewer) = member(&test, 78, Role::Viewer).await;
+    let refused = test
+        .call(Method::POST, PATH, &viewer, Some(json!({"path": READ})))
+        .await;
+    assert_eq!(refused.outcome(), (403, "insufficient_scope"));
+
+    let other = stranger(&test).await;
+    let answer = ask(&test, json!({"credential": other, "path": READ})).await;
+    assert_eq!(answer.outcome(), (404, "not_found"));
+    assert!(!answer.raw.contains("usr_"), "{answer:?}");
+}
+
+/// A true key of another organisation: signed by our key, inside its block.
+async fn stranger(test: &TestApp) -> String {
+    use crate::signing::{Purpose, draw_index};
+    use shared::id::{OrgId, UserId};
+    use shared::key::{self, Environment, Statement};
+    use shared::scope::ScopeSet;
+
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let drawn = draw_index(&mut tx, Purpose::ApiKey, None, &test.app.random, now).await;
+    let (signing_key, index) = drawn.expect("an index");
+    let signer = test.app.keyring.key(&mut tx, signing_key).await.expect("the key");
+    tx.commit().await.expect("commit");
+    let statement = Statement {
+        signing_key,
+        index,
+        org: OrgId::from_u64(4711).expect("small"),
+        user: UserId::from_u64(4712).expect("small"),
+        workspace: None,
+        scopes: ScopeSet(1),
+        issued_at: now.seconds(),
+        expires_at: None,
+        nonce: [7; 8],
+    };
+    let made = key::build(&test.app.config.brand, Environment::Live, &statement, |message| {
+        signer.sign_ed25519(message)
+    });
+    made.expect("a key").expose().to_owned()
+}
