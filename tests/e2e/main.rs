@@ -31,6 +31,7 @@
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
 //! | a browser app of another origin, and the pages, in Chromium | `spa` |
+//! | tokens of other issuers: real ones, rotating ones, hostile ones | `issuers` |
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge` | `edges` |
 //! | many grants at once | `scale` |
@@ -62,6 +63,7 @@ mod guide;
 mod harness;
 mod hostile;
 mod inherit;
+mod issuers;
 mod jwt;
 mod keys;
 mod logs;
