@@ -32,6 +32,7 @@
 //! | no secret in a log or on the disk | `logs`, and every stack when it ends |
 //! | our own signing keys are replaced | `signing_keys` |
 //! | a browser app of another origin, and the pages, in Chromium | `spa` |
+//! | tokens of other issuers: real ones, rotating ones, hostile ones | `issuers` |
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
@@ -66,6 +67,7 @@ mod guide;
 mod harness;
 mod hostile;
 mod inherit;
+mod issuers;
 mod jwt;
 mod keys;
 mod logs;

@@ -1,6 +1,6 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `invitations`, `edge status`, `revoke` and the other `keys` commands call a running server over its API (I11); `doctor`
+//! `invitations`, `issuers`, `edge status`, `revoke` and the other `keys` commands call a running server over its API (I11); `doctor`
 //! looks at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
@@ -12,6 +12,7 @@ mod edge;
 mod edge_init;
 mod inspect;
 mod invitations;
+mod issuers;
 mod keys;
 mod local;
 mod master;
@@ -93,6 +94,8 @@ enum Command {
     Clients(local::ClientsCommand),
     /// Invitations into your organisation (over the server's API)
     Invitations(invitations::InvitationsArgs),
+    /// Other issuers whose tokens count in your organisation (over the server's API)
+    Issuers(issuers::IssuersArgs),
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
@@ -194,6 +197,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
+        Command::Issuers(args) => issuers::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
         Command::Edge(edge::EdgeCommand::Init(args)) => edge_init::run(load()?, *args, format).await,
         Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,

@@ -23,8 +23,6 @@ use crate::store::{StoreError, Tx};
 
 /// Issuers that one organisation can trust at a time.
 const MOST_ISSUERS: usize = 20;
-/// How far an issuer's clock may be ahead: a token that is dated so much later is from before, too.
-pub(crate) const SKEW_SECONDS: u64 = 60;
 
 /// The answer to a change.
 #[derive(Clone, Debug)]
@@ -54,7 +52,10 @@ pub async fn create(
     let mut binding = rules::nothing();
     rules::apply(&mut binding, asked, caller, app.catalogue())?;
     must_be_understood(app)?;
-    free(&mut app.store.begin_read().await?, app, caller.org, &issuer).await?;
+    let mut tx = app.store.begin_read().await?;
+    free(&mut tx, app, caller.org, &issuer).await?;
+    own_workspaces(&mut tx, caller.org, &binding).await?;
+    drop(tx);
     // 2. Its keys.
     let found = look_up(app, caller, &issuer, jwks_uri.as_deref(), &algorithms).await?;
     binding.keys.clone_from(&found.keys.keys);
@@ -186,8 +187,9 @@ pub async fn remove(app: &App, caller: &Caller, id: IssuerId, wait: Wait) -> Res
         return Err(changed_meanwhile());
     }
     let issuer = &row.entry.issuer;
-    let until = now.seconds().saturating_add(SKEW_SECONDS);
-    let at = tx.set_foreign_not_before(issuer, caller.org, until).await?;
+    let at = tx
+        .set_foreign_not_before(issuer, caller.org, now.seconds())
+        .await?;
     let entry = Entry::NotBefore(Subject::Issuer(issuer.clone()), at);
     revocation::enqueue(&mut tx, &row.id.to_string(), &entry, now).await?;
     let detail = described(app, &before);

@@ -34,7 +34,6 @@ mod tests;
 mod watch;
 
 pub use block::{Blocked, block};
-pub(crate) use change::SKEW_SECONDS;
 pub use change::{Changed, change, create, remove};
 pub use keys::Discovery;
 pub(crate) use restore::take_over;

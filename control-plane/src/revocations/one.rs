@@ -19,11 +19,11 @@ use crate::http::time::Timestamp;
 use crate::keys::{self, KeyReceipt, Revocation, confirm_rights, hold_caller};
 use crate::oauth::{clients, grants};
 use crate::revocation::{self, Receipt, Wait};
+use crate::sessions;
 use crate::store::Tx;
 use crate::store::clients::Client;
 use crate::store::keys::Reach;
 use crate::store::revocations::{GrantsWhere, KeysWhere, RevocationRow};
-use crate::{issuers, sessions};
 
 /// How to revoke.
 #[derive(Clone, Copy, Debug)]
@@ -433,8 +433,7 @@ async fn issuer(
     // Its row is held from here on: no assertion is taken meanwhile.
     tx.note_assertion(name, caller.org, shared::time::UnixSeconds(0))
         .await?;
-    // What the edge lets in of a trusted issuer is not seen here, so there may always be something; and it may be dated by a
-    // clock that is ahead of ours.
+    // What the edge lets in of a trusted issuer is not seen here, so there may always be something.
     let trusted = tx
         .issuer_named(name)
         .await?
@@ -442,9 +441,7 @@ async fn issuer(
     let fresh = trusted || tx.count_tokens_where(&which).await? > 0 || !tx.issuer_is_silent(name).await?;
     let mut scope = Scope::default();
     if fresh {
-        let skew = if trusted { issuers::SKEW_SECONDS } else { 0 };
-        let until = now.seconds().saturating_add(skew);
-        let at = tx.set_foreign_not_before(name, caller.org, until).await?;
+        let at = tx.set_foreign_not_before(name, caller.org, now.seconds()).await?;
         scope
             .entries
             .push(Entry::NotBefore(Subject::Issuer(name.to_owned()), at));

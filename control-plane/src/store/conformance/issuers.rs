@@ -178,6 +178,7 @@ pub(super) async fn a_block_has_a_version(store: Store) {
             .expect("freed"),
         Some(8)
     );
+    tx.insert_org(org(2), "Other", NOW).await.expect("org");
     tx.give_issuer(ISSUER, org(1)).await.expect("given");
     tx.give_issuer(ISSUER, org(2)).await.expect("given on");
     assert_eq!(tx.org_of_issuer(ISSUER).await.expect("found"), Some(org(2)));
