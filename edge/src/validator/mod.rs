@@ -33,7 +33,6 @@ pub mod vectors;
 
 use std::rc::Rc;
 
-use shared::crypto::Digest;
 use shared::dpop::Proof;
 use shared::feed::State;
 use shared::key::Environment;
@@ -45,7 +44,7 @@ use shared::verdict::Reason;
 
 use crate::replication::LocalSet;
 
-pub use cache::StatementCache;
+pub use cache::{CacheReport, StatementCache, Tag};
 pub use credential::{Credential, Scheme};
 pub use replay::Replays;
 pub use shares::Shares;
@@ -211,7 +210,7 @@ impl<'p> Validator<'p> {
             with_needs(decision, operation)
         };
         // 5. and 6. Who says so?
-        let (statement, digest) = match self.statement(facts, cache) {
+        let statement = match self.statement(facts, cache) {
             Ok(found) => found,
             Err(reason) => return refused(reason, None),
         };
@@ -221,7 +220,7 @@ impl<'p> Validator<'p> {
             Err(reason) => return refused(reason, Some(statement)),
         };
         // 10. Are they the one whose token it is?
-        let proof = match proof::check(facts, &statement, &digest, &path, now) {
+        let proof = match proof::check(facts, &statement, &path, now) {
             Ok(proof) => proof,
             Err(reason) => return with_needs(refuse(reason, Some(route), Some(statement)), operation),
         };
@@ -244,24 +243,24 @@ impl<'p> Validator<'p> {
         &self,
         facts: &RequestFacts<'_>,
         cache: &mut StatementCache,
-    ) -> Result<(Rc<Statement>, Digest), Reason> {
+    ) -> Result<Rc<Statement>, Reason> {
         let credential = Credential::from_authorization(facts.authorization)?;
         // RFC 9449 §4.3, item 1. No proof contains a comma.
         if facts.proof.is_some_and(|proof| proof.contains(',')) {
             return Err(Reason::ProofAmbiguous);
         }
-        let digest = shared::crypto::sha256(credential.text().as_bytes());
-        let statement = if let Some(known) = cache.find(&digest) {
+        let tag = cache.tag(credential.text());
+        let statement = if let Some(known) = cache.find(tag) {
             known
         } else {
             let statement = Rc::new(self.verify(&credential)?);
-            cache.insert(digest, Rc::clone(&statement));
+            cache.insert(tag, Rc::clone(&statement));
             statement
         };
         // The same token under another scheme is the same statement, so this is asked every time.
         let scheme = facts.authorization.and_then(Scheme::of);
         statement.check_scheme(scheme.unwrap_or(Scheme::Bearer))?;
-        Ok((statement, digest))
+        Ok(statement)
     }
 }
 
