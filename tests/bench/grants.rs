@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::{
     load::{self, Sent},
-    report::Spread,
+    spread::Spread,
 };
 
 type Failure = Box<dyn Error>;

@@ -4,34 +4,23 @@
 //! the same list as a sorted array of 64-bit hashes, and one KV read per check. Everything is signed with keys of its own:
 //! no control plane takes part.
 
-use std::{error::Error, fmt::Write as _, fs, path::Path, time::Duration};
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use e2e::{Objects, Port, Request, Workerd, WorkerdConfig, files, http, wait};
+use e2e::{Port, Request, files, http, wait};
 use serde::Serialize;
-use shared::crypto::{Ed25519Signature, VerifyingKey, base64url};
-use shared::feed::{
-    Block, Certificate, Entry, EnvelopeType, FeedId, Frame, Head, IssuingKey, IssuingPurpose, KeyOwner,
-    KeyRef, Snapshot, State, join_message, sign,
-};
-use shared::id::{LIMIT, OrgId, SigningKeyId, StatusIndex, UserId};
-use shared::key::{self, Environment, Statement};
-use shared::policy::Policy;
-use shared::scope::ScopeSet;
-use shared::time::{UnixMillis, UnixSeconds};
+use shared::feed::{Entry, EnvelopeType, Frame, Head, Snapshot, State};
+use shared::id::{LIMIT, StatusIndex};
+use shared::time::UnixMillis;
 use tokio::time::Instant;
 
-use crate::{candidates, load};
-
-type Failure = Box<dyn Error>;
+use crate::{
+    load, peers,
+    world::{self, FEED, Failure, SIGNER, api_key_signer, block, index, policy, seal},
+};
 
 const ISSUED: u64 = 100_000_000;
 const SIZES: [usize; 3] = [0, 1_000_000, 10_000_000];
 const FIRST: u64 = StatusIndex::LIST_LENGTH;
-const FEED: FeedId = FeedId([7; 16]);
-const ROOT: u8 = 1;
-const FEED_KEY: u8 = 2;
-const SIGNER: u8 = 3;
 const LOOK_UPS: u32 = 5_000_000;
 const REQUESTS: usize = 2000;
 
@@ -100,7 +89,8 @@ async fn measure(folder: &Path, revoked: usize) -> Result<Line, Failure> {
     let (look_up_ns, hashes_look_up_ns) = look_ups(&decoded.state, &indexes);
     drop(decoded);
 
-    let (mut edge, gate) = edge(folder, &resource).await?;
+    let mut edge = world::edge(folder, &resource, "http://127.0.0.1:9").await?;
+    let gate = resource.address();
     let gate = gate.as_str();
     let envelope = seal(EnvelopeType::Snapshot, &body)?;
     let hub_takes_snapshot_ms = push(gate, &envelope).await?;
@@ -126,39 +116,6 @@ async fn measure(folder: &Path, revoked: usize) -> Result<Line, Failure> {
         wasm_memory_bytes: health["wasm_memory_bytes"].as_u64(),
         cpu_us_per_check,
     })
-}
-
-fn pair(seed: u8) -> Result<Ed25519KeyPair, Failure> {
-    Ok(Ed25519KeyPair::from_seed_unchecked(&[seed; 32])?)
-}
-
-fn public(seed: u8) -> Result<[u8; 32], Failure> {
-    Ok(pair(seed)?.public_key().as_ref().try_into()?)
-}
-
-fn signature(seed: u8, message: &[u8]) -> Result<Ed25519Signature, Failure> {
-    Ok(pair(seed)?.sign(message).as_ref().try_into()?)
-}
-
-fn index(number: u64) -> Result<StatusIndex, Failure> {
-    Ok(StatusIndex::from_u64(number).ok_or("an index beyond 2^53")?)
-}
-
-fn signer() -> Result<SigningKeyId, Failure> {
-    Ok(SigningKeyId::from_u64(u64::from(SIGNER)).ok_or("a number")?)
-}
-
-fn seal(kind: EnvelopeType, body: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut certificate = Certificate {
-        feed: FEED,
-        epoch: 1,
-        number: SigningKeyId::from_u64(u64::from(FEED_KEY)).ok_or("a number")?,
-        key: public(FEED_KEY)?,
-        not_after: UnixSeconds(u64::from(u32::MAX)),
-        root_signature: [0; 64],
-    };
-    certificate.root_signature = signature(ROOT, &certificate.root_message())?;
-    sign(kind, &certificate, body, |message| signature(FEED_KEY, message))
 }
 
 /// So many different indexes of all issued ones, ascending; the same in every run (splitmix64).
@@ -195,25 +152,12 @@ fn state(indexes: &[u64], resource: &str) -> Result<State, Failure> {
             .map(|(first, last)| Ok((index(first)?, index(last)?)));
         state.join(Entry::Revoked(ranges.collect::<Result<_, Failure>>()?));
     }
-    let key = VerifyingKey::ed25519(public(SIGNER)?);
-    let message = IssuingKey::root_message(FEED, signer()?, IssuingPurpose::ApiKey, &key);
-    state.join(Entry::Key(Box::new(IssuingKey {
-        reference: KeyRef::Ours(signer()?),
-        purpose: IssuingPurpose::ApiKey,
-        key,
-        owner: KeyOwner::Ours(signature(ROOT, &message)?),
-    })));
-    for list in 0..=ISSUED / StatusIndex::LIST_LENGTH {
-        state.join(Entry::Block(Block {
-            start: index(FIRST + list * StatusIndex::LIST_LENGTH)?,
-            length: StatusIndex::LIST_LENGTH,
-            signing_key: signer()?,
-        }));
+    state.join(api_key_signer()?);
+    let first = FIRST / StatusIndex::LIST_LENGTH;
+    for list in first..=first + ISSUED / StatusIndex::LIST_LENGTH {
+        state.join(block(list, SIGNER)?);
     }
-    state.join(Entry::Policy {
-        version: 1,
-        json: serde_json::to_vec(&Policy::demo(resource, "http://127.0.0.1"))?,
-    });
+    state.join(policy(resource)?);
     Ok(state)
 }
 
@@ -243,44 +187,11 @@ fn mix(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-async fn edge(folder: &Path, resource: &Port) -> Result<(Workerd, String), Failure> {
-    let gate = resource.address();
-    let vars = [
-        ("ORIGIN", "http://127.0.0.1:9".to_owned()),
-        ("ISSUER", "http://127.0.0.1".to_owned()),
-        ("RESOURCE", resource.url()),
-        ("BRAND", "pc".to_owned()),
-        ("ENVIRONMENTS", "live".to_owned()),
-        ("ROOT_KEY", base64url(&public(ROOT)?)),
-        ("FEED_ID", FEED.to_string()),
-    ];
-    fs::create_dir_all(folder)?;
-    let mut edge = Workerd::start(WorkerdConfig {
-        modules: files::edge_modules(false),
-        folder: folder.to_owned(),
-        log: folder.join("log"),
-        vars: vars.map(|(name, value)| (name.to_owned(), value)).to_vec(),
-        gates: vec![gate.clone()],
-        store: false,
-        kv: None,
-        objects: Objects::All,
-        cache: false,
-        environment: Vec::new(),
-    })?;
-    edge.wait().await?;
-    Ok((edge, gate))
-}
-
 /// Milliseconds until the edge had taken the envelope, on disk.
 async fn push(gate: &str, envelope: &[u8]) -> Result<f64, Failure> {
-    let request = Request::new("POST", "/.portcullis/feed").body(join_message([envelope]));
     let started = Instant::now();
-    let answer = http::once(gate, &request).await?;
-    if answer.status == 200 {
-        Ok(milliseconds(started))
-    } else {
-        Err(format!("the edge answered {} {}", answer.status, answer.text()).into())
-    }
+    world::push(gate, envelope).await?;
+    Ok(milliseconds(started))
 }
 
 fn next_frame(head: Head) -> Result<Vec<u8>, Failure> {
@@ -298,22 +209,8 @@ fn next_frame(head: Head) -> Result<Vec<u8>, Failure> {
 /// Milliseconds until an isolate that knew nothing has let a credential in; and the request that it let in.
 async fn first_answer(gate: &str, revoked: &[u64]) -> Result<(f64, Request), Failure> {
     let alive = (FIRST + 1..LIMIT).find(|number| revoked.binary_search(number).is_err());
-    let statement = Statement {
-        signing_key: signer()?,
-        index: index(alive.ok_or("all are revoked")?)?,
-        org: OrgId::from_u64(1).ok_or("a number")?,
-        user: UserId::from_u64(1).ok_or("a number")?,
-        workspace: None,
-        scopes: ScopeSet(1),
-        issued_at: UnixSeconds(1_795_219_200),
-        expires_at: None,
-        nonce: [1; 8],
-    };
-    let key = key::build("pc", Environment::Live, &statement, |message| {
-        signature(SIGNER, message)
-    })
-    .map_err(|_| "a key could not be built")?;
-    let request = Request::verify("GET", "/v1/memory/x").bearer(key.expose());
+    let key = world::api_key(alive.ok_or("all are revoked")?, SIGNER)?;
+    let request = Request::verify("GET", "/v1/memory/x").bearer(&key);
     let started = Instant::now();
     let answer = http::once(gate, &request).await?;
     let first = milliseconds(started);
@@ -332,9 +229,9 @@ async fn first_answer(gate: &str, revoked: &[u64]) -> Result<(f64, Request), Fai
 
 /// CPU of the server per check, in microseconds.
 async fn cpu(process: u32, gate: &str, request: &Request) -> Result<f64, Failure> {
-    load::send(gate, vec![request.clone(); REQUESTS], crate::CONNECTIONS).await?;
+    load::send(gate, vec![request.clone(); REQUESTS], crate::pairs::CONNECTIONS).await?;
     let before = load::cpu_seconds(process)?;
-    load::send(gate, vec![request.clone(); REQUESTS], crate::CONNECTIONS).await?;
+    load::send(gate, vec![request.clone(); REQUESTS], crate::pairs::CONNECTIONS).await?;
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     let requests = REQUESTS as f64;
     Ok((load::cpu_seconds(process)? - before) * 1e6 / requests)
@@ -342,16 +239,7 @@ async fn cpu(process: u32, gate: &str, request: &Request) -> Result<f64, Failure
 
 /// A Worker that asks KV about each credential, and does nothing else.
 async fn kv(folder: &Path) -> Result<f64, Failure> {
-    const SOURCE: &str = "
-export class Hub {}
-export default {
-  async fetch(request, env) {
-    const revoked = await env.SNAPSHOT.get(request.headers.get('authorization').slice(7, 40));
-    return new Response(null, { status: revoked === null ? 200 : 401 });
-  },
-};
-";
-    let (mut workerd, port) = candidates::worker(folder, "kv", SOURCE, Vec::new(), true).await?;
+    let (mut workerd, port) = peers::start(folder, "kv", Vec::new(), true).await?;
     let request = Request::get("/").bearer("pc_live_0123456789012345678901234567890123456789");
     cpu(workerd.process().id(), &port.address(), &request).await
 }

@@ -15,6 +15,16 @@ pub(crate) struct Sent {
 
 /// Sends all requests, each answered by 200.
 pub(crate) async fn send(address: &str, requests: Vec<Request>, connections: usize) -> io::Result<Sent> {
+    send_for(address, requests, connections, 200).await
+}
+
+/// Sends all requests, each answered by this status.
+pub(crate) async fn send_for(
+    address: &str,
+    requests: Vec<Request>,
+    connections: usize,
+    status: u16,
+) -> io::Result<Sent> {
     let mut tasks = JoinSet::new();
     let mut shares: Vec<Vec<Request>> = vec![Vec::new(); connections];
     for (number, request) in requests.into_iter().enumerate() {
@@ -30,7 +40,7 @@ pub(crate) async fn send(address: &str, requests: Vec<Request>, connections: usi
             let mut answers = Vec::with_capacity(share.len());
             for request in &share {
                 let answer = connection.exchange(request).await?;
-                if answer.status != 200 {
+                if answer.status != status {
                     return Err(io::Error::other(format!("{} {}", answer.status, answer.text())));
                 }
                 answers.push(answer);

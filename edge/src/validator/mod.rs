@@ -35,7 +35,6 @@ pub mod vectors;
 
 use std::rc::Rc;
 
-use shared::crypto::Digest;
 use shared::dpop::Proof;
 use shared::feed::State;
 use shared::key::Environment;
@@ -47,7 +46,7 @@ use shared::verdict::Reason;
 
 use crate::replication::LocalSet;
 
-pub use cache::StatementCache;
+pub use cache::{CacheReport, Form, StatementCache, Tag};
 pub use credential::{Credential, Scheme};
 pub use explain::{Explanation, Step};
 pub use foreign::{MAX_LIFETIME_SECONDS, qualified};
@@ -217,7 +216,7 @@ impl<'p> Validator<'p> {
             with_needs(decision, operation)
         };
         // 5. and 6. Who says so?
-        let (statement, digest) = match self.statement(facts, cache) {
+        let statement = match self.statement(facts, cache) {
             Ok(found) => found,
             Err(reason) => return refused(reason, None),
         };
@@ -227,7 +226,7 @@ impl<'p> Validator<'p> {
             Err(reason) => return refused(reason, Some(statement)),
         };
         // 10. Are they the one whose token it is?
-        let proof = match proof::check(facts, &statement, &digest, &path, now) {
+        let proof = match proof::check(facts, &statement, &path, now) {
             Ok(proof) => proof,
             Err(reason) => return with_needs(refuse(reason, Some(route), Some(statement)), operation),
         };
@@ -250,25 +249,25 @@ impl<'p> Validator<'p> {
         &self,
         facts: &RequestFacts<'_>,
         cache: &mut StatementCache,
-    ) -> Result<(Rc<Statement>, Digest), Reason> {
+    ) -> Result<Rc<Statement>, Reason> {
         let credential = Credential::from_authorization(facts.authorization)?;
         // RFC 9449 §4.3, item 1. No proof contains a comma.
         if facts.proof.is_some_and(|proof| proof.contains(',')) {
             return Err(Reason::ProofAmbiguous);
         }
-        let digest = shared::crypto::sha256(credential.text().as_bytes());
-        let known = cache.find(&digest).filter(|known| self.is_current(known));
+        let tag = cache.tag(credential.text());
+        let known = cache.find(tag).filter(|known| self.is_current(known));
         let statement = if let Some(known) = known {
             known
         } else {
             let statement = Rc::new(self.verify(&credential)?);
-            cache.insert(digest, Rc::clone(&statement));
+            cache.insert(tag, Rc::clone(&statement));
             statement
         };
         // The same token under another scheme is the same statement, so this is asked every time.
         let scheme = facts.authorization.and_then(Scheme::of);
         statement.check_scheme(scheme.unwrap_or(Scheme::Bearer))?;
-        Ok((statement, digest))
+        Ok(statement)
     }
 }
 

@@ -4,12 +4,12 @@
 //! What it does not: remember proofs. One that holds is handed out with the grant, and whoever lets the request in must ask
 //! its memory first ([`Replays`](super::Replays), or the hub on strict routes).
 
-use shared::crypto::Digest;
+use shared::crypto::sha256;
 use shared::dpop::{self, Expected, Proof, ProofError, Target};
 use shared::time::UnixSeconds;
 use shared::verdict::Reason;
 
-use super::{RequestFacts, Scheme, Statement};
+use super::{Credential, RequestFacts, Scheme, Statement};
 
 impl Statement {
     /// Whether the statement may come under this scheme: a bound token proves itself, everything else is a bearer's.
@@ -24,12 +24,10 @@ impl Statement {
     }
 }
 
-/// The proof of a bound token, if it holds; `None` for a statement that is bound to nothing. `token` is the SHA-256 of the
-/// credential, and `path` the canonical one.
+/// The proof of a bound token, if it holds; `None` for a statement that is bound to nothing. `path` is the canonical one.
 pub(super) fn check(
     facts: &RequestFacts<'_>,
     statement: &Statement,
-    token: &Digest,
     path: &str,
     now: UnixSeconds,
 ) -> Result<Option<Proof>, Reason> {
@@ -41,11 +39,13 @@ pub(super) fn check(
         origin: facts.public_origin.to_owned(),
         path: path.to_owned(),
     };
+    let credential = Credential::from_authorization(facts.authorization)?;
+    let token = sha256(credential.text().as_bytes());
     let expected = Expected {
         method: facts.method,
         target: &target,
         now,
-        token: Some(token),
+        token: Some(&token),
         key: Some(key),
     };
     dpop::check(text, &expected)

@@ -1,10 +1,9 @@
 //! The verdict vectors, and what they are made of. `UPDATE_VECTORS=1 cargo test -p edge` writes the file anew: look at
 //! the difference, it is a change of the contract.
 
+mod cache;
 mod fixture;
 mod foreign;
-
-use std::rc::Rc;
 
 use fixture::{Fixture, NOW, index};
 use shared::feed::{Entry, Expiry, KeyRef, Subject};
@@ -13,7 +12,6 @@ use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 
 use super::vectors::{self, Case};
-use super::*;
 
 fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
     fixture.reason(&Case {
@@ -294,18 +292,4 @@ fn an_early_end_counts_to_the_second() {
     assert_eq!(check(&fixture, "/v1/memory/x", &key), "allowed");
     fixture.say(end(NOW));
     assert_eq!(check(&fixture, "/v1/memory/x", &key), "ended");
-}
-
-#[test]
-fn forged_credentials_are_not_remembered_and_good_ones_survive_pressure() {
-    let fixture = Fixture::new();
-    let statement = Rc::new(fixture.statement());
-    let mut cache = StatementCache::with_budget(40 * (statement.weight() + 96));
-    cache.insert([0; 32], Rc::clone(&statement));
-    for number in 1..=200u8 {
-        assert!(cache.find(&[0; 32]).is_some(), "in use, so it stays");
-        cache.insert([number; 32], Rc::clone(&statement));
-        assert!(cache.len() <= 40, "{}", cache.len());
-    }
-    assert!(cache.find(&[1; 32]).is_none(), "not used for long");
 }

@@ -101,6 +101,11 @@ impl EdgeConfig {
         })
     }
 
+    /// The configuration, if it was read before.
+    pub(super) fn known() -> Option<Rc<Self>> {
+        CONFIG.with(|slot| slot.try_borrow().ok()?.clone())
+    }
+
     /// Reads all variables; the error names the first that is missing or wrong.
     pub(super) fn read(env: &Env) -> Result<Self> {
         let wrong = |name: &str, expected: &str| worker::Error::from(format!("variable {name}: {expected}"));

@@ -1,12 +1,15 @@
 //! One decision: ask the validator, give it a fresher state where it wants one, and put what comes out into owned values.
 //!
-//! Gateway and verify endpoint share it. What it returns borrows nothing, so the isolate's memory is free again before
-//! anything is awaited.
+//! Gateway and verify endpoint share it. [`ask`] is the synchronous part, which the [fast path](super::fast) uses alone;
+//! [`decide`] may read and wait. What that returns borrows nothing, so the isolate's memory is free again before anything is
+//! awaited.
 
 use shared::assertion;
 use shared::dpop::{self, Proof};
 use shared::id::StatusIndex;
-use shared::policy::OnStale;
+use shared::policy::{CompiledPolicy, OnStale};
+use shared::scope::ScopeSet;
+use shared::time::UnixMillis;
 use shared::verdict::Reason;
 use worker::{Context, Env, console_error};
 
@@ -18,7 +21,9 @@ use super::isolate::{self, Cause, Isolate};
 use super::peers;
 use super::response::{CONFLICT, OK};
 use crate::assertion::Caller;
-use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Signer, Validator};
+use crate::validator::{
+    Decision, Freshness, Grant, Need, Refusal, RequestFacts, Signer, Statement, StatementCache, Validator,
+};
 
 /// Reads that one request may wait for.
 const MAX_READS: usize = 3;
@@ -60,8 +65,19 @@ pub(super) struct Stop {
     pub(super) cors: HeaderList,
 }
 
-/// Decides about one request.
+/// Decides about one request, for good: nothing that comes out of here is judged again.
 pub(super) async fn decide(
+    facts: RequestFacts<'_>,
+    env: &Env,
+    context: &Context,
+    config: &EdgeConfig,
+) -> Result<Pass, Stop> {
+    let decided = settle(facts, env, context, config).await;
+    isolate::with(|isolate| isolate.count_decision(false));
+    decided
+}
+
+async fn settle(
     facts: RequestFacts<'_>,
     env: &Env,
     context: &Context,
@@ -149,81 +165,111 @@ enum Judged {
     Refresh(Need),
 }
 
-fn judge(
-    isolate: &mut Isolate,
+/// What the validator says of a request as things stand, with the policy that it went by and what is remembered. `None`:
+/// there is nothing to decide with yet.
+pub(super) fn ask<'i>(
+    isolate: &'i mut Isolate,
     facts: &RequestFacts<'_>,
     mut freshness: Freshness,
-    config: &EdgeConfig,
-) -> Judged {
-    let now = now();
+    config: &'i EdgeConfig,
+    now: UnixMillis,
+) -> Option<(Decision<'i>, &'i CompiledPolicy, &'i mut StatementCache)> {
     let from_copy = isolate.is_copy();
     // A region that was never fresh, or a clock that jumped back: nobody knows how old this is, so it is too old.
     freshness.contact_age_ms = isolate.contact_age_ms(now).unwrap_or(u64::MAX);
     freshness.feed_age_ms = isolate.feed_age_ms(now);
     freshness.seq = isolate.head().map_or(0, |head| head.seq);
-    let Some((state, local, policy, cache)) = isolate.deciding() else {
-        return Judged::Stop(Stop {
-            reason: Reason::StateMissing,
-            scopes: String::new(),
-            audience: None,
-            cors: HeaderList::default(),
-        });
-    };
+    let (state, local, policy, cache) = isolate.deciding()?;
     let validator = Validator {
         deployment: &config.deployment,
         state,
         local,
         policy,
     };
-    match validator.check(facts, freshness, now.seconds(), cache) {
-        Decision::Refresh(need) => Judged::Refresh(need),
+    let decision = match validator.check(facts, freshness, now.seconds(), cache) {
         // KV may be a minute behind however young its copy looks: it never decides a route that denies on staleness.
         Decision::Allow(grant) if from_copy && grant.route.route.on_stale == OnStale::Deny => {
             if freshness.exhausted {
-                let cors = cors::answer_headers(Some(grant.route), facts.origin);
-                return Judged::Stop(Stop {
+                Decision::Refuse(Refusal {
                     reason: Reason::StateStale,
-                    scopes: String::new(),
-                    audience: None,
-                    cors,
-                });
+                    route: Some(grant.route),
+                    needed: ScopeSet::EMPTY,
+                    statement: None,
+                })
+            } else {
+                Decision::Refresh(Need::Stale)
             }
-            Judged::Refresh(Need::Stale)
         }
-        Decision::Allow(grant) => {
-            let identity = identity(&grant, policy.catalogue().join(grant.effective), config);
-            let route = grant.route;
-            let pass = Pass {
-                public: route.route.public,
-                origin: route.route.origin.clone(),
-                forward_credential: route.route.forward_credential,
-                own_cors: cors::is_ours(route),
-                strict: route.route.strict,
-                mcp: route.mcp.is_some(),
-                index: grant.statement.as_ref().and_then(|statement| statement.index()),
-                lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
-                cors: cors::answer_headers(Some(route), facts.origin),
-                identity,
-                path: grant.path,
-            };
-            let bound = grant.proof.map(|proof| (proof, route.audience.clone()));
+        other => other,
+    };
+    Some((decision, policy, cache))
+}
+
+fn judge(
+    isolate: &mut Isolate,
+    facts: &RequestFacts<'_>,
+    freshness: Freshness,
+    config: &EdgeConfig,
+) -> Judged {
+    match ask(isolate, facts, freshness, config, now()) {
+        None => Judged::Stop(Stop {
+            reason: Reason::StateMissing,
+            scopes: String::new(),
+            audience: None,
+            cors: HeaderList::default(),
+        }),
+        Some((Decision::Refresh(need), ..)) => Judged::Refresh(need),
+        Some((Decision::Refuse(refusal), policy, _)) => Judged::Stop(stop(&refusal, policy, facts.origin)),
+        Some((Decision::Allow(grant), policy, _)) => {
+            let mut pass = pass(&grant, facts.origin);
+            if let Some(statement) = &grant.statement {
+                let upstream = config.upstream(grant.route.route.origin.as_deref());
+                pass.identity = identity(statement, grant.effective, policy, upstream, config);
+            }
+            let bound = grant.proof.map(|proof| (proof, grant.route.audience.clone()));
             Judged::Pass(pass, bound)
         }
-        Decision::Refuse(refusal) => Judged::Stop(Stop {
-            reason: refusal.reason,
-            scopes: policy.catalogue().join(refusal.needed),
-            audience: refusal.route.map(|route| route.audience.clone()),
-            cors: cors::answer_headers(refusal.route, facts.origin),
-        }),
+    }
+}
+
+/// What goes on, but for who it is.
+fn pass(grant: &Grant<'_>, origin: Option<&str>) -> Pass {
+    let route = grant.route;
+    Pass {
+        public: route.route.public,
+        origin: route.route.origin.clone(),
+        forward_credential: route.route.forward_credential,
+        own_cors: cors::is_ours(route),
+        strict: route.route.strict,
+        mcp: route.mcp.is_some(),
+        index: grant.statement.as_ref().and_then(|statement| statement.index()),
+        lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
+        cors: cors::answer_headers(Some(route), origin),
+        identity: HeaderList::default(),
+        path: grant.path.clone(),
+    }
+}
+
+/// What the caller is told who stays out.
+pub(super) fn stop(refusal: &Refusal<'_>, policy: &CompiledPolicy, origin: Option<&str>) -> Stop {
+    Stop {
+        reason: refusal.reason,
+        scopes: policy.catalogue().join(refusal.needed),
+        audience: refusal.route.map(|route| route.audience.clone()),
+        cors: cors::answer_headers(refusal.route, origin),
     }
 }
 
 /// Who was let in, for the origin to read: in plain, and signed for it where the gate has a key.
-fn identity(grant: &Grant<'_>, scope: String, config: &EdgeConfig) -> HeaderList {
+pub(super) fn identity(
+    statement: &Statement,
+    effective: ScopeSet,
+    policy: &CompiledPolicy,
+    upstream: Option<&str>,
+    config: &EdgeConfig,
+) -> HeaderList {
     let mut headers = HeaderList::default();
-    let Some(statement) = &grant.statement else {
-        return headers;
-    };
+    let scope = policy.catalogue().join(effective);
     let workspace = statement
         .workspace
         .map_or_else(|| "all".to_owned(), |workspace| workspace.to_string());
@@ -236,7 +282,6 @@ fn identity(grant: &Grant<'_>, scope: String, config: &EdgeConfig) -> HeaderList
     headers.push("x-portcullis-workspace", &workspace);
     headers.push("x-portcullis-scopes", &scope);
     headers.push("x-portcullis-credential", &statement.credential);
-    let upstream = config.upstream(grant.route.route.origin.as_deref());
     if let (Some(keys), Some(audience)) = (&config.assertion, upstream.and_then(dpop::origin)) {
         let caller = Caller {
             audience,

@@ -60,12 +60,15 @@ pub(super) fn refresh_in_background(env: &Env, context: &Context) {
         return;
     };
     let env = env.clone();
-    context.wait_until(async move {
-        if let Ok(config) = EdgeConfig::of_isolate(&env) {
-            let _ = read(&env, &config, Cause::Refresh).await;
-        }
-        isolate::with(|isolate| isolate.release_latch(start));
-    });
+    context.wait_until(async move { refresh(&env, start).await });
+}
+
+/// The ordinary refresh, whose latch was taken at `start`.
+pub(super) async fn refresh(env: &Env, start: UnixMillis) {
+    if let Ok(config) = EdgeConfig::of_isolate(env) {
+        let _ = read(env, &config, Cause::Refresh).await;
+    }
+    isolate::with(|isolate| isolate.release_latch(start));
 }
 
 /// Refreshes and waits for it, or waits for the refresh that is running. Whether a fresh region was heard.

@@ -14,8 +14,8 @@ use super::decide::{self, Pass, Stop};
 use super::feed;
 use super::http::{self, ForwardRules, HeaderList, Incoming};
 use super::response::{
-    self, BODY_NOT_ALLOWED, BROWSER_KEY, MCP_HEADERS, METHOD_NOT_ALLOWED, MIN_SEQ, MISCONFIGURED, NOT_FOUND,
-    ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
+    self, Answer, BODY_NOT_ALLOWED, BROWSER_KEY, MCP_HEADERS, METHOD_NOT_ALLOWED, MIN_SEQ, MISCONFIGURED,
+    NOT_FOUND, ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
 };
 use super::{cors, isolate, metadata, self_revoke};
 use crate::validator::{Credential, RequestFacts, Scheme};
@@ -46,7 +46,10 @@ pub(super) async fn handle(
     };
     match decide::decide(facts, env, context, config).await {
         Ok(pass) => forward(request, incoming, pass, env, config).await,
-        Err(stop) => refuse(stop, incoming, &incoming.path, config),
+        Err(stop) => {
+            let authorization = incoming.authorization.as_deref();
+            refusal(stop, authorization, &incoming.request_id, &incoming.path, config).send()
+        }
     }
 }
 
@@ -127,7 +130,7 @@ async fn forward(
     let rules = ForwardRules {
         guarded: !pass.public,
         remove_authorization: if pass.public {
-            has_credential(incoming)
+            has_credential(incoming.authorization.as_deref())
         } else {
             !pass.forward_credential
         },
@@ -169,20 +172,27 @@ fn answered(
     match sent {
         Ok(Some(response)) => Ok(response),
         Ok(None) => response::refuse(BODY_NOT_ALLOWED, &incoming.request_id, cors),
-        Err(error) => {
-            console_error!(
-                "{} the origin did not answer: {}",
-                incoming.request_id,
-                http::describe(&error)
-            );
-            response::refuse(ORIGIN_UNREACHABLE, &incoming.request_id, cors)
-        }
+        Err(error) => unreachable(&error, &incoming.request_id, cors),
     }
 }
 
+/// The answer in place of an origin that gave none.
+pub(super) fn unreachable(
+    error: &JsValue,
+    request_id: &str,
+    cors: HeaderList,
+) -> Result<web_sys::Response, JsValue> {
+    console_error!(
+        "{} the origin did not answer: {}",
+        request_id,
+        http::describe(error)
+    );
+    response::refuse(ORIGIN_UNREACHABLE, request_id, cors)
+}
+
 /// On public routes nobody looks at credentials; ours still go no further. Another scheme is the origin's business.
-fn has_credential(incoming: &Incoming) -> bool {
-    Credential::from_authorization(incoming.authorization.as_deref()) != Err(Reason::CredentialMissing)
+pub(super) fn has_credential(authorization: Option<&str>) -> bool {
+    Credential::from_authorization(authorization) != Err(Reason::CredentialMissing)
 }
 
 /// What a caller is told for an exact reason.
@@ -195,12 +205,13 @@ pub(super) fn problem_of(reason: Reason) -> Problem {
 }
 
 /// A refusal of a request for `path`, with its challenge.
-pub(super) fn refuse(
+pub(super) fn refusal(
     stop: Stop,
-    incoming: &Incoming,
+    authorization: Option<&str>,
+    request_id: &str,
     path: &str,
     config: &EdgeConfig,
-) -> Result<web_sys::Response, JsValue> {
+) -> Answer {
     let problem = problem_of(stop.reason);
     let mut headers = stop.cors;
     headers.push("vary", "Authorization, Origin");
@@ -212,9 +223,9 @@ pub(super) fn refuse(
         | Outcome::InsufficientScope => stop.scopes.as_str(),
         _ => "",
     };
-    let scheme = incoming.authorization.as_deref().and_then(Scheme::of);
+    let scheme = authorization.and_then(Scheme::of);
     let audience = stop.audience.as_deref().unwrap_or(&config.resource);
     let metadata = metadata::url_for(audience, path, config);
     response::challenge(&mut headers, problem, &metadata, scopes, scheme);
-    response::refuse(problem, &incoming.request_id, headers)
+    response::problem_answer(problem, request_id, headers)
 }

@@ -12,6 +12,7 @@ use super::http::{HeaderList, Incoming, now};
 use super::isolate::{self, Cause, Isolate};
 use super::response;
 use crate::replication::Place;
+use crate::validator::CacheReport;
 
 /// The endpoint.
 pub(super) const PATH: &str = "/.portcullis/health";
@@ -54,6 +55,7 @@ fn report(isolate: &mut Isolate) -> Value {
         Some(age) if age <= shared::policy::DEFAULT_MAX_STALENESS_MS && !isolate.is_copy() => "ok",
         _ => "stale",
     };
+    let [fast, other] = isolate.decisions;
     json!({
         "status": status,
         "head": isolate.head().map(Place::from),
@@ -68,11 +70,22 @@ fn report(isolate: &mut Isolate) -> Value {
         "revoked": isolate.revoked_count(),
         "local": isolate.local_count(),
         "statements_cached": isolate.cache.len(),
+        "statements": cache_report(isolate.cache.report()),
+        "decisions": { "fast": fast, "other": other },
         // Never shrinks: the most that this isolate has needed so far.
         "wasm_memory_bytes": core::arch::wasm32::memory_size::<0>().saturating_mul(65_536),
         "shared_reads": isolate.shared_reads,
         "hub_reads": total,
         "hub_reads_by_cause": reads,
         "refused": { "hub": isolate.account().refused, "gate": isolate.refused },
+    })
+}
+
+fn cache_report(report: CacheReport) -> Value {
+    json!({
+        "bytes": report.bytes,
+        "hits": report.hits,
+        "misses": report.misses,
+        "evicted": report.evicted,
     })
 }

@@ -33,16 +33,41 @@ export function header(request, name) {
   return request.headers.get(name) ?? undefined;
 }
 
-function each(pairs, use) {
-  if (!pairs) return;
+// Lines "name", "value", … as a list.
+export function listed(pairs) {
+  if (!pairs) return [];
   const lines = pairs.split("\n");
-  for (let i = 0; i + 1 < lines.length; i += 2) use(lines[i], lines[i + 1]);
+  if (lines.length % 2) lines.pop();
+  return lines;
 }
 
-function strip(headers) {
-  const named = headers.get("connection");
-  for (const name of [...headers.keys()]) if (HOP_BY_HOP.has(name) || OURS.test(name)) headers.delete(name);
-  for (const token of (named ?? "").split(",")) {
+// What becomes of a header depends on its name alone, and names come again and again. Bounded: callers choose names.
+function remembered(judge) {
+  const known = new Map();
+  return (name) => {
+    let verdict = known.get(name);
+    if (verdict === undefined) {
+      verdict = judge(name);
+      if (known.size < 1024 && name.length < 64) known.set(name, verdict);
+    }
+    return verdict;
+  };
+}
+
+// Headers that an origin could read as another request than the one that was judged, in any spelling.
+function is_disguised(name) {
+  const read = name.replace(/[^a-z0-9]+/g, "-");
+  return OVERRIDES.has(read) || (read !== name && TRUSTED.test(read));
+}
+
+const ends_here = (name) => HOP_BY_HOP.has(name) || OURS.test(name);
+const ends_on_the_way_in = remembered((name) => ends_here(name) || is_disguised(name));
+// 1: it goes; 2: it says who may keep the answer; 4: it is CORS.
+const on_the_way_out = remembered((name) => (ends_here(name) ? 1 : 0)
+  | (name === "cache-control" || name === "vary" || SHARED_CACHES.includes(name) ? 2 : 0) | (CORS.test(name) ? 4 : 0));
+
+function delete_named_by_connection(headers, named) {
+  for (const token of named.split(",")) {
     const name = token.trim().toLowerCase();
     // Or whoever sends a request could take away what it was judged by.
     if (TRUSTED.test(name) || END_TO_END.test(name)) continue;
@@ -50,12 +75,19 @@ function strip(headers) {
   }
 }
 
-// Headers that an origin could read as another request than the one that was judged, in any spelling.
-function strip_disguised(headers) {
-  for (const name of [...headers.keys()]) {
-    const read = name.replace(/[^a-z0-9]+/g, "-");
-    if (OVERRIDES.has(read) || (read !== name && TRUSTED.test(read))) headers.delete(name);
+// Deletes what must not go further, and gives what is left to look at, as flags. One walk: each step crosses into the runtime.
+function strip(headers, fate) {
+  let gone, named = null, left = 0;
+  for (const name of headers.keys()) {
+    const verdict = fate(name);
+    if (verdict === 0 || verdict === false) continue;
+    if (name === "connection") named = headers.get(name);
+    if (verdict === true || verdict & 1) (gone ??= []).push(name);
+    else left |= verdict;
   }
+  if (gone) for (const name of gone) headers.delete(name);
+  if (named) delete_named_by_connection(headers, named);
+  return left;
 }
 
 // `private`, unless what the origin says is as strict already (RFC 9111 §5.2.2).
@@ -115,19 +147,25 @@ function limited(answer, lifetime_ms) {
 // 4 = WebSocket upgrade, 8 = this route's CORS is ours, 16 = a DELETE has no body (MCP: it was not judged as a message).
 // On guarded routes nothing stays open past lifetime_ms. Resolves to null for a body where none is allowed: fetch cannot send
 // one with GET or HEAD. Rejects when the origin cannot be reached, or has not answered and ended within wait_ms (0: no limit).
-export async function forward(request, url, flags, request_headers, response_headers, lifetime_ms, wait_ms) {
-  const guarded = (flags & 1) !== 0, upgrade = (flags & 4) !== 0;
-  const bodiless = ["GET", "HEAD", (flags & 16) !== 0 ? "DELETE" : "GET"].includes(request.method);
+export function forward(request, url, flags, request_headers, response_headers, lifetime_ms, wait_ms) {
+  return pass_on(request, url, flags, listed(request_headers), listed(response_headers), lifetime_ms, wait_ms);
+}
+
+// The same with lists of headers.
+export async function pass_on(request, url, flags, request_headers, response_headers, lifetime_ms, wait_ms) {
+  const method = request.method, guarded = (flags & 1) !== 0, upgrade = (flags & 4) !== 0;
+  const bodiless = method === "GET" || method === "HEAD" || ((flags & 16) !== 0 && method === "DELETE");
   if (bodiless && request.body && request.headers.get("content-length") !== "0") return null;
   const outgoing = new Headers(request.headers);
-  strip(outgoing);
-  strip_disguised(outgoing);
-  // A proof is part of the credential, and was spent with it.
-  if (flags & 2) for (const name of ["authorization", "dpop"]) outgoing.delete(name);
-  each(request_headers, (name, value) => outgoing.set(name, value));
+  strip(outgoing, ends_on_the_way_in);
+  if (flags & 2) {
+    outgoing.delete("authorization");
+    // A proof is part of the credential, and was spent with it.
+    outgoing.delete("dpop");
+  }
+  for (let i = 0; i < request_headers.length; i += 2) outgoing.set(request_headers[i], request_headers[i + 1]);
   if (upgrade) outgoing.set("upgrade", "websocket");
-  const body = bodiless ? null : request.body;
-  const init = { method: request.method, headers: outgoing, body, redirect: "manual" };
+  const init = { method, headers: outgoing, body: bodiless ? null : request.body, redirect: "manual" };
   // The credential is gone from the request: a cache would give one caller's answer to another.
   if (guarded && !upgrade) init.cache = "no-store";
   if (wait_ms) init.signal = AbortSignal.timeout(wait_ms);
@@ -138,22 +176,23 @@ export async function forward(request, url, flags, request_headers, response_hea
     ? new Response(null, { status: 101, webSocket: socket, headers: answer.headers })
     : new Response(guarded ? limited(answer, lifetime_ms) : answer.body, answer);
   const headers = response.headers;
-  strip(headers);
-  if (guarded) {
-    cache_privately(headers);
-    vary(headers, ["Authorization", "Origin"]);
+  const left = strip(headers, on_the_way_out);
+  if (flags & 8 && left & 4) for (const name of [...headers.keys()]) if (CORS.test(name)) headers.delete(name);
+  if (left & 2) {
+    if (guarded) cache_privately(headers);
+    if (guarded || flags & 8) vary(headers, guarded ? ["Authorization", "Origin"] : ["Origin"]);
+  } else {
+    if (guarded) headers.set("cache-control", "private");
+    if (guarded || flags & 8) headers.set("vary", guarded ? "Authorization, Origin" : "Origin");
   }
-  if (flags & 8) {
-    for (const name of [...headers.keys()]) if (CORS.test(name)) headers.delete(name);
-    vary(headers, ["Origin"]);
-  }
-  each(response_headers, (name, value) => headers.set(name, value));
+  for (let i = 0; i < response_headers.length; i += 2) headers.set(response_headers[i], response_headers[i + 1]);
   return response;
 }
 
 export function respond(status, pairs, body) {
   const headers = new Headers();
-  each(pairs, (name, value) => headers.append(name, value));
+  const list = listed(pairs);
+  for (let i = 0; i < list.length; i += 2) headers.append(list[i], list[i + 1]);
   return new Response(body, { status, headers });
 }
 

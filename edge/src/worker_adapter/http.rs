@@ -61,6 +61,13 @@ pub(super) fn date() -> String {
     Date::new_0().to_utc_string().into()
 }
 
+/// A random key; `None` outside a request, where the runtime has no entropy.
+pub(super) fn random() -> Option<[u8; 16]> {
+    let mut key = [0; 16];
+    getrandom::getrandom(&mut key).ok()?;
+    Some(key)
+}
+
 /// Waits on a timer of this request's own.
 pub(super) async fn pause(milliseconds: u32) {
     if let Ok(timer) = sleep(milliseconds) {
@@ -179,6 +186,16 @@ pub(super) fn request_header(request: &web_sys::Request, name: &str) -> Option<S
 pub(super) struct HeaderList(String);
 
 impl HeaderList {
+    /// From what [`lines`](Self::lines) gave.
+    pub(super) fn of(lines: String) -> Self {
+        Self(lines)
+    }
+
+    /// Lines "name", "value", each with its line break.
+    pub(super) fn lines(&self) -> &str {
+        &self.0
+    }
+
     /// Adds a header. A value with a character that no header may hold is left out: it would break the list.
     pub(super) fn push(&mut self, name: &str, value: &str) {
         if value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {

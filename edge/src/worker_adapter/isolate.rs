@@ -15,6 +15,8 @@ use worker::console_error;
 use crate::replication::{Account, Caught, Follower, LocalSet, RegionName};
 use crate::validator::{Replays, StatementCache};
 
+use super::http;
+
 /// A refresh that has not ended after this long was cancelled with its request.
 const LATCH_MS: u64 = 2000;
 /// Shared refreshes start at most this often, whatever asks for them.
@@ -23,7 +25,10 @@ const MIN_INTERVAL_MS: u64 = 1000;
 const MIN_INTERVAL_COLD_MS: u64 = 250;
 
 thread_local! {
-    static ISOLATE: RefCell<Isolate> = RefCell::new(Isolate::default());
+    static ISOLATE: RefCell<Isolate> = RefCell::new(Isolate {
+        cache: http::random().map(StatementCache::with_key).unwrap_or_else(StatementCache::closed),
+        ..Isolate::default()
+    });
 }
 
 /// Runs a function on the isolate's memory. `None` only if that is in use already, which no caller does.
@@ -91,6 +96,8 @@ pub(super) struct Isolate {
     account: Account,
     account_at: Option<UnixMillis>,
     reads: [u64; 6],
+    /// Decisions on the fast path, and on the other.
+    pub(super) decisions: [u64; 2],
     /// Reads that another isolate of the data centre had made already.
     pub(super) shared_reads: u64,
     /// Feed messages refused before the hub was touched, by code.
@@ -230,6 +237,13 @@ impl Isolate {
         if self.latch == Some(start) {
             self.latch = None;
         }
+    }
+
+    /// Counts a decision, whatever it was: the one place for the fast path and for the other.
+    pub(super) fn count_decision(&mut self, is_fast: bool) {
+        let [fast, slow] = &mut self.decisions;
+        let count = if is_fast { fast } else { slow };
+        *count = count.saturating_add(1);
     }
 
     /// Counts a read.

@@ -1,8 +1,8 @@
 //! The Cloudflare Worker: the gate and two kinds of Durable Objects, a thin rim around validator and replication (I6).
 //!
 //! What it does: reads requests and variables, keeps the feed fresh, forwards, answers. What it does not: decide. The path
-//! of one request: [`http::Incoming`] → [`decide`] → (a fresher state from [`feed`], if needed) → [`gateway`] or
-//! [`response`].
+//! of one request: `entry.js` → [`fast`], and where that does not do: [`http::Incoming`] → [`decide`] → (a fresher state from
+//! [`feed`], if needed) → [`gateway`] or [`response`].
 //!
 //! Nothing here may panic: one panic hangs every request in flight in the isolate and wipes its memory (I13).
 
@@ -12,6 +12,7 @@ mod config;
 mod cors;
 mod crypto;
 mod decide;
+mod fast;
 mod feed;
 mod gateway;
 mod health;
@@ -44,7 +45,7 @@ fn start() {
     crypto::install();
 }
 
-/// Answers every request.
+/// Answers every request that is not for the fast path.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let incoming = Incoming::read(&request).ok_or("the request could not be read")?;

@@ -212,12 +212,23 @@ pub(super) fn feed_status(refusal: Refusal) -> u16 {
     }
 }
 
+/// An answer of the gate's own that the runtime does not have yet.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderList,
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// Hands it to the runtime.
+    pub(super) fn send(&self) -> Result<web_sys::Response, JsValue> {
+        http::answer(self.status, &self.headers, Some(&self.body))
+    }
+}
+
 /// A problem as an answer. `headers` may hold CORS headers already.
-pub(super) fn refuse(
-    problem: Problem,
-    request_id: &str,
-    mut headers: HeaderList,
-) -> Result<web_sys::Response, JsValue> {
+pub(super) fn problem_answer(problem: Problem, request_id: &str, mut headers: HeaderList) -> Answer {
     headers.push("content-type", "application/problem+json");
     headers.push("cache-control", "no-store");
     headers.push("x-request-id", request_id);
@@ -232,7 +243,20 @@ pub(super) fn refuse(
         "detail": problem.detail,
         "request_id": request_id,
     });
-    http::answer(problem.status, &headers, Some(&body.to_string()))
+    Answer {
+        status: problem.status,
+        headers,
+        body: body.to_string(),
+    }
+}
+
+/// The same, sent.
+pub(super) fn refuse(
+    problem: Problem,
+    request_id: &str,
+    headers: HeaderList,
+) -> Result<web_sys::Response, JsValue> {
+    problem_answer(problem, request_id, headers).send()
 }
 
 /// Adds the `WWW-Authenticate` challenge that goes with a problem, if one does.

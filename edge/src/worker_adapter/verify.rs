@@ -14,11 +14,11 @@ use wasm_bindgen::JsValue;
 use worker::{Context, Env};
 
 use super::config::EdgeConfig;
-use super::decide;
+use super::decide::{self, Stop};
 use super::gateway;
 use super::http::{self, HeaderList, Incoming, request_header};
 use super::response::{
-    self, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, MIN_SEQ, OK, ORIGINAL_REQUEST_UNCLEAR,
+    self, Answer, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, MIN_SEQ, OK, ORIGINAL_REQUEST_UNCLEAR,
 };
 use crate::validator::RequestFacts;
 
@@ -36,15 +36,25 @@ pub(super) async fn handle(
     if !matches!(incoming.method.as_str(), "GET" | "HEAD" | "POST") {
         return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
     }
-    let Some((method, path)) = original(request) else {
+    let named = [
+        request_header(request, "x-original-method"),
+        request_header(request, "x-forwarded-method"),
+        request_header(request, "x-original-uri"),
+        request_header(request, "x-forwarded-uri"),
+    ];
+    let [original_method, forwarded_method, original_uri, forwarded_uri] = named.each_ref();
+    let original = original(
+        (original_method.as_deref(), forwarded_method.as_deref()),
+        (original_uri.as_deref(), forwarded_uri.as_deref()),
+    );
+    let Some((method, path)) = original else {
         return response::refuse(
             ORIGINAL_REQUEST_UNCLEAR,
             &incoming.request_id,
             HeaderList::default(),
         );
     };
-    if gateway::is_refused_method(&method) || path::canonical(&path).is_ok_and(|path| gateway::is_own(&path))
-    {
+    if gateway::is_refused_method(method) || path::canonical(path).is_ok_and(|path| gateway::is_own(&path)) {
         return response::refuse(FORBIDDEN, &incoming.request_id, HeaderList::default());
     }
     let Some(min_seq) = gateway::min_seq(incoming) else {
@@ -52,8 +62,8 @@ pub(super) async fn handle(
     };
     let host = request_header(request, "x-forwarded-host");
     let facts = RequestFacts {
-        method: &method,
-        path: &path,
+        method,
+        path,
         authorization: incoming.authorization.as_deref(),
         origin: incoming.origin.as_deref(),
         proof: incoming.proof.as_deref(),
@@ -71,39 +81,47 @@ pub(super) async fn handle(
             http::answer(OK, &headers, None)
         }
         Err(stop) => {
-            let query = incoming.query.as_deref().unwrap_or_default();
-            let only_three = query
-                .split('&')
-                .any(|parameter| parameter == "answers=auth_request");
-            let status = gateway::problem_of(stop.reason).status;
-            if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
-                return response::refuse(FORBIDDEN, &incoming.request_id, stop.cors);
-            }
-            gateway::refuse(stop, incoming, &path, config)
+            let (query, authorization) = (incoming.query.as_deref(), incoming.authorization.as_deref());
+            refusal(stop, query, authorization, &incoming.request_id, path, config).send()
         }
     }
 }
 
-/// Method and raw path of the request that is asked about; `None` if they are missing, disagree, or are no path.
-fn original(request: &web_sys::Request) -> Option<(String, String)> {
-    let method = agreed(
-        request_header(request, "x-original-method"),
-        request_header(request, "x-forwarded-method"),
-    )?;
-    let uri = agreed(
-        request_header(request, "x-original-uri"),
-        request_header(request, "x-forwarded-uri"),
-    )?;
+/// A refusal, in a form that the asking server understands.
+pub(super) fn refusal(
+    stop: Stop,
+    query: Option<&str>,
+    authorization: Option<&str>,
+    request_id: &str,
+    path: &str,
+    config: &EdgeConfig,
+) -> Answer {
+    let mut parameters = query.unwrap_or_default().split('&');
+    let only_three = parameters.any(|parameter| parameter == "answers=auth_request");
+    let status = gateway::problem_of(stop.reason).status;
+    if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
+        return response::problem_answer(FORBIDDEN, request_id, stop.cors);
+    }
+    gateway::refusal(stop, authorization, request_id, path, config)
+}
+
+/// Method and raw path of the request that is asked about, each named by one header or by two; `None` if they are missing,
+/// disagree, or are no path.
+pub(super) fn original<'a>(
+    methods: (Option<&'a str>, Option<&'a str>),
+    uris: (Option<&'a str>, Option<&'a str>),
+) -> Option<(&'a str, &'a str)> {
+    let (method, uri) = (agreed(methods)?, agreed(uris)?);
     // Sent twice, a header arrives joined by a comma: no method has one, and for a URI the origin's view could differ.
     let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
     // A fragment is never sent by a client (RFC 9110 §7.1); a server that knows none would read it as part of the path.
     let is_plain = !uri.contains('#') && !uri.contains(", /");
     let path = uri.split('?').next().unwrap_or_default();
-    (is_method && is_plain && path.starts_with('/')).then(|| (method, path.to_owned()))
+    (is_method && is_plain && path.starts_with('/')).then_some((method, path))
 }
 
-fn agreed(first: Option<String>, second: Option<String>) -> Option<String> {
-    match (first, second) {
+fn agreed<'a>(pair: (Option<&'a str>, Option<&'a str>)) -> Option<&'a str> {
+    match pair {
         (Some(first), Some(second)) => (first == second).then_some(first),
         (one, other) => one.or(other),
     }

@@ -274,19 +274,38 @@ impl Fixture {
         })
     }
 
+    /// The usual key's statement, signed by somebody else.
+    pub(super) fn forged_key(&self) -> String {
+        let forged = build("pc", Environment::Live, &self.stated(), STRANGER);
+        forged.expose().to_owned()
+    }
+
     /// Why the usual key is refused, if it is, with these ended at the edge.
     pub(super) fn reason_with(&self, ended: &[StatusIndex]) -> Option<Reason> {
         let authorization = format!("Bearer {}", self.key().expose());
+        self.reason_for(
+            &authorization,
+            ended,
+            &mut super::super::StatementCache::default(),
+        )
+    }
+
+    /// Why this is refused, if it is, with these ended at the edge and what is remembered.
+    pub(super) fn reason_for(
+        &self,
+        authorization: &str,
+        ended: &[StatusIndex],
+        cache: &mut super::super::StatementCache,
+    ) -> Option<Reason> {
         let facts = super::super::RequestFacts {
             method: "GET",
             path: "/v1/memory/x",
-            authorization: Some(&authorization),
+            authorization: Some(authorization),
             ..super::super::RequestFacts::default()
         };
         self.with_validator(ended, |validator| {
             let fresh = super::super::Freshness::default();
-            let mut cache = super::super::StatementCache::default();
-            match validator.check(&facts, fresh, UnixSeconds(NOW), &mut cache) {
+            match validator.check(&facts, fresh, UnixSeconds(NOW), cache) {
                 super::super::Decision::Refuse(refusal) => Some(refusal.reason),
                 super::super::Decision::Allow(_) => None,
                 super::super::Decision::Refresh(_) => panic!("fresh"),
