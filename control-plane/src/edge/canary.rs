@@ -30,7 +30,7 @@ use crate::revocation::edge_api::{address, read};
 use crate::revocation::ledger::PLAIN;
 use crate::revocation::receipt::bound_ms;
 use crate::revocation::window::{Spread, Window};
-use crate::revocation::{self, FeedError};
+use crate::revocation::{self, FeedError, Reach};
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::StoreError;
 
@@ -285,7 +285,7 @@ async fn revoke(app: &App, index: StatusIndex) -> Result<u64, FeedError> {
     let bound = bound_ms(app, &state, now)?;
     tx.revoke_canary(index, now).await?;
     tx.revoke_index(index, now).await?;
-    revocation::enqueue(&mut tx, "canary", &Entry::revoked(index), now).await?;
+    revocation::enqueue(&mut tx, &Reach::All, "canary", &Entry::revoked(index), now).await?;
     tx.commit().await?;
     app.feed.wake();
     Ok(bound)

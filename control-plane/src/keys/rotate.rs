@@ -138,7 +138,7 @@ async fn rotate_key(
             index: old.id.into(),
             time: not_after,
         });
-        revocation::enqueue(&mut tx, &old.id.to_string(), &entry, now).await?;
+        revocation::enqueue(&mut tx, &old.org.into(), &old.id.to_string(), &entry, now).await?;
     }
     let event = Event {
         org: Some(old.org),

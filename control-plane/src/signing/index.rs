@@ -10,7 +10,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use super::{Purpose, SigningError};
 use crate::random::Random;
-use crate::revocation;
+use crate::revocation::{self, Reach};
 use crate::store::signing::BlockRow;
 use crate::store::{StoreError, Tx, int, uint};
 
@@ -87,7 +87,8 @@ pub(crate) async fn allocate_blocks(
             length: StatusIndex::LIST_LENGTH,
             signing_key: key,
         });
-        let outbox = revocation::enqueue(tx, &format!("block:{}", start.list()), &entry, now).await?;
+        let outbox =
+            revocation::enqueue(tx, &Reach::All, &format!("block:{}", start.list()), &entry, now).await?;
         tx.announce_index_block(row.start, outbox).await?;
         announced_by = Some(outbox);
     }
@@ -126,7 +127,7 @@ pub async fn retire_blocks(tx: &mut Tx, now: UnixMillis) -> Result<u64, StoreErr
         let list = first.ok_or(StoreError::Corrupt("index block"))?.list();
         if tx.retire_index_block(start, now).await? {
             let entry = Entry::Retired(vec![(list, list)]);
-            revocation::enqueue(tx, &format!("block:{list}"), &entry, now).await?;
+            revocation::enqueue(tx, &Reach::All, &format!("block:{list}"), &entry, now).await?;
             retired += 1;
         }
     }

@@ -297,7 +297,7 @@ impl Tx {
             "SELECT COUNT(*) FROM edge_peers p JOIN outbox o ON o.id = $1
              WHERE o.seq IS NULL OR p.epoch < o.epoch OR (p.epoch = o.epoch AND p.seq < o.seq)
                 OR (p.epoch > o.epoch AND o.seq >= COALESCE(
-                    (SELECT f.seq FROM feed_frames f WHERE f.epoch > o.epoch ORDER BY f.epoch, f.seq LIMIT 1), 0))")
+                    (SELECT f.seq FROM feed_frames f WHERE f.feed = 0 AND f.epoch > o.epoch ORDER BY f.epoch, f.seq LIMIT 1), 0))")
             .bind(outbox_id).fetch_one(conn).await)?;
         Ok(missing == 0)
     }

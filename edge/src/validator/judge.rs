@@ -20,6 +20,10 @@ impl Validator<'_> {
         origin: Option<&str>,
         now: UnixSeconds,
     ) -> Result<ScopeSet, Reason> {
+        // A credential of others is none of ours, whatever else it is.
+        if !self.state.admits_org(statement.org) {
+            return Err(Reason::OrgNotAdmitted);
+        }
         self.check_standing(statement, captures)?;
         self.check_times(statement, now)?;
         self.check_audience(statement, route)?;

@@ -11,11 +11,14 @@
 //! | 7 | block | varint start, varint length, varint signing key | set |
 //! | 8 | policy | varint version, bytes(JSON) | highest version |
 //! | 9 | retired | ranges of list numbers, written as in `revoked` | union |
+//! | 11 | admitted | varint version, varint n, n × varint org: strictly ascending | highest version; of two, what both list |
 //!
 //! A gap is counted from the end of the previous range (from 0 for the first). Subject: `1 org | 2 workspace | 3 org,user |
 //! 4 client text | 5 session text | 6 issuer text | 7 index | 8 org,user,workspace`. Key reference: `0, varint number` for
 //! ours, `1, text issuer, text kid` for another issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's. A list
-//! is 2^20 indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it.
+//! is 2^20 indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it. `admitted` is only
+//! in the feed of a group of edges: credentials of an organisation that it does not list are refused there. A feed without it
+//! admits all.
 
 use super::ranges;
 use crate::crypto::{Ed25519Signature, VerifyingKey};
@@ -45,8 +48,10 @@ pub mod kinds {
     pub const POLICY: u8 = 8;
     /// Retired lists.
     pub const RETIRED: u8 = 9;
+    /// The organisations that a group of edges admits.
+    pub const ADMITTED: u8 = 11;
     /// All of them, ascending.
-    pub const SUPPORTED: [u8; 9] = [
+    pub const SUPPORTED: [u8; 10] = [
         REVOKED,
         NOT_BEFORE,
         NOT_AFTER,
@@ -56,10 +61,13 @@ pub mod kinds {
         BLOCK,
         POLICY,
         RETIRED,
+        ADMITTED,
     ];
 }
 
 const MAX_TEXT: usize = 2048;
+/// Organisations that one group of edges admits.
+pub(super) const MAX_ADMITTED: u64 = 1 << 16;
 const CRITICAL: u8 = 1;
 
 /// Whom a not-before or a ceiling is about.
@@ -213,6 +221,13 @@ pub enum Entry {
     /// Every index of these lists is dead, whether it was ever drawn or not: inclusive ranges of list numbers, ascending,
     /// neither touching nor overlapping.
     Retired(Vec<(u64, u64)>),
+    /// Nobody gets in but these organisations: ascending, each once.
+    Admitted {
+        /// The higher one counts.
+        version: u64,
+        /// Who.
+        orgs: Vec<OrgId>,
+    },
     /// A kind that this release does not know, kept as it is so that digests agree.
     Unknown {
         /// Its number.
@@ -242,6 +257,7 @@ impl Entry {
             Self::Block(_) => kinds::BLOCK,
             Self::Policy { .. } => kinds::POLICY,
             Self::Retired(_) => kinds::RETIRED,
+            Self::Admitted { .. } => kinds::ADMITTED,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -341,6 +357,12 @@ impl Entry {
             Self::Policy { version, json } => {
                 w.varint(*version).bytes(json);
             }
+            Self::Admitted { version, orgs } => {
+                w.varint(*version).varint(orgs.len() as u64);
+                for org in orgs {
+                    w.varint(org.get());
+                }
+            }
             Self::Unknown { payload, .. } => {
                 w.raw(payload);
             }
@@ -373,6 +395,10 @@ impl Entry {
                 version: r.varint()?,
                 json: r.bytes(crate::policy::MAX_BYTES)?.to_vec(),
             },
+            kinds::ADMITTED => Self::Admitted {
+                version: r.varint()?,
+                orgs: read_orgs(r)?,
+            },
             _ => return Err(Malformed),
         })
     }
@@ -380,6 +406,22 @@ impl Entry {
 
 fn read_index(r: &mut Reader<'_>) -> Result<StatusIndex, Malformed> {
     StatusIndex::from_u64(r.varint()?).ok_or(Malformed)
+}
+
+fn read_orgs(r: &mut Reader<'_>) -> Result<Vec<OrgId>, Malformed> {
+    let count = r.varint()?;
+    if count > MAX_ADMITTED {
+        return Err(Malformed);
+    }
+    let mut orgs: Vec<OrgId> = Vec::new();
+    for _ in 0..count {
+        let org = OrgId::from_u64(r.varint()?).ok_or(Malformed)?;
+        if orgs.last().is_some_and(|last| *last >= org) {
+            return Err(Malformed);
+        }
+        orgs.push(org);
+    }
+    Ok(orgs)
 }
 
 fn read_block(r: &mut Reader<'_>) -> Result<Block, Malformed> {

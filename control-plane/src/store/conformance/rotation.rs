@@ -1,5 +1,6 @@
 //! Signing keys under replacement.
 
+use crate::store::feed::FeedNo;
 use shared::feed::KeyRef;
 
 use super::NOW;
@@ -95,8 +96,18 @@ pub(super) async fn a_feed_key_takes_over_at_once(store: Store) {
         "one chain under two certificates"
     );
     let mut tx = installation.tx().await;
-    assert!(tx.certificate(1, new.get()).await.expect("asked").is_some());
-    assert!(tx.certificate(2, new.get()).await.expect("asked").is_none());
+    assert!(
+        tx.certificate(FeedNo::ALL, 1, new.get())
+            .await
+            .expect("asked")
+            .is_some()
+    );
+    assert!(
+        tx.certificate(FeedNo::ALL, 2, new.get())
+            .await
+            .expect("asked")
+            .is_none()
+    );
 }
 
 pub(super) async fn a_compromised_key_goes_at_once(store: Store) {
