@@ -472,9 +472,9 @@ pub(super) async fn feed(config: Config, command: FeedCommand, format: Format) -
                 .await
                 .map_err(anyhow::Error::from)?;
             let next = if finish {
-                "give every edge this ROOT_KEY and deploy: the old root counts for nothing more"
+                "give every edge this ROOT_KEY (FEED_ID stays as it is) and deploy: the old root counts for nothing more"
             } else {
-                "give every edge this ROOT_KEY, with both keys, and deploy; then `portcullis feed rotate-root --finish`"
+                "give every edge this ROOT_KEY, with both keys (FEED_ID stays as it is), and deploy; then `portcullis feed rotate-root --finish`"
             };
             output::object(
                 &json!({"epoch": epoch, "root_key": trust.root_key, "feed_id": trust.feed_id, "next": next}),

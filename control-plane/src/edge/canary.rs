@@ -231,8 +231,15 @@ async fn make(app: &App) -> Result<Canary, FeedError> {
     let now = app.clock.now();
     let expires = now.seconds().saturating_add(LIFE_SECONDS);
     let mut tx = app.store.begin().await?;
-    let (signer, index) =
-        signing::draw_index(&mut tx, Purpose::ApiKey, Some(expires), &app.random, now).await?;
+    let (signer, index) = signing::draw_index(
+        &mut tx,
+        Purpose::ApiKey,
+        &Reach::All,
+        Some(expires),
+        &app.random,
+        now,
+    )
+    .await?;
     let signer = app.keyring.key(&mut tx, signer).await?;
     tx.insert_canary(index, expires, now).await?;
     tx.commit().await?;

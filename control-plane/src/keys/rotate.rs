@@ -84,7 +84,7 @@ async fn rotate_key(
         rules::may_grant(caller, &grant)?;
     }
 
-    let drawn = draw(&mut tx, app, now).await?;
+    let drawn = draw(&mut tx, app, old.org, now).await?;
     let subjects = IssueSubjects {
         org: old.org,
         workspace: old.workspace,

@@ -230,7 +230,15 @@ pub(super) async fn index(
     if grant.signing_key == active && tx.extend_index(grant.index, exp).await? {
         return Ok(Some((active, grant.index)));
     }
-    let (key, index) = signing::draw_index(tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    let (key, index) = signing::draw_index(
+        tx,
+        Purpose::AccessToken,
+        &grant.terms.org.into(),
+        Some(exp),
+        &app.random,
+        now,
+    )
+    .await?;
     tx.move_grant(grant.id, key, index).await?;
     Ok(Some((key, index)))
 }

@@ -194,7 +194,10 @@ impl Link {
             self.standing = Standing::Unknown;
             return Err(FeedError::Rival);
         }
-        recover::absorb(app, &self.edge, theirs).await?;
+        recover::absorb(app, &self.edge, theirs).await.inspect_err(|_| {
+            // It is asked again where it is: by then it may be elsewhere.
+            self.standing = Standing::Unknown;
+        })?;
         self.takeovers.push(now);
         let mut tx = app.store.begin_read().await?;
         let feed = groups::feed_of(&mut tx, &self.edge).await?;

@@ -1,7 +1,7 @@
 //! Status indexes: blocks of 2^20 handed out in order, and numbers drawn from them at random.
 //!
 //! A number is drawn only from a block that the feed has announced and, once any edge has ever acknowledged anything,
-//! every edge has acknowledged: so a credential works at once, with no look-up. A block that nothing is drawn from any more is
+//! every edge has acknowledged that admits its organisation: so a credential works at once, with no look-up. A block that nothing is drawn from any more is
 //! retired when all that came from it has ended. What it does not: revoke (`revocation`).
 
 use shared::feed::{Block, Entry};
@@ -21,11 +21,12 @@ const MAX_COLLISIONS: u32 = 24;
 /// How long after its end a token's index is still remembered.
 const REMEMBER_SECONDS: u64 = 24 * 3600;
 
-/// Draws an index for a credential of this purpose, and names the key that must sign it. Nobody else has the index or
+/// Draws an index for a credential of this purpose and of these organisations, and names the key that must sign it. Nobody else has the index or
 /// ever will. `expires` only for credentials that are forgotten afterwards.
 pub async fn draw_index(
     tx: &mut Tx,
     purpose: Purpose,
+    of: &Reach,
     expires: Option<UnixSeconds>,
     random: &Random,
     now: UnixMillis,
@@ -42,7 +43,11 @@ pub async fn draw_index(
         let Some(announced_by) = block.announced_by else {
             continue;
         };
-        if !tx.is_acknowledged(announced_by).await? {
+        let acknowledged = match of {
+            Reach::All => tx.is_acknowledged(announced_by).await?,
+            Reach::Orgs(orgs) => tx.is_acknowledged_for(announced_by, orgs).await?,
+        };
+        if !acknowledged {
             continue;
         }
         let (start, length) = (

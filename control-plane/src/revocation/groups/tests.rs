@@ -436,8 +436,32 @@ async fn a_receipt_names_the_edges_concerned() {
     let mut links = pair.links();
     pair.publish(&mut links).await;
     let ours = key(&pair.test).await;
-    // Theirs is not reachable: ours does not wait for it.
+    // Theirs is not reachable: ours does not wait for it, and neither do our keys when their blocks are new.
     pair.acme.with(|shelf| shelf.mute = true);
+    let mut tx = pair.app.store.begin().await.expect("tx");
+    tx.close_index_blocks(None, pair.test.clock.now())
+        .await
+        .expect("closed");
+    signing::ensure_blocks(&mut tx, pair.test.clock.now())
+        .await
+        .expect("blocks");
+    tx.commit().await.expect("commit");
+    while frame_pending(&pair.app.store, &pair.app.keyring, pair.test.clock.now())
+        .await
+        .expect("framed")
+        .is_some()
+    {}
+    publish(&pair.app, &mut links.0).await;
+    key(&pair.test).await;
+    let body = json!({"name": "k", "scope": "read", "workspace": "all", "environment": "live"});
+    let refused = pair
+        .test
+        .call(Method::POST, "/v1/auth/keys", &pair.their_key.1, Some(body))
+        .await;
+    assert_eq!(
+        refused.status, 503,
+        "their edge does not know the block: {refused:?}"
+    );
     revoke(&pair.test, ours, "none").await;
     publish(&pair.app, &mut links.0).await;
     let subject = KeyId::from(ours).to_string();

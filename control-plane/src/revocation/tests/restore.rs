@@ -127,9 +127,16 @@ async fn a_restored_backup_learns_what_it_lost() {
     assert_eq!((row.not_after, row.revoked.is_none()), (Some(end), true));
     assert_eq!(tx.audit_of("epoch 2", 5).await.expect("rows").len(), 1);
     // New credentials come from blocks that nobody has used, and the edge knows them.
-    let (_, fresh) = signing::draw_index(&mut tx, Purpose::ApiKey, None, &app.random, now)
-        .await
-        .expect("drawn");
+    let (_, fresh) = signing::draw_index(
+        &mut tx,
+        Purpose::ApiKey,
+        &crate::revocation::Reach::All,
+        None,
+        &app.random,
+        now,
+    )
+    .await
+    .expect("drawn");
     tx.commit().await.expect("commit");
     assert!(
         edge_state.owner(fresh).is_none(),
@@ -196,10 +203,16 @@ async fn a_grant_and_a_client_that_ended_after_the_backup_stay_ended() {
         .await
         .expect("a client");
     let client = made.client.id;
-    let (signing_key, index) =
-        signing::draw_index(&mut tx, Purpose::AccessToken, Some(end), &app.random, now)
-            .await
-            .expect("drawn");
+    let (signing_key, index) = signing::draw_index(
+        &mut tx,
+        Purpose::AccessToken,
+        &crate::revocation::Reach::All,
+        Some(end),
+        &app.random,
+        now,
+    )
+    .await
+    .expect("drawn");
     let grant = Grant {
         id: GrantId::from_u64(5).expect("small"),
         terms: Terms {

@@ -81,7 +81,15 @@ impl Installation {
         expires: Option<UnixSeconds>,
     ) -> Result<(SigningKeyId, StatusIndex), SigningError> {
         let mut tx = self.tx().await;
-        let drawn = signing::draw_index(&mut tx, Purpose::AccessToken, expires, &self.random, NOW).await;
+        let drawn = signing::draw_index(
+            &mut tx,
+            Purpose::AccessToken,
+            &crate::revocation::Reach::All,
+            expires,
+            &self.random,
+            NOW,
+        )
+        .await;
         tx.commit().await.expect("commit");
         drawn
     }

@@ -47,9 +47,16 @@ pub(super) async fn a_key_is_replaced_when_every_edge_has_it(store: Store) {
         "what it signed counts"
     );
     let mut tx = installation.tx().await;
-    let (signer, _) = signing::draw_index(&mut tx, Purpose::ApiKey, None, &installation.random, LATER)
-        .await
-        .expect("drawn");
+    let (signer, _) = signing::draw_index(
+        &mut tx,
+        Purpose::ApiKey,
+        &crate::revocation::Reach::All,
+        None,
+        &installation.random,
+        LATER,
+    )
+    .await
+    .expect("drawn");
     assert_eq!(signer, new);
     assert_eq!(tx.open_index_blocks(old).await.expect("blocks"), []);
     tx.commit().await.expect("commit");
