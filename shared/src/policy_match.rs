@@ -26,6 +26,10 @@ impl Pattern {
             .split('/')
             .peekable();
         while let Some(segment) = rest.next() {
+            let captures = matches!(segment, "{org}" | "{workspace}");
+            if captures && segments.contains(&segment_of(segment)) {
+                return Err("use {org} and {workspace} once each: only one of two could be compared");
+            }
             segments.push(match segment {
                 "**" if rest.peek().is_none() => return Ok(Self { segments, open: true }),
                 "*" => Segment::Any,
@@ -57,6 +61,15 @@ impl Pattern {
             }
         }
         (self.open || rest.next().is_none()).then_some(captures)
+    }
+}
+
+/// The segment that a placeholder stands for.
+fn segment_of(placeholder: &str) -> Segment {
+    if placeholder == "{org}" {
+        Segment::Org
+    } else {
+        Segment::Workspace
     }
 }
 

@@ -64,6 +64,13 @@ fn patterns_match_whole_segments() {
     ] {
         assert!(policy.route("GET", path).is_none(), "{path}");
     }
+    for twice in ["/o/{org}/x/{org}", "/{workspace}/{org}/{workspace}"] {
+        let rule = format!(r#"{{"path":"{twice}","scopes":["a"]}}"#);
+        assert!(
+            with(&rule).is_err(),
+            "{twice}: one of the two would not be compared"
+        );
+    }
     let exact = with(r#"{"path":"/a","public":true}"#).expect("compiles");
     assert!(exact.route("GET", "/a").is_some() && exact.route("GET", "/a/").is_none());
 }

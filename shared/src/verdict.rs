@@ -84,6 +84,8 @@ reasons! {
     TypeRefused = "type_refused" => InvalidToken;
     /// The claims cannot be read.
     ClaimsMalformed = "claims_malformed" => InvalidToken;
+    /// Of an organisation that this group of edges does not admit.
+    OrgNotAdmitted = "org_not_admitted" => InvalidToken;
     /// No such signing key in the state.
     SigningKeyUnknown = "signing_key_unknown" => InvalidToken;
     /// The signature is wrong.

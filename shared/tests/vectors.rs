@@ -334,6 +334,15 @@ fn one_of_each() -> Vec<(&'static str, Entry)> {
         ),
         ("retired", Entry::Retired(vec![(3, 3), (5, 7)])),
         (
+            "admitted",
+            Entry::Admitted {
+                version: 1,
+                orgs: [11, 300]
+                    .map(|org| shared::id::OrgId::from_u64(org).expect("small"))
+                    .to_vec(),
+            },
+        ),
+        (
             "unknown, not critical",
             Entry::Unknown {
                 kind: 200,

@@ -63,6 +63,7 @@ mod faults;
 mod feed;
 mod forged;
 mod gateway;
+mod groups;
 mod guide;
 mod harness;
 mod hostile;

@@ -8,7 +8,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use control_plane::{
     config::Config,
     signing::{Keyring, Purpose, SigningKey},
-    store::{Store, feed::Position},
+    store::{
+        Store,
+        feed::{FeedNo, Position},
+    },
 };
 use e2e::Stack;
 use serde_json::Value;
@@ -52,7 +55,7 @@ impl Oracle {
     pub(crate) async fn frames_after(&self, seq: u64) -> Vec<Vec<u8>> {
         let mut tx = self.store.begin_read().await.expect("a transaction");
         let frames = tx
-            .frames_after(Position { epoch: 1, seq }, 1000)
+            .frames_after(FeedNo::ALL, Position { epoch: 1, seq }, 1000)
             .await
             .expect("frames");
         frames

@@ -73,25 +73,15 @@ const readRanges = (r: Reader, limit: bigint, most: bigint): Ranges => {
   return out.length && size(out) <= most ? out : refuse("malformed");
 };
 const writeRanges = (ranges: Ranges): Buffer => {
-  let end = 0n;
-  const pairs = ranges.flatMap(([first, last]) => {
-    const gap = first - end;
-    end = last + 1n;
-    return [varint(gap), varint(last - first)];
-  });
+  const pairs = ranges.flatMap(([first, last], at) => [varint(first - (at ? ranges[at - 1][1] + 1n : 0n)), varint(last - first)]);
   return Buffer.concat([varint(BigInt(ranges.length)), ...pairs]);
 };
 
 // Names that entries are about: compared field by field
 type Name = { order: (bigint | Buffer)[]; bytes: Buffer };
-const compare = (a: Name, b: Name): number => {
-  for (const [at, mine] of a.order.entries()) {
-    const theirs = b.order[at];
-    const less = mine instanceof Buffer ? Buffer.compare(mine, theirs as Buffer) : mine < theirs ? -1 : mine > theirs ? 1 : 0;
-    if (less) return less;
-  }
-  return 0;
-};
+const order = (a: bigint | Buffer, b: bigint | Buffer) => (a instanceof Buffer ? Buffer.compare(a, b as Buffer) : a < b ? -1 : a > b ? 1 : 0);
+const compare = (a: Name, b: Name): number => a.order.map((mine, at) => order(mine, b.order[at])).find(Boolean) ?? 0;
+const KINDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 const FIELDS: Record<number, string> = { 1: "n", 2: "n", 3: "nn", 4: "t", 5: "t", 6: "t", 7: "n", 8: "nnn", 9: "tt" };
 const readName = (r: Reader, shapes: Record<number, string>): Name => {
   const start = r.at, tag = r.u8();
@@ -104,13 +94,13 @@ const issuer = (name: Buffer): Name => ({ order: [name], bytes: field(name) }); 
 const keyName = (r: Reader) => readName(r, { 0: "n", 1: "tt" });
 
 // Entries
-type Entry = { kind: number; critical: boolean; bytes: Buffer; name?: Name; value?: bigint; scopes?: bigint; ranges?: Ranges; payload: Buffer; root?: Buffer; length?: bigint };
+type Entry = { kind: number; critical: boolean; bytes: Buffer; name?: Name; value?: bigint; scopes?: bigint; ranges?: Ranges; payload: Buffer; root?: Buffer; length?: bigint; orgs?: bigint[] };
 const entryBytes = (kind: number, payload: Buffer, critical = 1) => Buffer.concat([Buffer.from([kind, critical]), field(payload)]);
 const readEntry = (r: Reader): Entry => {
   const start = r.at, kind = r.u8(), flags = r.u8(), payload = r.field(), p = new Reader(payload);
   if (flags > 1) refuse("malformed");
   const entry: Entry = { kind, critical: flags === 1, bytes: r.bytes.subarray(start, r.at), payload };
-  if (kind < 1 || kind > 10) return entry;
+  if (!KINDS.includes(kind)) return entry;
   if (!entry.critical) refuse("malformed");
   if (kind === 1) entry.ranges = readRanges(p, LIMIT, MAX_REVOKED);
   else if (kind === 9) entry.ranges = readRanges(p, LIMIT / LIST, MAX_RETIRED);
@@ -120,10 +110,8 @@ const readEntry = (r: Reader): Entry => {
     [entry.name, entry.value] = [{ order: [number], bytes: varint(number) }, p.varint()];
   } else if (kind === 5) {
     entry.name = keyName(p);
-    const middle = p.at;
-    const purpose = p.u8();
-    p.u8();
-    p.field(512);
+    const middle = p.at, purpose = p.u8();
+    p.u8(), p.field(512);
     entry.payload = payload.subarray(middle, p.at); // what the root signs, after feed and number
     const option = p.u8();
     if (option > 1) refuse("malformed");
@@ -132,6 +120,10 @@ const readEntry = (r: Reader): Entry => {
   } else if (kind === 6) entry.name = keyName(p);
   else if (kind === 10) [entry.name, entry.value, entry.payload] = [issuer(p.field(512)), p.varint(), p.raw(payload.length - p.at)];
   else if (kind === 8) [entry.value, entry.payload] = [p.varint(), p.field()];
+  else if (kind === 11) {
+    [entry.value, entry.orgs] = [p.varint(), Array.from({ length: Number(p.varint((1n << 16n) + 1n)) }, () => p.varint(LIMIT))];
+    if (entry.orgs.some((org, at, all) => at && org <= all[at - 1])) refuse("malformed");
+  }
   if (kind === 4) entry.scopes = p.varint();
   else if (kind === 7) [entry.length, entry.scopes] = [entry.value, p.varint(LIMIT)];
   p.end();
@@ -145,6 +137,7 @@ class State {
   retired: Ranges = [];
   named = new Map<string, Entry>(); // kinds 2 to 7 and 10, under kind and name
   policy?: Entry;
+  admitted?: Entry;
   unknown = new Map<string, Entry>();
   key = (kind: number, name: Name) => `${kind}:${name.bytes.toString("hex")}`;
   of = (kind: number) => [...this.named.values()].filter((e) => e.kind === kind).sort((a, b) => compare(a.name!, b.name!));
@@ -176,10 +169,13 @@ class State {
       this.revoked = minus(this.revoked, this.retired.map(([a, b]): [bigint, bigint] => [a * LIST, (b + 1n) * LIST - 1n]));
       for (const [key, known] of this.named) if (this.isGone(known)) this.named.delete(key);
     } else if (e.kind === 8) {
-      const known = this.policy;
-      const newer = !known || e.value! > known.value! || (e.value === known.value && Buffer.compare(e.payload, known.payload) > 0);
-      if (newer) this.policy = e;
-    } else if (e.kind < 1 || e.kind > 10) this.unknown.set(e.bytes.toString("hex"), e);
+      const known = this.policy, order = known && e.value === known.value ? Buffer.compare(e.payload, known.payload) : 1;
+      if (!known || (e.value! >= known.value! && order > 0)) this.policy = e;
+    } else if (e.kind === 11) {
+      const known = this.admitted, orgs = e.orgs!.filter((org) => known?.value !== e.value || known!.orgs!.includes(org));
+      const bytes = entryBytes(11, Buffer.concat([e.value!, BigInt(orgs.length), ...orgs].map(varint)));
+      if (!known || known.value! <= e.value!) this.admitted = { ...e, orgs, bytes };
+    } else if (!KINDS.includes(e.kind)) this.unknown.set(e.bytes.toString("hex"), e);
     else if (!this.isGone(e)) this.#joinNamed(e, this.key(e.kind, e.name!));
   }
   #joinNamed(e: Entry, key: string) {
@@ -202,6 +198,7 @@ class State {
     if (this.policy) entries.push(this.policy.bytes);
     if (this.retired.length) entries.push(entryBytes(9, writeRanges(this.retired)));
     entries.push(...this.of(10).map((e) => e.bytes));
+    if (this.admitted) entries.push(this.admitted.bytes);
     entries.push(...[...this.unknown.values()].map((e) => e.bytes).sort(Buffer.compare));
     return Buffer.concat([varint(BigInt(entries.length)), ...entries]);
   }
@@ -213,6 +210,8 @@ class State {
   /** Whether nothing that `other` restricts is free here. */
   keeps(other: State): boolean {
     const lists = this.retired.map(([a, b]): [bigint, bigint] => [a * LIST, (b + 1n) * LIST - 1n]);
+    const met = new State();
+    for (const e of [other.admitted, this.admitted]) if (e) met.join(e);
     const kept = (e: Entry) => {
       const mine = this.named.get(this.key(e.kind, e.name!));
       if (e.kind === 5 || e.kind === 7 || this.isGone(e)) return true;
@@ -223,6 +222,7 @@ class State {
     };
     return !size(minus(minus(other.revoked, this.revoked), lists)) && !size(minus(other.retired, this.retired))
       && [...other.named.values()].every(kept) && (!other.policy || (this.policy?.value ?? -1n) >= other.policy.value!)
+      && (!other.admitted || met.admitted!.bytes.equals(this.admitted?.bytes ?? Buffer.alloc(0)))
       && [...other.unknown.keys()].every((key) => this.unknown.has(key));
   }
 }
@@ -262,8 +262,7 @@ export class Replica {
     const previous = b.raw(32);
     b.varint();
     const entries = readEntries(b), digest = sha256(b.bytes);
-    b.end();
-    origin();
+    b.end(), origin();
     const head = this.head;
     if (!head) (epoch === 1n && seq === 1n && previous.equals(Buffer.alloc(32))) || refuse("gap");
     else if (epoch !== head.epoch) refuse(epoch < head.epoch ? "lower_epoch" : "gap");
@@ -309,7 +308,7 @@ export class Replica {
     return digest.equals(head.digest) ? "heartbeat" : refuse("fork");
   }
   #check(e: Entry) {
-    if ((e.kind < 1 || e.kind > 10) && e.critical) refuse("incompatible");
+    if (!KINDS.includes(e.kind) && e.critical) refuse("incompatible");
     if (e.kind !== 5 || e.name!.order[0] !== 0n) return;
     const number = varint(e.name!.order[1] as bigint);
     signed(this.root, e.root!, "portcullis/issuing-key/v1", this.feed, number, e.payload) || refuse("key_not_certified");

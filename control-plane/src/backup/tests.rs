@@ -148,9 +148,12 @@ async fn a_backup_fills_an_empty_database_of_either_engine() {
         // Numbers go on, and references are checked again.
         let mut one = test.app.store.begin().await.expect("tx");
         let mut other = copy.begin().await.expect("tx");
-        let next = one.enqueue_entry("x", b"y", START).await.expect("a number");
+        let next = one.enqueue_entry("x", b"y", None, START).await.expect("a number");
         assert_eq!(
-            other.enqueue_entry("x", b"y", START).await.expect("a number"),
+            other
+                .enqueue_entry("x", b"y", None, START)
+                .await
+                .expect("a number"),
             next
         );
         let tables = other.tables().await.expect("tables");
@@ -211,7 +214,9 @@ async fn a_backup_is_of_one_moment() {
                     number += 1;
                     let mut tx = store.begin().await.expect("tx");
                     let org = shared::id::OrgId::from_u64(number).expect("small");
-                    tx.enqueue_entry("x", &[0; 2000], START).await.expect("written");
+                    tx.enqueue_entry("x", &[0; 2000], None, START)
+                        .await
+                        .expect("written");
                     tx.insert_org(org, "o", START).await.expect("written");
                     tx.commit().await.expect("commit");
                 }
@@ -394,7 +399,7 @@ async fn a_moved_database_goes_on_elsewhere_and_takes_no_writes() {
         // The source: every table refuses every write, and the API says so.
         let mut tx = test.app.store.begin().await.expect("tx");
         let refused = tx
-            .enqueue_entry("x", b"y", START)
+            .enqueue_entry("x", b"y", None, START)
             .await
             .expect_err("it was moved");
         assert!(refused.is_moved(), "{refused:?}");

@@ -13,6 +13,7 @@ use crate::audit::Actor;
 use crate::config::Config;
 use crate::edge::uplink::{self, UplinkError};
 use crate::http::time::format_rfc3339;
+use crate::revocation::groups;
 use crate::store::uint;
 
 const COLUMNS: [&str; 12] = [
@@ -38,12 +39,15 @@ Examples:
   portcullis edge status --json
   portcullis edge key dmz                   make a key for an edge that fetches the feed; it is printed once
   portcullis edge key dmz --list
-  portcullis edge key dmz --revoke upl_0a1b2c3d")]
+  portcullis edge key dmz --revoke upl_0a1b2c3d
+  portcullis edge groups                    which edges admit whom, and where their feeds end")]
 pub(super) enum EdgeCommand {
     /// Write the Worker's configuration for an environment, with the feed's public keys and new secrets (on this machine)
     Init(Box<InitArgs>),
     /// Where every region of every edge is (over the server's API)
     Status(StatusArgs),
+    /// List the groups of edges: whom they admit, which edges they are, and where their feed ends (on this machine)
+    Groups,
     /// Make a key for an edge that fetches the feed (on this machine); with the old one, two are valid at a time
     Key {
         /// The edge's name in `edges`
@@ -134,6 +138,30 @@ fn notes(status: &Value) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Reads the database of the configuration.
+pub(super) async fn groups(config: Config, format: Format) -> Result<(), CliError> {
+    let app = server::open(config).await?;
+    let views = groups::views(&app).await.map_err(anyhow::Error::from)?;
+    let rows = views.iter().map(|view| match format {
+        Format::Json => serde_json::to_value(view).unwrap_or_default(),
+        Format::Table => json!({
+            "group": if view.group.is_empty() { "-" } else { &view.group },
+            "orgs": view.orgs.as_ref().map_or_else(|| "all".to_owned(), |orgs| orgs.join(",")),
+            "edges": view.edges.join(","),
+            "epoch": view.epoch,
+            "seq": view.seq,
+            "feed_id": view.feed_id,
+        }),
+    });
+    let rows: Vec<Value> = rows.collect();
+    output::table(
+        &rows,
+        &["group", "orgs", "edges", "epoch", "seq", "feed_id"],
+        format,
+    );
+    Ok(())
 }
 
 /// Works on the database of the configuration.

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::{CliError, Format, output, server};
 use crate::audit::Actor;
-use crate::config::{Config, EdgeMode};
+use crate::config::{Config, Edge, EdgeMode};
 use crate::edge::uplink;
 use crate::random::Random;
 use crate::revocation::{self, TrustLines};
@@ -97,7 +97,7 @@ pub(super) async fn run(config: Config, args: InitArgs, format: Format) -> Resul
         ));
     }
     let edge = chosen(&config, args.edge.as_deref())?;
-    let (name, pull) = (edge.0.to_owned(), edge.1 == EdgeMode::Pull);
+    let (name, group, pull) = (edge.name.clone(), edge.group.clone(), edge.mode == EdgeMode::Pull);
     let file = args.folder.join(format!("wrangler.{}.toml", args.environment));
     let secrets_file = args
         .folder
@@ -109,7 +109,7 @@ pub(super) async fn run(config: Config, args: InitArgs, format: Format) -> Resul
     let (issuer, brand) = (config.issuer.clone(), config.brand.clone());
     let app = server::open(config).await?;
     let mut tx = app.store.begin_read().await.map_err(anyhow::Error::from)?;
-    let trust = revocation::trust(&mut tx, &app.keyring)
+    let trust = revocation::trust(&mut tx, &app.keyring, group.as_deref())
         .await
         .map_err(anyhow::Error::from)?;
     drop(tx);
@@ -169,13 +169,13 @@ fn report(args: &InitArgs, file: &Path, secrets: &Path, kept: bool, format: Form
 }
 
 /// The edge that this deployment is, by its name, or the only one.
-fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<(&'c str, EdgeMode), CliError> {
+fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Edge, CliError> {
     let found = match name {
         Some(name) => config.edges.iter().find(|edge| edge.name == name),
         None if config.edges.len() == 1 => config.edges.first(),
         None => None,
     };
-    found.map(|edge| (edge.name.as_str(), edge.mode)).ok_or_else(|| {
+    found.ok_or_else(|| {
         let names: Vec<&str> = config.edges.iter().map(|edge| edge.name.as_str()).collect();
         CliError::Usage(format!(
             "--edge takes one of `edges` in the control plane's configuration: {}",

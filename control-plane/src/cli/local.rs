@@ -85,7 +85,11 @@ pub(super) enum ClientsCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum FeedCommand {
     /// Print what an edge must be configured with: ROOT_KEY=… FEED_ID=…
-    Trust,
+    Trust {
+        /// For an edge of this group (`edge_groups`), which admits some organisations only
+        #[arg(long, value_name = "NAME")]
+        group: Option<String>,
+    },
     /// Begin a new epoch with a fresh snapshot, when edges refuse the feed after a database was restored
     Recover,
     /// Replace the root key, which edges pin: announces the next one; with --finish, goes over to it
@@ -415,12 +419,22 @@ fn signing_key_id(kid: &str) -> Result<SigningKeyId, CliError> {
         .ok_or_else(|| CliError::Usage("--compromised takes a kid such as k3, or nothing".to_owned()))
 }
 
+/// A name that nobody has configured is a slip, and would be another feed.
+fn known_group(config: &Config, group: Option<&str>) -> Result<(), CliError> {
+    let is_known = |name: &str| config.edge_groups.iter().any(|group| group.name == name);
+    match group.filter(|name| !is_known(name)) {
+        Some(name) => Err(CliError::Refused(format!("`edge_groups` has no group {name:?}"))),
+        None => Ok(()),
+    }
+}
+
 pub(super) async fn feed(config: Config, command: FeedCommand, format: Format) -> Result<(), CliError> {
     let app = server::open(config).await?;
     match command {
-        FeedCommand::Trust => {
+        FeedCommand::Trust { group } => {
+            known_group(&app.config, group.as_deref())?;
             let mut tx = app.store.begin_read().await.map_err(anyhow::Error::from)?;
-            let trust = revocation::trust(&mut tx, &app.keyring)
+            let trust = revocation::trust(&mut tx, &app.keyring, group.as_deref())
                 .await
                 .map_err(anyhow::Error::from)?;
             match format {
@@ -454,13 +468,13 @@ pub(super) async fn feed(config: Config, command: FeedCommand, format: Format) -
             };
             let mut tx = app.store.begin_read().await.map_err(anyhow::Error::from)?;
             app.keyring.reload(&mut tx).await.map_err(anyhow::Error::from)?;
-            let trust = revocation::trust(&mut tx, &app.keyring)
+            let trust = revocation::trust(&mut tx, &app.keyring, None)
                 .await
                 .map_err(anyhow::Error::from)?;
             let next = if finish {
-                "give every edge this ROOT_KEY and deploy: the old root counts for nothing more"
+                "give every edge this ROOT_KEY (FEED_ID stays as it is) and deploy: the old root counts for nothing more"
             } else {
-                "give every edge this ROOT_KEY, with both keys, and deploy; then `portcullis feed rotate-root --finish`"
+                "give every edge this ROOT_KEY, with both keys (FEED_ID stays as it is), and deploy; then `portcullis feed rotate-root --finish`"
             };
             output::object(
                 &json!({"epoch": epoch, "root_key": trust.root_key, "feed_id": trust.feed_id, "next": next}),

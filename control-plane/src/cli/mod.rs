@@ -201,6 +201,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Feed(command) => local::feed(load()?, command, format).await,
         Command::Edge(edge::EdgeCommand::Init(args)) => edge_init::run(load()?, *args, format).await,
         Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,
+        Command::Edge(edge::EdgeCommand::Groups) => edge::groups(load()?, format).await,
         Command::Edge(edge::EdgeCommand::Key { name, revoke, list }) => {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }

@@ -1,13 +1,16 @@
-//! `edges` and `[canary]`: who gets the feed, how, and whether we watch revocations arrive.
+//! `edges`, `[[edge_groups]]` and `[canary]`: who gets the feed, how, whom they admit, and whether we watch revocations arrive.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use shared::id::OrgId;
 use url::Url;
 
 use super::{Config, ConfigError};
 
 const LONGEST_NAME: usize = 64;
+/// One feed is for one customer or a few.
+const MOST_ORGS: usize = 1000;
 
 /// An edge deployment that gets the feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,19 @@ pub struct Edge {
     /// Who calls whom.
     #[serde(default)]
     pub mode: EdgeMode,
+    /// The group that it belongs to; none: it admits every organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// Edges that admit these organisations and nobody else, and are told of nobody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeGroup {
+    /// Its name. The id of its feed is derived from it, so another name is another feed.
+    pub name: String,
+    /// Whom its edges admit.
+    pub orgs: BTreeSet<OrgId>,
 }
 
 /// How the feed gets to an edge.
@@ -61,6 +77,7 @@ impl Edge {
             name: name.into(),
             url: url.into(),
             mode: EdgeMode::Push,
+            group: None,
         }
     }
 
@@ -70,6 +87,16 @@ impl Edge {
             name: name.into(),
             url: String::new(),
             mode: EdgeMode::Pull,
+            group: None,
+        }
+    }
+
+    /// The same in a group.
+    #[must_use]
+    pub fn in_group(self, group: impl Into<String>) -> Self {
+        Self {
+            group: Some(group.into()),
+            ..self
         }
     }
 }
@@ -85,6 +112,16 @@ impl Config {
         self.edges.iter().filter(|edge| edge.mode == EdgeMode::Pull)
     }
 
+    /// Whether an edge admits an organisation. What is nobody's is for edges that admit everyone.
+    pub fn admits(&self, edge: &Edge, org: Option<OrgId>) -> bool {
+        let Some(name) = &edge.group else { return true };
+        let mut groups = self.edge_groups.iter();
+        let group = groups.find(|group| group.name == *name);
+        group
+            .zip(org)
+            .is_some_and(|(group, org)| group.orgs.contains(&org))
+    }
+
     /// Whether a canary is sent out.
     pub fn has_canary(&self) -> bool {
         self.canary.enabled.unwrap_or(true) && self.pushed_edges().next().is_some()
@@ -93,15 +130,27 @@ impl Config {
 
 /// Names stand before a slash and in metrics; an address must be one that can be called.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
+    validate_groups(config)?;
     let mut names = BTreeSet::new();
     config.edges.iter().try_for_each(|edge| {
-        let Edge { name, url, mode } = edge;
+        let Edge {
+            name,
+            url,
+            mode,
+            group,
+        } = edge;
         if !names.insert(name) {
             return Err(invalid(format!("the name {name:?} is listed twice")));
         }
         if !is_name(name) {
             return Err(invalid(format!(
                 "{name:?} is no name: use 1 to {LONGEST_NAME} letters, digits, `.`, `_` or `-`"
+            )));
+        }
+        let is_unknown = |group: &&String| !config.edge_groups.iter().any(|known| known.name == **group);
+        if let Some(group) = group.as_ref().filter(is_unknown) {
+            return Err(invalid(format!(
+                "{name:?} is in the group {group:?}, which `edge_groups` does not have"
             )));
         }
         match mode {
@@ -111,6 +160,32 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
                 "{name:?} fetches the feed itself: it has no URL"
             ))),
         }
+    })
+}
+
+/// A group that admits nobody is a mistake.
+fn validate_groups(config: &Config) -> Result<(), ConfigError> {
+    let invalid = |problem: String| ConfigError::Invalid {
+        key: "edge_groups",
+        problem,
+    };
+    let mut names = BTreeSet::new();
+    config.edge_groups.iter().try_for_each(|group| {
+        let name = &group.name;
+        if !names.insert(name) {
+            return Err(invalid(format!("the name {name:?} is listed twice")));
+        }
+        if !is_name(name) {
+            return Err(invalid(format!(
+                "{name:?} is no name: use 1 to {LONGEST_NAME} letters, digits, `.`, `_` or `-`"
+            )));
+        }
+        if group.orgs.is_empty() || group.orgs.len() > MOST_ORGS {
+            return Err(invalid(format!(
+                "{name:?} must admit 1 to {MOST_ORGS} organisations: list their ids (org_…) in `orgs`"
+            )));
+        }
+        Ok(())
     })
 }
 

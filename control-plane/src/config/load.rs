@@ -208,18 +208,33 @@ fn parse(kind: Kind, text: &str) -> Result<Value, &'static str> {
         Kind::List => Ok(Value::Array(
             items().map(|item| Value::String(item.to_owned())).collect(),
         )),
-        Kind::Edges => pairs(text, |name, how| match how {
-            "pull" => [("name", name), ("mode", how)],
-            url => [("name", name), ("url", url)],
+        Kind::Edges => pairs(text, |edge, how| {
+            let (name, group) = edge
+                .split_once('@')
+                .map_or((edge, None), |(name, group)| (name, Some(group)));
+            let key = if how == "pull" { "mode" } else { "url" };
+            let mut members = vec![("name", string(name)), (key, string(how))];
+            members.extend(group.map(|group| ("group", string(group))));
+            members
         }),
-        Kind::Pairs(first, second) => pairs(text, |left, right| [(first, left), (second, right)]),
+        Kind::Groups => pairs(text, |name, orgs| {
+            let orgs = orgs.split('+').map(string).collect();
+            vec![("name", string(name)), ("orgs", Value::Array(orgs))]
+        }),
+        Kind::Pairs(first, second) => pairs(text, |left, right| {
+            vec![(first, string(left)), (second, string(right))]
+        }),
     }
 }
 
-/// `left=right,left=right` as tables with two keys each.
+fn string(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// `left=right,left=right` as tables.
 fn pairs<'a>(
     text: &'a str,
-    table: impl Fn(&'a str, &'a str) -> [(&'static str, &'a str); 2],
+    table: impl Fn(&'a str, &'a str) -> Vec<(&'static str, Value)>,
 ) -> Result<Value, &'static str> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items
@@ -227,8 +242,9 @@ fn pairs<'a>(
             let (left, right) = item
                 .split_once('=')
                 .ok_or("a list of pairs with `=`, separated by commas")?;
-            let members =
-                table(left, right).map(|(key, value)| (key.to_owned(), Value::String(value.to_owned())));
+            let members = table(left, right)
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value));
             Ok(Value::Table(Table::from_iter(members)))
         })
         .collect::<Result<_, _>>()

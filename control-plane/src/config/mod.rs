@@ -30,7 +30,7 @@ use shared::key::Environment;
 
 pub use clients::{Clients, Fetch, admits};
 pub use device::Device;
-pub use edges::{Canary, Edge, EdgeMode};
+pub use edges::{Canary, Edge, EdgeGroup, EdgeMode};
 pub use factors::Factors;
 pub use identity_providers::IdentityProvider;
 pub(crate) use identity_providers::is_fetchable;
@@ -86,7 +86,10 @@ pub struct Config {
     /// The first owner's e-mail address.
     pub bootstrap_email: String,
     /// The edges that get the feed. In the environment: `name=url,name=url`, and `name=pull` for one that fetches it.
+    /// With `name@group=…` for one that belongs to a group.
     pub edges: Vec<Edge>,
+    /// Edges that admit some organisations only. In the environment: `name=org_…+org_…,name=org_…`.
+    pub edge_groups: Vec<EdgeGroup>,
     /// Identity providers whose assertions become access tokens. In the environment: `org_…=issuer,org_…=issuer`.
     pub identity_providers: Vec<IdentityProvider>,
     /// Whose security events organisations go by. In the environment: `org_…=issuer,org_…=issuer`.
@@ -241,6 +244,7 @@ impl Default for Config {
             bootstrap_file: None,
             bootstrap_email: "admin@localhost".to_owned(),
             edges: vec![Edge::push("hub", "http://127.0.0.1:8787")],
+            edge_groups: Vec::new(),
             identity_providers: Vec::new(),
             signal_transmitters: Vec::new(),
             tokens: Tokens::default(),

@@ -10,8 +10,10 @@ pub(super) enum Kind {
     Bool,
     /// Comma-separated.
     List,
-    /// `name=url,name=pull`: edges.
+    /// `name=url,name=pull,name@group=url`: edges.
     Edges,
+    /// `name=org+org`: edge groups.
+    Groups,
     /// `name=url,name=url`: tables with these two keys.
     Pairs(&'static str, &'static str),
 }
@@ -35,6 +37,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("bootstrap_file", Kind::Text),
     ("bootstrap_email", Kind::Text),
     ("edges", Kind::Edges),
+    ("edge_groups", Kind::Groups),
     ("identity_providers", Kind::Pairs("org", "issuer")),
     ("signal_transmitters", Kind::Pairs("org", "issuer")),
     ("tokens.access_seconds", Kind::Integer),

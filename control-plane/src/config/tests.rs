@@ -366,6 +366,7 @@ fn the_list_of_names_is_complete() {
             (_, Kind::List) => "a,b",
             ("identity_providers" | "signal_transmitters", _) => "org_000000001=https://idp.example",
             (_, Kind::Edges) => "hub=http://127.0.0.1:1",
+            (_, Kind::Groups) => "acme=org_000000001+org_000000002",
             (_, Kind::Pairs(..)) => "a=b",
         };
         // What needs a mail server beside it has one.

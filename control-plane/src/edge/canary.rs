@@ -30,7 +30,7 @@ use crate::revocation::edge_api::{address, read};
 use crate::revocation::ledger::PLAIN;
 use crate::revocation::receipt::bound_ms;
 use crate::revocation::window::{Spread, Window};
-use crate::revocation::{self, FeedError};
+use crate::revocation::{self, FeedError, Reach};
 use crate::signing::{self, Purpose, SigningError};
 use crate::store::StoreError;
 
@@ -231,8 +231,15 @@ async fn make(app: &App) -> Result<Canary, FeedError> {
     let now = app.clock.now();
     let expires = now.seconds().saturating_add(LIFE_SECONDS);
     let mut tx = app.store.begin().await?;
-    let (signer, index) =
-        signing::draw_index(&mut tx, Purpose::ApiKey, Some(expires), &app.random, now).await?;
+    let (signer, index) = signing::draw_index(
+        &mut tx,
+        Purpose::ApiKey,
+        &Reach::All,
+        Some(expires),
+        &app.random,
+        now,
+    )
+    .await?;
     let signer = app.keyring.key(&mut tx, signer).await?;
     tx.insert_canary(index, expires, now).await?;
     tx.commit().await?;
@@ -285,7 +292,7 @@ async fn revoke(app: &App, index: StatusIndex) -> Result<u64, FeedError> {
     let bound = bound_ms(app, &state, now)?;
     tx.revoke_canary(index, now).await?;
     tx.revoke_index(index, now).await?;
-    revocation::enqueue(&mut tx, "canary", &Entry::revoked(index), now).await?;
+    revocation::enqueue(&mut tx, &Reach::All, "canary", &Entry::revoked(index), now).await?;
     tx.commit().await?;
     app.feed.wake();
     Ok(bound)

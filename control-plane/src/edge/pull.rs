@@ -34,8 +34,9 @@ use crate::http::limit::TooMany;
 use crate::revocation::edge_api::MEDIA_TYPE;
 use crate::revocation::link::{Standing, plan, standing};
 use crate::revocation::report::{Report, parse_digest};
-use crate::revocation::{FeedError, frame, take_report};
+use crate::revocation::{FeedError, frame, groups, take_report};
 use crate::store::edges::EdgeKeyRow;
+use crate::store::feed::FeedNo;
 
 /// Where an edge says how it is.
 const REPORT: &str = "portcullis-report";
@@ -93,14 +94,15 @@ async fn answer(
     let StrictQuery(query) = query?;
     let theirs = head_of(&query)?;
     let report = report(headers, theirs)?;
-    let hub = standing(&mut app.store.begin_read().await?, theirs)
-        .await
-        .map_err(internal)?;
+    let mut tx = app.store.begin_read().await?;
+    let feed = groups::feed_of(&mut tx, edge).await.map_err(internal)?;
+    let hub = standing(&mut tx, feed, theirs).await.map_err(internal)?;
+    drop(tx);
     if let Standing::Stranger(theirs) = hub {
         return Err(ahead(app, edge, theirs).await);
     }
     not_ahead(app, edge).await?;
-    take_report(app, &edge.name, &report, hub)
+    take_report(app, edge, feed, &report, hub)
         .await
         .map_err(internal)?;
 
@@ -112,13 +114,13 @@ async fn answer(
     let mut progress = app.feed.watch();
     loop {
         progress.borrow_and_update();
-        let head = frame::head(&mut app.store.begin_read().await?)
+        let head = frame::head_of(&mut app.store.begin_read().await?, feed)
             .await
             .map_err(internal)?;
         let tag = tag(head, app.clock.now());
         let has_all = hub == Standing::At(frame::position(head)) || (hub == Standing::Empty && head.seq == 0);
         if !has_all || given != Some(tag.as_str()) {
-            return send(app, hub).await;
+            return send(app, feed, hub).await;
         }
         let pending = app
             .feed
@@ -139,7 +141,7 @@ async fn answer(
         if !woken {
             touch(app, &key).await?;
             let tag_now = self::tag(
-                frame::head(&mut app.store.begin_read().await?)
+                frame::head_of(&mut app.store.begin_read().await?, feed)
                     .await
                     .map_err(internal)?,
                 app.clock.now(),
@@ -147,15 +149,15 @@ async fn answer(
             if given == Some(tag_now.as_str()) {
                 return respond(StatusCode::NOT_MODIFIED, &tag_now, Body::empty());
             }
-            return send(app, hub).await;
+            return send(app, feed, hub).await;
         }
     }
 }
 
 /// What would have been pushed.
-async fn send(app: &App, hub: Standing) -> Result<Response, ApiError> {
+async fn send(app: &App, feed: FeedNo, hub: Standing) -> Result<Response, ApiError> {
     let mut hub = hub;
-    let plan = plan(app, &mut hub).await.map_err(internal)?;
+    let plan = plan(app, feed, &mut hub).await.map_err(internal)?;
     let tag = tag(plan.target, app.clock.now());
     let mut response = respond(StatusCode::OK, &tag, Body::from(plan.message))?;
     response
@@ -311,6 +313,9 @@ fn internal(error: FeedError) -> ApiError {
         FeedError::Store(error) => error.into(),
         FeedError::Copy { .. } => {
             ApiError::new(Code::Busy, "this instance does not publish; its log says why").retry_after(5)
+        }
+        FeedError::NoGroup(_) => {
+            ApiError::new(Code::Busy, "the edge's group has no feed yet; ask again").retry_after(1)
         }
         error => ApiError::internal(error),
     }

@@ -1,6 +1,6 @@
 //! `GET /v1/edge/status`: where each region of each edge is, how long frames and canaries took, and what is wrong.
 //!
-//! Every administrator sees what receipts show anyway: names, places, times. What is between the operator and the edges
+//! Every administrator sees what receipts show anyway: names, places, times of the edges that admit their organisation. What is between the operator and the edges
 //! (failures, refusals, clocks, keys) is for administrators of the first organisation.
 //!
 //! What it does not: speak for other instances. Positions and alerts are those of all, from the database; ages, lags and
@@ -14,6 +14,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
+use shared::id::OrgId;
 use shared::time::UnixMillis;
 
 use super::canary::{self, Summary};
@@ -59,6 +60,9 @@ impl From<Position> for Place {
 struct EdgeStatus {
     name: String,
     mode: EdgeMode,
+    /// The group that it belongs to; absent: it admits every organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
     /// Whether the hub itself answered last.
     hub: Option<bool>,
     /// Where the hub was when it last did.
@@ -128,12 +132,37 @@ struct Alert {
 /// `GET /v1/edge/status`
 pub async fn get(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
     let first = app.store.begin_read().await?.first_org().await?;
-    let status = status(&app, first == Some(caller.org)).await?;
+    let viewer = if first == Some(caller.org) {
+        Viewer::Operator
+    } else {
+        Viewer::Of(caller.org)
+    };
+    let status = status(&app, viewer).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(status)).into_response())
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// An administrator of the first organisation.
+    Operator,
+    /// One of another.
+    Of(OrgId),
+}
+
+impl Viewer {
+    /// An edge that does not admit one's organisation is nobody else's business.
+    fn sees(self, app: &App, edge: &Edge) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Of(org) => app.config.admits(edge, Some(org)),
+        }
+    }
+}
+
 /// What is known at this moment.
-pub async fn status(app: &App, for_operator: bool) -> Result<Status, ApiError> {
+pub async fn status(app: &App, viewer: Viewer) -> Result<Status, ApiError> {
+    let for_operator = viewer == Viewer::Operator;
     let mut tx = app.store.begin_read().await?;
     let state = tx
         .feed_state()
@@ -146,7 +175,8 @@ pub async fn status(app: &App, for_operator: bool) -> Result<Status, ApiError> {
     drop(tx);
     let ledgers = app.feed.ledgers().clone();
     let mut edges = Vec::new();
-    for edge in &app.config.edges {
+    let seen = |edge: &&Edge| viewer.sees(app, edge);
+    for edge in app.config.edges.iter().filter(seen) {
         let ledger = ledgers.get(&edge.name);
         let keys = if for_operator && edge.mode == EdgeMode::Pull {
             keys(app, edge).await?
@@ -164,6 +194,7 @@ pub async fn status(app: &App, for_operator: bool) -> Result<Status, ApiError> {
         edges.push(EdgeStatus {
             name: edge.name.clone(),
             mode: edge.mode,
+            group: edge.group.clone(),
             hub: ledger.and_then(|ledger| ledger.hub),
             position: ledger.and_then(|ledger| ledger.hub_at).map(Place::from),
             contact_age_ms: contact.map(|(at, _)| millis(app.clock.elapsed().saturating_sub(at))),
@@ -181,6 +212,13 @@ pub async fn status(app: &App, for_operator: bool) -> Result<Status, ApiError> {
             detail: row.detail,
         })
     };
+    let is_seen = |row: &crate::store::edges::AlertRow| {
+        let mut edges = app.config.edges.iter();
+        match edges.find(|edge| edge.name == row.edge) {
+            Some(edge) => viewer.sees(app, edge),
+            None => for_operator,
+        }
+    };
     Ok(Status {
         head: head.into(),
         bound_ms: bound_ms(app, &state, app.clock.now())?,
@@ -189,7 +227,11 @@ pub async fn status(app: &App, for_operator: bool) -> Result<Status, ApiError> {
             enabled: app.config.has_canary(),
             interval_seconds: app.config.canary.interval_seconds,
         },
-        alerts: rows.into_iter().map(alert).collect::<Result<_, _>>()?,
+        alerts: rows
+            .into_iter()
+            .filter(is_seen)
+            .map(alert)
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -104,6 +104,7 @@ async fn only_administrators_of_the_organisation_are_told() {
 
 /// A true key of another organisation: signed by our key, inside its block.
 async fn stranger(test: &TestApp) -> String {
+    use crate::revocation::Reach;
     use crate::signing::{Purpose, draw_index};
     use shared::id::{OrgId, UserId};
     use shared::key::{self, Environment, Statement};
@@ -111,7 +112,7 @@ async fn stranger(test: &TestApp) -> String {
 
     let now = test.clock.now();
     let mut tx = test.app.store.begin().await.expect("tx");
-    let drawn = draw_index(&mut tx, Purpose::ApiKey, None, &test.app.random, now).await;
+    let drawn = draw_index(&mut tx, Purpose::ApiKey, &Reach::All, None, &test.app.random, now).await;
     let (signing_key, index) = drawn.expect("an index");
     let signer = test.app.keyring.key(&mut tx, signing_key).await.expect("the key");
     tx.commit().await.expect("commit");

@@ -62,7 +62,8 @@ pub async fn block(
                 version,
                 scopes: if blocked { ScopeSet::EMPTY } else { ScopeSet::ALL },
             };
-            let outbox = revocation::enqueue(&mut tx, &name(version), &entry, now).await?;
+            let outbox =
+                revocation::enqueue(&mut tx, &caller.org.into(), &name(version), &entry, now).await?;
             tx.insert_receipt(&name(version), now, outbox).await?;
             let event = Event {
                 org: Some(caller.org),

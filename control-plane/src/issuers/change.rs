@@ -191,7 +191,7 @@ pub async fn remove(app: &App, caller: &Caller, id: IssuerId, wait: Wait) -> Res
         .set_foreign_not_before(issuer, caller.org, now.seconds())
         .await?;
     let entry = Entry::NotBefore(Subject::Issuer(issuer.clone()), at);
-    revocation::enqueue(&mut tx, &row.id.to_string(), &entry, now).await?;
+    revocation::enqueue(&mut tx, &caller.org.into(), &row.id.to_string(), &entry, now).await?;
     let detail = described(app, &before);
     tell(
         &mut tx,
@@ -220,7 +220,7 @@ pub(super) async fn tell(
 ) -> Result<(), StoreError> {
     let entry = Entry::Issuer(Box::new(row.entry.clone()));
     let subject = receipt_name(row);
-    let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+    let outbox = revocation::enqueue(tx, &row.entry.org.into(), &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     let event = Event {
         org: Some(row.entry.org),

@@ -85,7 +85,7 @@ pub async fn create(
 
     let mut tx = app.store.begin().await?;
     hold_caller(&mut tx, caller, now).await?;
-    let drawn = draw(&mut tx, app, now).await?;
+    let drawn = draw(&mut tx, app, caller.org, now).await?;
     if let Some(idempotency) = idempotency {
         claim(&mut tx, caller, idempotency, drawn.id, now).await?;
     }
@@ -158,8 +158,9 @@ impl Drawn {
 }
 
 /// Draws an index from a block that the edge knows, so that the key works at once.
-pub(super) async fn draw(tx: &mut Tx, app: &App, now: UnixMillis) -> Result<Drawn, ApiError> {
-    let (signing_key, index) = signing::draw_index(tx, Purpose::ApiKey, None, &app.random, now).await?;
+pub(super) async fn draw(tx: &mut Tx, app: &App, org: OrgId, now: UnixMillis) -> Result<Drawn, ApiError> {
+    let (signing_key, index) =
+        signing::draw_index(tx, Purpose::ApiKey, &org.into(), None, &app.random, now).await?;
     let signer = app.keyring.key(tx, signing_key).await?;
     Ok(Drawn {
         id: KeyId::from(index),

@@ -20,7 +20,7 @@ use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::http::time::Timestamp;
 use crate::orgs;
-use crate::revocation::{self, Receipt, Wait};
+use crate::revocation::{self, Reach, Receipt, Wait};
 use crate::store::keys::KeyStatus;
 use crate::store::orgs::Role;
 use crate::store::quarantine::Ceiling;
@@ -136,7 +136,8 @@ pub(crate) async fn write(
         scopes: ceiling.map_or(ScopeSet::ALL, |ceiling| scopes(ceiling, &app.policy.policy)),
     };
     let subject = subject(id, version);
-    let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+    let reach = Reach::of_index(tx, id.into()).await?;
+    let outbox = revocation::enqueue(tx, &reach, &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     Ok(version)
 }

@@ -169,7 +169,7 @@ pub(crate) async fn write(
     let now = app.clock.now();
     let subject = key.id.to_string();
     let entry = Entry::revoked(key.id.into());
-    let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+    let outbox = revocation::enqueue(tx, &key.org.into(), &subject, &entry, now).await?;
     let revoked = Revoked {
         at: now,
         reason: reason.as_str().to_owned(),

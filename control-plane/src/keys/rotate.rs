@@ -84,7 +84,7 @@ async fn rotate_key(
         rules::may_grant(caller, &grant)?;
     }
 
-    let drawn = draw(&mut tx, app, now).await?;
+    let drawn = draw(&mut tx, app, old.org, now).await?;
     let subjects = IssueSubjects {
         org: old.org,
         workspace: old.workspace,
@@ -138,7 +138,7 @@ async fn rotate_key(
             index: old.id.into(),
             time: not_after,
         });
-        revocation::enqueue(&mut tx, &old.id.to_string(), &entry, now).await?;
+        revocation::enqueue(&mut tx, &old.org.into(), &old.id.to_string(), &entry, now).await?;
     }
     let event = Event {
         org: Some(old.org),

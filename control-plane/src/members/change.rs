@@ -15,7 +15,7 @@ use crate::http::auth::Caller;
 use crate::http::time::Timestamp;
 use crate::keys::{self, confirm_rights, hold_caller};
 use crate::oauth::backchannel;
-use crate::revocation::{self, Receipt, Wait};
+use crate::revocation::{self, Reach, Receipt, Wait};
 use crate::store::keys::Revoked;
 use crate::store::members::{Member, MemberState};
 use crate::store::orgs::Role;
@@ -168,7 +168,7 @@ async fn write(
     };
     let scopes = rules::ceiling(app, next.0, next.1);
     let (entry, subject) = (ceiling(member, version, scopes), subject(member, version));
-    let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+    let outbox = revocation::enqueue(tx, &org.into(), &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     let event = Event {
         org: Some(org),
@@ -193,7 +193,8 @@ async fn end_everything(
     let not_found = || ApiError::not_found("member");
     let at = tx.set_member_not_before(org, user, now.seconds()).await?;
     let entry = Entry::NotBefore(Subject::Member(org, user), at.ok_or_else(not_found)?);
-    let mut outbox = revocation::enqueue(tx, &user.to_string(), &entry, now).await?;
+    let reach = Reach::from(org);
+    let mut outbox = revocation::enqueue(tx, &reach, &user.to_string(), &entry, now).await?;
     for sid in tx.sessions_of_member(org, user).await? {
         backchannel::queue(tx, sid, now).await?;
     }
@@ -203,8 +204,9 @@ async fn end_everything(
     let mut indexes = tx.hold_keys_of_member(org, user).await?;
     let (grants, of_grants) = tx.end_grants_of_member(org, user, now).await?;
     indexes.extend(of_grants);
-    for entry in revocation::revoked(indexes) {
-        outbox = revocation::enqueue(tx, &user.to_string(), &entry, now).await?;
+    let entries = revocation::revoked(indexes);
+    if let Some(last) = revocation::enqueue_all(tx, &reach, &user.to_string(), &entries, now).await? {
+        outbox = last;
     }
     let revoked = Revoked {
         at: now,

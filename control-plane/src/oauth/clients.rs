@@ -14,9 +14,10 @@ use super::redirect::{self, RedirectUriError};
 use super::registration::metadata::check_set;
 use crate::audit::{self, Actor, Event};
 use crate::random::{Random, RandomError};
+use crate::revocation::{self, Reach};
 use crate::store::clients::{ApplicationType, AuthMethod, Client, ClientKind, Origin};
 use crate::store::{StoreError, Tx};
-use crate::{revocation, text};
+use crate::text;
 
 /// How long a refresh token can be retried, unless the client says otherwise.
 pub const DEFAULT_GRACE_SECONDS: u64 = 30;
@@ -263,12 +264,14 @@ pub async fn disable(
         // index ends, also what the clients before it hold.
         for index in tx.exchanged_indexes(&subject, now.seconds()).await? {
             if tx.revoke_index(index, now).await? {
-                revocation::enqueue(tx, &subject, &Entry::revoked(index), now).await?;
+                let reach = Reach::of_index(tx, index).await?;
+                revocation::enqueue(tx, &reach, &subject, &Entry::revoked(index), now).await?;
             }
         }
-        revocation::enqueue(tx, &subject, &blocked(&client, not_before), now).await?;
+        let reach = Reach::from(client.org);
+        revocation::enqueue(tx, &reach, &subject, &blocked(&client, not_before), now).await?;
         let entry = Entry::NotBefore(Subject::Client(client.identifier), not_before);
-        let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+        let outbox = revocation::enqueue(tx, &reach, &subject, &entry, now).await?;
         tx.insert_receipt(&subject, now, outbox).await?;
         let event = Event {
             org: client.org,

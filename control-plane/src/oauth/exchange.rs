@@ -132,8 +132,15 @@ pub(super) async fn issue(
     let First { terms, asked, .. } = first;
     let now = app.clock.now();
     let exp = iat.saturating_add(app.config.tokens.access_seconds);
-    let (signing_key, index) =
-        signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    let (signing_key, index) = signing::draw_index(
+        &mut tx,
+        Purpose::AccessToken,
+        &terms.org.into(),
+        Some(exp),
+        &app.random,
+        now,
+    )
+    .await?;
     let expires = iat.saturating_add(app.config.tokens.refresh_max_seconds);
     let grant = Grant {
         id: GrantId::from_u64(app.random.below(LIMIT).map_err(SigningError::from)?)

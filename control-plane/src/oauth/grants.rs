@@ -11,7 +11,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::orgs;
-use crate::revocation;
+use crate::revocation::{self, Reach};
 use crate::revocations::{Reason as Word, Why};
 use crate::sessions::Session;
 use crate::signing::{self, Purpose, SigningError};
@@ -113,10 +113,11 @@ async fn end_with(
     if !ended && tx.receipt(&subject).await?.is_some() {
         return Ok(false);
     }
+    let reach = Reach::from(grant.terms.org);
     let mut last = None;
     for index in tx.indexes_of_grant(grant.id).await? {
         tx.revoke_index(index, now).await?;
-        last = Some(revocation::enqueue(tx, &subject, &Entry::revoked(index), now).await?);
+        last = Some(revocation::enqueue(tx, &reach, &subject, &Entry::revoked(index), now).await?);
     }
     let outbox = last.ok_or(StoreError::Corrupt("grant: it has no index"))?;
     tx.insert_receipt(&subject, now, outbox).await?;
@@ -229,7 +230,15 @@ pub(super) async fn index(
     if grant.signing_key == active && tx.extend_index(grant.index, exp).await? {
         return Ok(Some((active, grant.index)));
     }
-    let (key, index) = signing::draw_index(tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    let (key, index) = signing::draw_index(
+        tx,
+        Purpose::AccessToken,
+        &grant.terms.org.into(),
+        Some(exp),
+        &app.random,
+        now,
+    )
+    .await?;
     tx.move_grant(grant.id, key, index).await?;
     Ok(Some((key, index)))
 }

@@ -100,8 +100,15 @@ pub(super) async fn grant(
     // 4. No more than the assertion, the request, the client and the person have.
     let scopes = scopes(app, client, form, assertion.claims.scope.as_deref(), dated.rights)?;
     let exp = dated.iat.saturating_add(app.config.tokens.access_seconds);
-    let (signing_key, index) =
-        signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    let (signing_key, index) = signing::draw_index(
+        &mut tx,
+        Purpose::AccessToken,
+        &terms.org.into(),
+        Some(exp),
+        &app.random,
+        now,
+    )
+    .await?;
     let holder = Holder {
         org: terms.org,
         user: Some(user),

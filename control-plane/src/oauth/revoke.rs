@@ -150,7 +150,7 @@ async fn end_index(
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     if tx.revoke_index(index, now).await? {
-        let outbox = revocation::enqueue(&mut tx, &subject, &Entry::revoked(index), now).await?;
+        let outbox = revocation::enqueue(&mut tx, &org.into(), &subject, &Entry::revoked(index), now).await?;
         tx.insert_receipt(&subject, now, outbox).await?;
         let event = Event {
             org,

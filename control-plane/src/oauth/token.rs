@@ -123,8 +123,15 @@ async fn client_credentials(
         iat = tx.issue_time(subjects, iat).await?;
     }
     let exp = iat.saturating_add(app.config.tokens.access_seconds);
-    let (signing_key, index) =
-        signing::draw_index(&mut tx, Purpose::AccessToken, Some(exp), &app.random, now).await?;
+    let (signing_key, index) = signing::draw_index(
+        &mut tx,
+        Purpose::AccessToken,
+        &org.into(),
+        Some(exp),
+        &app.random,
+        now,
+    )
+    .await?;
     let holder = Holder {
         org,
         user: None,

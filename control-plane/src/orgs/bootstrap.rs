@@ -162,7 +162,8 @@ async fn issue_admin_key(
         workspace: None,
         user: Some(owner.user),
     };
-    let (signing_key, index) = signing::draw_index(tx, Purpose::ApiKey, None, random, now).await?;
+    let (signing_key, index) =
+        signing::draw_index(tx, Purpose::ApiKey, &owner.org.into(), None, random, now).await?;
     let signer = keyring.key(tx, signing_key).await?;
     let statement = Statement {
         signing_key,

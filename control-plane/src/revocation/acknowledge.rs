@@ -13,8 +13,9 @@ use super::link::{Standing, standing};
 use super::report::{RegionReport, Report};
 use super::{Ack, Feed, FeedError, local};
 use crate::app::App;
+use crate::config::Edge;
 use crate::store::StoreError;
-use crate::store::feed::{Peer, Position};
+use crate::store::feed::{FeedNo, Peer, Position};
 
 /// Frames of one acknowledgement whose delay is noted.
 const MAX_LAGS: u32 = 128;
@@ -56,10 +57,12 @@ impl Feed {
 /// a hub that did not.
 pub(crate) async fn take_report(
     app: &App,
-    edge: &str,
+    configured: &Edge,
+    feed: FeedNo,
     report: &Report,
     hub: Standing,
 ) -> Result<Option<Standing>, FeedError> {
+    let edge = configured.name.as_str();
     let arrived = app.clock.elapsed();
     for code in &report.refused {
         metrics::counter!("portcullis_feed_refusals_total", "edge" => edge.to_owned(), "code" => code.clone())
@@ -68,11 +71,12 @@ pub(crate) async fn take_report(
     app.feed.ledger(edge, |ledger| {
         report.refused.iter().for_each(|code| ledger.count_refusal(code));
         ledger.kinds.clone_from(&report.kinds);
+        ledger.feed = feed;
     });
     let mut regions = Vec::with_capacity(report.regions.len());
     for region in &report.regions {
         let applied = match region.head {
-            Some(head) => judge(app, edge, region, head, (report.head, hub)).await?,
+            Some(head) => judge(app, (edge, feed), region, head, (report.head, hub)).await?,
             None => None,
         };
         regions.push((region.clone(), applied));
@@ -90,7 +94,7 @@ pub(crate) async fn take_report(
     app.feed.ledger(edge, |ledger| ledger.take(news, arrived, now));
     settle(app, edge).await?;
     if !report.local.is_empty() {
-        local::revoke(app, edge, &report.local).await?;
+        local::revoke(app, configured, &report.local).await?;
     }
     Ok(lowest)
 }
@@ -98,7 +102,7 @@ pub(crate) async fn take_report(
 /// What a region has, in terms of our chain. The database is asked only about heads that are new.
 async fn judge(
     app: &App,
-    edge: &str,
+    (edge, feed): (&str, FeedNo),
     region: &RegionReport,
     head: Head,
     (hub_head, hub): (Option<Head>, Standing),
@@ -113,7 +117,7 @@ async fn judge(
         return Ok(Some(known));
     }
     Ok(
-        match standing(&mut app.store.begin_read().await?, Some(head)).await? {
+        match standing(&mut app.store.begin_read().await?, feed, Some(head)).await? {
             Standing::At(at) => Some(at),
             _ => None,
         },
@@ -132,7 +136,9 @@ fn lowest(regions: &[(RegionReport, Option<Position>)]) -> Option<Standing> {
 pub(crate) async fn settle(app: &App, edge: &str) -> Result<(), StoreError> {
     let elapsed = app.clock.elapsed();
     let now = app.clock.now();
-    let changes = app.feed.ledger(edge, |ledger| ledger.settle(elapsed, now));
+    let (changes, feed) = app
+        .feed
+        .ledger(edge, |ledger| (ledger.settle(elapsed, now), ledger.feed));
     if changes.is_empty() {
         return Ok(());
     }
@@ -146,6 +152,7 @@ pub(crate) async fn settle(app: &App, edge: &str) -> Result<(), StoreError> {
             name: peer_name(edge, region),
             position: *position,
             acked_at: now,
+            feed,
         })
         .await?;
     }
@@ -195,6 +202,7 @@ pub(super) async fn load(app: &App) -> Result<(), StoreError> {
         let (edge, region) = (peer.edge().to_owned(), peer.region().to_owned());
         app.feed.ledger(&edge, |ledger| {
             ledger.load(&region, peer.position, peer.acked_at, elapsed);
+            ledger.feed = peer.feed;
         });
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Outbox rows → the next frame of the chain, signed, in one transaction.
+//! Outbox rows → the next frame of the chain, signed, in one transaction: that of all organisations, and at the same place
+//! in the chain of each edge group what of it concerns the group.
 //!
 //! Any number of instances may try at once. Whoever adds to the chain or ends an epoch first takes the row of `feed_state`
 //! ([`lock`]): an epoch that opened between our look at the head and our commit would lack the frame, and nothing would tell.
@@ -10,9 +11,9 @@ use shared::time::UnixMillis;
 use shared::wire::Reader;
 
 use super::die::{self, Place};
-use super::{FRAME_OVERHEAD, FeedError};
+use super::{FRAME_OVERHEAD, FeedError, Reach, groups};
 use crate::signing::{self, Keyring, Purpose, SigningError, SigningKey};
-use crate::store::feed::{PendingRow, Position};
+use crate::store::feed::{FeedNo, PendingRow, Position};
 use crate::store::{Store, StoreError, Tx, uint};
 
 const MAX_ROWS: u32 = 4096;
@@ -68,29 +69,24 @@ pub(super) async fn write_frame(
     now: UnixMillis,
 ) -> Result<Option<Position>, FeedError> {
     lock(tx).await?;
-    let head = head(tx).await?;
     let rows = fitting(tx.pending_entries(MAX_ROWS).await?);
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Ok(None);
     };
-    let at = Position {
-        epoch: head.epoch,
-        seq: head.seq.saturating_add(1),
-    };
-    let frame = Frame {
-        feed: signing::feed_id(tx).await?,
-        epoch: at.epoch,
-        seq: at.seq,
-        previous: head.digest,
-        time: now,
-        entries: rows.iter().map(decode).collect::<Result<_, _>>()?,
-    };
-    let body = frame.encode();
-    let pen = Pen::take(tx, keyring, at.epoch, now).await?;
-    let envelope = pen.sign(EnvelopeType::Frame, &body)?;
+    let at = next(tx).await?;
+    let entries: Vec<Entry> = rows.iter().map(decode).collect::<Result<_, _>>()?;
+    append(tx, keyring, (FeedNo::ALL, at), entries.clone(), now).await?;
+    for group in tx.groups().await?.iter().filter(|group| group.is_open()) {
+        let mut theirs = Vec::new();
+        for (row, entry) in rows.iter().zip(&entries) {
+            if Reach::from_text(row.orgs.as_deref())?.includes(&group.orgs) {
+                theirs.push(entry.clone());
+            }
+        }
+        let theirs = groups::signed_for(tx, keyring, group.feed, theirs).await?;
+        append(tx, keyring, (group.feed, at), theirs, now).await?;
+    }
     let count = rows.len() as u64;
-    tx.insert_frame(at, &Frame::digest(&body), Some(&envelope), count, now)
-        .await?;
     if tx.stamp_entries(first.id, last.id, at).await? != count {
         return Err(FeedError::Contended);
     }
@@ -99,6 +95,40 @@ pub(super) async fn write_frame(
     #[expect(clippy::cast_precision_loss, reason = "a duration for a graph")]
     metrics::histogram!("portcullis_feed_framing_delay_ms").record(now.since(UnixMillis(oldest)) as f64);
     Ok(Some(at))
+}
+
+/// The place after the end of the chains. The caller holds the lock.
+pub(super) async fn next(tx: &mut Tx) -> Result<Position, FeedError> {
+    let head = head(tx).await?;
+    Ok(Position {
+        epoch: head.epoch,
+        seq: head.seq.saturating_add(1),
+    })
+}
+
+/// Adds the frame of one feed at the next place, which may say nothing there.
+pub(super) async fn append(
+    tx: &mut Tx,
+    keyring: &Keyring,
+    (feed, at): (FeedNo, Position),
+    entries: Vec<Entry>,
+    now: UnixMillis,
+) -> Result<(), FeedError> {
+    let count = entries.len() as u64;
+    let frame = Frame {
+        feed: groups::id(tx, feed).await?,
+        epoch: at.epoch,
+        seq: at.seq,
+        previous: head_of(tx, feed).await?.digest,
+        time: now,
+        entries,
+    };
+    let body = frame.encode();
+    let pen = Pen::take(tx, keyring, (feed, at.epoch), now).await?;
+    let envelope = pen.sign(EnvelopeType::Frame, &body)?;
+    Ok(tx
+        .insert_frame(feed, at, &Frame::digest(&body), Some(&envelope), count, now)
+        .await?)
 }
 
 /// As many rows, from the oldest, as one frame holds: at least one.
@@ -125,11 +155,16 @@ pub(crate) fn decode(row: &PendingRow) -> Result<Entry, StoreError> {
     }
 }
 
-/// Where the chain ends: before the first frame, at seq 0 with a digest of zeros.
+/// Where the chain of all organisations ends, and by its numbers every chain.
 pub(crate) async fn head(tx: &mut Tx) -> Result<Head, FeedError> {
+    head_of(tx, FeedNo::ALL).await
+}
+
+/// Where a chain ends: before the first frame, at seq 0 with a digest of zeros.
+pub(crate) async fn head_of(tx: &mut Tx, feed: FeedNo) -> Result<Head, FeedError> {
     let state = tx.feed_state().await?.ok_or(SigningError::NotInitialised)?;
     let epoch = uint(state.epoch, "epoch")?;
-    let Some(last) = tx.last_frame(epoch).await? else {
+    let Some(last) = tx.last_frame(feed, epoch).await? else {
         return Ok(Head {
             epoch,
             seq: 0,
@@ -154,7 +189,7 @@ pub(super) async fn heartbeat(
     head: Head,
     now: UnixMillis,
 ) -> Result<Vec<u8>, FeedError> {
-    let feed = signing::feed_id(tx).await?;
+    let feed = groups::id(tx, pen.feed).await?;
     let beat = Heartbeat {
         feed,
         head,
@@ -167,6 +202,7 @@ pub(super) async fn heartbeat(
 /// The feed key of now, with its certificate for an epoch.
 #[derive(Debug)]
 pub(super) struct Pen {
+    feed: FeedNo,
     key: std::sync::Arc<SigningKey>,
     certificate: Certificate,
     /// Under the number that cannot be removed.
@@ -178,12 +214,13 @@ impl Pen {
     pub(super) async fn take(
         tx: &mut Tx,
         keyring: &Keyring,
-        epoch: u64,
+        (feed, epoch): (FeedNo, u64),
         now: UnixMillis,
     ) -> Result<Self, FeedError> {
         let key = keyring.signer(tx, Purpose::Feed).await?;
-        let certificate = signing::certificate(tx, keyring, &key, epoch, now).await?;
+        let certificate = signing::certificate(tx, keyring, &key, (feed, epoch), now).await?;
         Ok(Self {
+            feed,
             key,
             certificate,
             borrowed: false,
@@ -195,14 +232,15 @@ impl Pen {
     pub(super) async fn borrow(
         tx: &mut Tx,
         keyring: &Keyring,
-        epoch: u64,
+        (feed, epoch): (FeedNo, u64),
         now: UnixMillis,
     ) -> Result<Self, FeedError> {
         let key = keyring.signer(tx, Purpose::Feed).await?;
         let number = shared::id::SigningKeyId::from_u64(shared::id::LIMIT - 1).unwrap_or(key.id);
         let end = now.seconds().saturating_add(BORROWED_SECONDS);
-        let certificate = signing::certify(tx, keyring, &key, number, epoch, end).await?;
+        let certificate = signing::certify(tx, keyring, &key, number, (feed, epoch), end).await?;
         Ok(Self {
+            feed,
             key,
             certificate,
             borrowed: true,
@@ -214,10 +252,10 @@ impl Pen {
         tx: &mut Tx,
         keyring: &Keyring,
         root: &SigningKey,
-        epoch: u64,
+        place: (FeedNo, u64),
         now: UnixMillis,
     ) -> Result<Self, FeedError> {
-        let mut pen = Self::borrow(tx, keyring, epoch, now).await?;
+        let mut pen = Self::borrow(tx, keyring, place, now).await?;
         pen.certificate.root_signature = root.sign_ed25519(&pen.certificate.root_message())?;
         Ok(pen)
     }
@@ -226,17 +264,18 @@ impl Pen {
     pub(super) async fn read(
         tx: &mut Tx,
         keyring: &Keyring,
-        epoch: u64,
+        (feed, epoch): (FeedNo, u64),
         now: UnixMillis,
     ) -> Result<Self, FeedError> {
         let key = keyring.signer(tx, Purpose::Feed).await?;
-        let certificate = if let Some(stored) = tx.certificate(epoch, key.id.get()).await? {
+        let certificate = if let Some(stored) = tx.certificate(feed, epoch, key.id.get()).await? {
             Certificate::decode(&stored).map_err(|_| StoreError::Corrupt("feed certificate"))?
         } else {
             let end = now.seconds().saturating_add(signing::CERTIFICATE_SECONDS);
-            signing::certify(tx, keyring, &key, key.id, epoch, end).await?
+            signing::certify(tx, keyring, &key, key.id, (feed, epoch), end).await?
         };
         Ok(Self {
+            feed,
             key,
             certificate,
             borrowed: false,

@@ -18,7 +18,7 @@ use shared::time::UnixMillis;
 
 use super::report::{MAX_LEASE_MS, RegionReport};
 use super::window::Window;
-use crate::store::feed::Position;
+use crate::store::feed::{FeedNo, Position};
 
 /// The only region of an edge that names none.
 pub(crate) const PLAIN: &str = "";
@@ -32,6 +32,8 @@ const MAX_CODES: usize = 32;
 /// One edge.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
+    /// The feed that it gets.
+    pub(super) feed: FeedNo,
     pub(crate) regions: BTreeMap<String, Region>,
     /// Dropped, and still in the database.
     forgotten: BTreeSet<String>,

@@ -15,13 +15,13 @@ use shared::time::UnixMillis;
 use super::acknowledge::take_report;
 use super::die::{self, Place};
 use super::edge_api;
-use super::frame::{Pen, head, heartbeat, position};
+use super::frame::{Pen, head, head_of, heartbeat, position};
 use super::report::Report;
-use super::{FeedError, incarnation, recover};
+use super::{FeedError, groups, incarnation, recover};
 use crate::app::App;
 use crate::config::Edge;
 use crate::signing::{KeyState, Purpose, SigningKey};
-use crate::store::feed::Position;
+use crate::store::feed::{FeedNo, Position};
 use crate::store::{StoreError, Tx};
 
 /// Frames in one message.
@@ -100,7 +100,8 @@ impl Link {
         if let Standing::Stranger(theirs) = self.standing {
             self.take_over(app, theirs).await?;
         }
-        let mut plan = plan(app, &mut self.standing).await?;
+        let feed = groups::feed_of(&mut app.store.begin_read().await?, &self.edge).await?;
+        let mut plan = plan(app, feed, &mut self.standing).await?;
         let before = self.standing;
         let has_news = matches!(before, Standing::At(at) if at < position(plan.target));
         if has_news {
@@ -126,10 +127,10 @@ impl Link {
         app.feed
             .ledger(self.name(), |ledger| ledger.skew_ms = skew.or(ledger.skew_ms));
         if !report.hub {
-            return self.note_regions(app, &plan, report).await;
+            return self.note_regions(app, feed, &plan, report).await;
         }
-        self.standing = standing(&mut app.store.begin_read().await?, report.head).await?;
-        take_report(app, &self.edge.name, report, self.standing).await?;
+        self.standing = standing(&mut app.store.begin_read().await?, feed, report.head).await?;
+        take_report(app, &self.edge, feed, report, self.standing).await?;
         let forward = match (before, self.standing) {
             (Standing::Unknown, _)
             | (_, Standing::Stranger(_))
@@ -155,9 +156,15 @@ impl Link {
     }
 
     /// Without the hub: its regions have what they say, and nothing is known of those that are idle.
-    async fn note_regions(&mut self, app: &App, plan: &Plan, report: &Report) -> Result<Step, FeedError> {
+    async fn note_regions(
+        &mut self,
+        app: &App,
+        feed: FeedNo,
+        plan: &Plan,
+        report: &Report,
+    ) -> Result<Step, FeedError> {
         let before = self.standing;
-        let lowest = take_report(app, &self.edge.name, report, before).await?;
+        let lowest = take_report(app, &self.edge, feed, report, before).await?;
         let Some(lowest) = lowest else {
             self.standing = Standing::Unknown;
             return Err(FeedError::Edge(
@@ -187,9 +194,14 @@ impl Link {
             self.standing = Standing::Unknown;
             return Err(FeedError::Rival);
         }
-        recover::absorb(app, &self.edge, theirs).await?;
+        recover::absorb(app, &self.edge, theirs).await.inspect_err(|_| {
+            // It is asked again where it is: by then it may be elsewhere.
+            self.standing = Standing::Unknown;
+        })?;
         self.takeovers.push(now);
-        self.standing = standing(&mut app.store.begin_read().await?, Some(theirs)).await?;
+        let mut tx = app.store.begin_read().await?;
+        let feed = groups::feed_of(&mut tx, &self.edge).await?;
+        self.standing = standing(&mut tx, feed, Some(theirs)).await?;
         Ok(())
     }
 }
@@ -216,14 +228,14 @@ fn skew_ms(theirs: UnixMillis, ours: UnixMillis) -> i64 {
     middle.saturating_sub(i64::try_from(ours.0).unwrap_or(i64::MAX))
 }
 
-/// What a head means to this database. Asked after the answer came: whatever was sent was committed before.
-pub(crate) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standing, FeedError> {
+/// What a head of a feed means to this database. Asked after the answer came: whatever was sent was committed before.
+pub(crate) async fn standing(tx: &mut Tx, feed: FeedNo, theirs: Option<Head>) -> Result<Standing, FeedError> {
     let Some(theirs) = theirs else {
         return Ok(Standing::Empty);
     };
     let at = position(theirs);
     let written = tx
-        .frame(at)
+        .frame(feed, at)
         .await?
         .is_some_and(|frame| frame.digest == theirs.digest);
     let current = head(tx).await?.epoch;
@@ -242,11 +254,11 @@ pub(crate) async fn standing(tx: &mut Tx, theirs: Option<Head>) -> Result<Standi
     })
 }
 
-/// What comes next for an edge at this place.
-pub(crate) async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, FeedError> {
+/// What comes next for an edge at this place of its feed.
+pub(crate) async fn plan(app: &App, feed: FeedNo, standing: &mut Standing) -> Result<Plan, FeedError> {
     let mut tx = app.store.begin_read().await?;
     incarnation::check(&mut tx, &app.config).await?;
-    let end = head(&mut tx).await?;
+    let end = head_of(&mut tx, feed).await?;
     if matches!(standing, Standing::At(at) if at.epoch < end.epoch) {
         *standing = Standing::Behind;
     }
@@ -254,8 +266,8 @@ pub(crate) async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, Fee
     let now = app.clock.now();
     let pen = match standing {
         // The edge may hold the removal of our feed key, if we have lost that. It must answer all the same.
-        Standing::Unknown => Pen::borrow(&mut tx, &app.keyring, end.epoch, now).await?,
-        _ => Pen::read(&mut tx, &app.keyring, end.epoch, now).await?,
+        Standing::Unknown => Pen::borrow(&mut tx, &app.keyring, (feed, end.epoch), now).await?,
+        _ => Pen::read(&mut tx, &app.keyring, (feed, end.epoch), now).await?,
     };
     let mut envelopes = Vec::new();
     let mut target = Head {
@@ -271,16 +283,20 @@ pub(crate) async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, Fee
                 epoch: end.epoch,
                 seq: 0,
             };
-            Some(with_snapshot(&mut tx, at, &mut envelopes).await?.unwrap_or(at))
+            Some(
+                with_snapshot(&mut tx, feed, at, &mut envelopes)
+                    .await?
+                    .unwrap_or(at),
+            )
         }
         Standing::At(at) => Some(at),
     };
     if let Some(at) = start
         && envelopes.is_empty()
     {
-        let next = tx.frames_after(at, 1).await?;
+        let next = tx.frames_after(feed, at, 1).await?;
         if next.first().is_some_and(|frame| frame.envelope.is_none()) {
-            start = with_snapshot(&mut tx, at, &mut envelopes).await?;
+            start = with_snapshot(&mut tx, feed, at, &mut envelopes).await?;
         }
     }
     let bulk = !envelopes.is_empty();
@@ -288,7 +304,7 @@ pub(crate) async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, Fee
     if let Some(start) = start {
         target.seq = start.seq;
         let mut size: usize = 0;
-        for frame in tx.frames_after(start, BATCH).await? {
+        for frame in tx.frames_after(feed, start, BATCH).await? {
             let Some(envelope) = frame.envelope else { break };
             if size > MAX_BATCH {
                 break;
@@ -314,13 +330,14 @@ pub(crate) async fn plan(app: &App, standing: &mut Standing) -> Result<Plan, Fee
 /// Puts the newest snapshot of the epoch first, if it is past a place; gives where it stands.
 async fn with_snapshot(
     tx: &mut Tx,
+    feed: FeedNo,
     after: Position,
     envelopes: &mut Vec<Vec<u8>>,
 ) -> Result<Option<Position>, StoreError> {
-    let newest = tx.last_snapshot().await?.map(|(at, _)| at);
+    let newest = tx.last_snapshot(feed).await?.map(|(at, _)| at);
     let Some(at) = newest.filter(|at| at.epoch == after.epoch && at.seq > after.seq) else {
         return Ok(None);
     };
-    envelopes.push(tx.snapshot(at).await?);
+    envelopes.push(tx.snapshot(feed, at).await?);
     Ok(Some(at))
 }

@@ -1,16 +1,18 @@
 //! What holders revoked at the edge while we did not answer: "this is mine, and somebody else has it". The edge refuses
 //! these credentials already; here they become revocations like any other, each in a transaction of its own.
 //!
-//! What it does not: undo anything, or ask who says so. An edge may only restrict, and only what it names.
+//! What it does not: undo anything, or ask who says so. An edge may only restrict, and only what it names; one of a group only
+//! what belongs to the organisations that it admits: it may be another customer's machine.
 
 use serde_json::json;
 use shared::feed::Entry;
 use shared::id::{KeyId, StatusIndex};
 use shared::time::UnixMillis;
 
-use super::enqueue;
+use super::{Reach, enqueue};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::config::Edge;
 use crate::keys::Reason;
 use crate::store::keys::Revoked;
 use crate::store::{StoreError, Tx};
@@ -23,18 +25,22 @@ enum Outcome {
     Known,
     /// No credential of ours.
     Unknown,
+    /// Of an organisation that the edge does not admit.
+    Foreign,
 }
 
 /// Revokes what these indexes stand for.
-pub(super) async fn revoke(app: &App, edge: &str, indexes: &[StatusIndex]) -> Result<(), StoreError> {
+pub(super) async fn revoke(app: &App, configured: &Edge, indexes: &[StatusIndex]) -> Result<(), StoreError> {
+    let edge = configured.name.as_str();
     let fresh: Vec<StatusIndex> = app.feed.ledger(edge, |ledger| ledger.new_local(indexes));
     let mut changed = false;
     for index in fresh {
-        let outcome = revoke_one(app, edge, index).await?;
+        let outcome = revoke_one(app, configured, index).await?;
         let word = match outcome {
             Outcome::Revoked => "revoked",
             Outcome::Known => "known",
             Outcome::Unknown => "unknown",
+            Outcome::Foreign => "foreign",
         };
         metrics::counter!("portcullis_edge_self_revocations_total", "edge" => edge.to_owned(), "outcome" => word)
             .increment(1);
@@ -48,9 +54,9 @@ pub(super) async fn revoke(app: &App, edge: &str, indexes: &[StatusIndex]) -> Re
     Ok(())
 }
 
-async fn revoke_one(app: &App, edge: &str, index: StatusIndex) -> Result<Outcome, StoreError> {
+async fn revoke_one(app: &App, edge: &Edge, index: StatusIndex) -> Result<Outcome, StoreError> {
     let actor = Actor {
-        who: format!("edge:{edge}"),
+        who: format!("edge:{}", edge.name),
         credential: None,
         request_id: None,
     };
@@ -60,7 +66,11 @@ async fn revoke_one(app: &App, edge: &str, index: StatusIndex) -> Result<Outcome
         Some(key) => Some(key.revoked.is_none()),
         None => tx.index_is_live(index).await?,
     };
+    let org = tx.org_of_index(index).await?;
     drop(tx);
+    if !app.config.admits(edge, org) {
+        return Ok(Outcome::Foreign);
+    }
     match is_live {
         None => return Ok(Outcome::Unknown),
         Some(false) => return Ok(Outcome::Known),
@@ -87,7 +97,8 @@ async fn end_key(tx: &mut Tx, app: &App, id: KeyId, actor: &Actor) -> Result<Out
     }
     let now = app.clock.now();
     let subject = id.to_string();
-    let outbox = enqueue(tx, &subject, &Entry::revoked(id.into()), now).await?;
+    let org = tx.key(id).await?.map(|key| key.org);
+    let outbox = enqueue(tx, &org.into(), &subject, &Entry::revoked(id.into()), now).await?;
     let revoked = Revoked {
         at: now,
         reason: Reason::KeyCompromise.as_str().to_owned(),
@@ -98,7 +109,6 @@ async fn end_key(tx: &mut Tx, app: &App, id: KeyId, actor: &Actor) -> Result<Out
         return Ok(Outcome::Known);
     }
     tx.insert_receipt(&subject, now, outbox).await?;
-    let org = tx.key(id).await?.map(|key| key.org);
     let event = Event {
         org,
         actor,
@@ -120,14 +130,15 @@ async fn end_grant(tx: &mut Tx, app: &App, index: StatusIndex, actor: &Actor) ->
         return Ok(Outcome::Known);
     }
     let subject = id.to_string();
+    let grant = tx.grant(id).await?.ok_or(StoreError::Corrupt("grant"))?;
+    let reach = Reach::from(grant.terms.org);
     let mut last = None;
     for index in tx.indexes_of_grant(id).await? {
         tx.revoke_index(index, now).await?;
-        last = Some(enqueue(tx, &subject, &Entry::revoked(index), now).await?);
+        last = Some(enqueue(tx, &reach, &subject, &Entry::revoked(index), now).await?);
     }
     let outbox = last.ok_or(StoreError::Corrupt("grant: it has no index"))?;
     tx.insert_receipt(&subject, now, outbox).await?;
-    let grant = tx.grant(id).await?.ok_or(StoreError::Corrupt("grant"))?;
     let event = Event {
         org: Some(grant.terms.org),
         actor,
@@ -159,10 +170,11 @@ async fn end_index(tx: &mut Tx, app: &App, index: StatusIndex, actor: &Actor) ->
         return Ok(Outcome::Known);
     }
     let subject = format!("index:{}", index.get());
-    let outbox = enqueue(tx, &subject, &Entry::revoked(index), now).await?;
+    let org = tx.org_of_index(index).await?;
+    let outbox = enqueue(tx, &org.into(), &subject, &Entry::revoked(index), now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     let event = Event {
-        org: None,
+        org,
         actor,
         action: "access_token.self_revoke",
         target: subject,

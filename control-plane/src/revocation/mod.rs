@@ -20,6 +20,8 @@
 //! | `policy` | the route policy as a feed entry |
 //! | `die` | where a test lets the process die |
 //! | `ranges` | many revoked indexes in few entries |
+//! | `reach` | whom an entry concerns |
+//! | `groups` | edges that admit some organisations only: a feed for each group of them |
 //!
 //! What it does not: decide who may revoke what (the features do), or apply anything (the edge does).
 
@@ -27,6 +29,7 @@ mod acknowledge;
 pub(crate) mod die;
 pub(crate) mod edge_api;
 pub(crate) mod frame;
+pub mod groups;
 pub(crate) mod incarnation;
 pub(crate) mod ledger;
 pub(crate) mod link;
@@ -34,6 +37,7 @@ mod local;
 mod policy;
 pub(crate) mod publish;
 mod ranges;
+mod reach;
 pub(crate) mod receipt;
 mod recover;
 pub(crate) mod report;
@@ -55,7 +59,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use ledger::Ledger;
 
 use crate::signing::{self, Keyring, Purpose, SigningError};
-use crate::store::feed::Position;
+use crate::store::feed::{FeedNo, Position};
 use crate::store::{StoreError, Tx};
 
 pub(crate) use acknowledge::take_report;
@@ -65,6 +69,8 @@ pub use frame::frame_pending;
 pub use policy::{check_policy, publish_policy};
 pub use publish::start;
 pub use ranges::revoked;
+use ranges::revoked_ranges;
+pub use reach::{Reach, enqueue_all, enqueue_revoked};
 pub use receipt::{Receipt, Wait, await_receipt};
 pub use recover::{recover, take_over};
 pub use root::{announce_root, replace_root};
@@ -99,6 +105,11 @@ pub enum FeedError {
     /// The edge would refuse the whole state.
     #[error("{0} credentials would be revoked, more than an edge holds: nothing was changed")]
     TooManyRevoked(u64),
+    /// Nobody has written down yet whom the group admits.
+    #[error(
+        "the edge group {0:?} has no feed yet: the server makes it when it starts with this configuration"
+    )]
+    NoGroup(String),
     /// A borrowed certificate changes nothing.
     #[error("a borrowed certificate signs only questions and heartbeats")]
     Borrowed,
@@ -236,15 +247,22 @@ impl Feed {
     }
 }
 
-/// Writes an entry to the outbox, in the transaction of the change that it tells of. Gives the row's number.
-/// After the commit, [`Feed::wake`].
-pub async fn enqueue(tx: &mut Tx, subject: &str, entry: &Entry, now: UnixMillis) -> Result<i64, StoreError> {
+/// Writes an entry to the outbox, in the transaction of the change that it tells of, for the edges of those whom it concerns.
+/// Gives the row's number. After the commit, [`Feed::wake`].
+pub async fn enqueue(
+    tx: &mut Tx,
+    reach: &Reach,
+    subject: &str,
+    entry: &Entry,
+    now: UnixMillis,
+) -> Result<i64, StoreError> {
     let bytes = entry.encode();
     if bytes.len() > MAX_FRAME - FRAME_OVERHEAD {
         // It would never fit, and hold up everything behind it.
         return Err(StoreError::Corrupt("feed entry: it is larger than a frame"));
     }
-    tx.enqueue_entry(subject, &bytes, now).await
+    tx.enqueue_entry(subject, &bytes, reach.to_text().as_deref(), now)
+        .await
 }
 
 /// What an edge's configuration pins.
@@ -262,9 +280,12 @@ impl std::fmt::Display for TrustLines {
     }
 }
 
-/// What an edge's configuration must pin to listen to this installation.
-pub async fn trust(tx: &mut Tx, keyring: &Keyring) -> Result<TrustLines, SigningError> {
-    let trust = pinned(tx, keyring).await?;
+/// What the configuration of an edge of this group must pin to listen to this installation; without a group, of one that
+/// admits every organisation.
+pub async fn trust(tx: &mut Tx, keyring: &Keyring, group: Option<&str>) -> Result<TrustLines, SigningError> {
+    let feed = groups::id_of(signing::feed_id(tx).await?, group);
+    let root = keyring.signer(tx, Purpose::Root).await?;
+    let trust = Trust::new(feed, root.public.clone());
     let text = |root: &shared::crypto::VerifyingKey| shared::crypto::base64url(root.material());
     let root_key = match signing::pending_root(keyring) {
         Some(next) => format!("{},{}", text(&trust.root), text(&next.public)),
@@ -276,7 +297,7 @@ pub async fn trust(tx: &mut Tx, keyring: &Keyring) -> Result<TrustLines, Signing
     })
 }
 
-pub(crate) async fn pinned(tx: &mut Tx, keyring: &Keyring) -> Result<Trust, SigningError> {
+pub(crate) async fn pinned(tx: &mut Tx, keyring: &Keyring, feed: FeedNo) -> Result<Trust, SigningError> {
     let root = keyring.signer(tx, Purpose::Root).await?;
-    Ok(Trust::new(signing::feed_id(tx).await?, root.public.clone()))
+    Ok(Trust::new(groups::id(tx, feed).await?, root.public.clone()))
 }

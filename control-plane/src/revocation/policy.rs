@@ -11,7 +11,7 @@ use shared::policy::mcp::{Legacy, McpPolicy};
 use shared::policy::{CompiledPolicy, Policy, Route};
 use shared::time::UnixMillis;
 
-use super::{FeedError, enqueue};
+use super::{FeedError, Reach, enqueue};
 use crate::app::App;
 use crate::signing::SigningError;
 use crate::store::feed::{FeedStateRow, NewPolicy};
@@ -75,7 +75,7 @@ async fn announce(
         version,
         json: json.clone(),
     };
-    let outbox = enqueue(tx, "policy", &entry, now)
+    let outbox = enqueue(tx, &Reach::All, "policy", &entry, now)
         .await
         .map_err(|error| match error {
             StoreError::Corrupt(_) => StoreError::Corrupt("route policy: it is larger than a frame"),

@@ -12,10 +12,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::link::{Link, Step};
-use super::{FeedError, Progress, acknowledge, frame, incarnation, policy, snapshot};
+use super::{FeedError, Progress, acknowledge, frame, groups, incarnation, policy, snapshot};
 use crate::app::App;
 use crate::signing::{self, Readiness, SigningError};
 use crate::store::StoreError;
+use crate::store::feed::FeedNo;
 
 /// How often the outbox is looked at when nobody wakes us: other instances and the command line write to it too.
 const POLL: Duration = Duration::from_millis(250);
@@ -63,6 +64,9 @@ async fn run(app: Arc<App>) -> Result<(), FeedError> {
     }
     let links = contacts.join_all().await;
     publish_policy(&app).await?;
+    if groups::configure(&app).await? {
+        app.feed.wake();
+    }
     let _tasks = Links(
         links
             .into_iter()
@@ -136,7 +140,12 @@ async fn keep_house(app: &App) -> Result<(), FeedError> {
     app.keyring.reload(&mut tx).await?;
     let pending = tx.pending_count().await?;
     let head = frame::head(&mut tx).await?;
-    let due = snapshot::is_due(&mut tx, &app.keyring, now).await?;
+    let mut due = Vec::new();
+    for feed in tx.feeds().await? {
+        if snapshot::is_due(&mut tx, &app.keyring, feed, now).await? {
+            due.push(feed);
+        }
+    }
     drop(tx);
     #[expect(clippy::cast_precision_loss, reason = "numbers for a graph")]
     {
@@ -144,8 +153,8 @@ async fn keep_house(app: &App) -> Result<(), FeedError> {
         metrics::gauge!("portcullis_feed_head_seq").set(head.seq as f64);
         metrics::gauge!("portcullis_feed_epoch").set(head.epoch as f64);
     }
-    if due {
-        snapshot::make(&app.store, &app.keyring, now).await?;
+    for feed in due {
+        snapshot::make(&app.store, &app.keyring, feed, now).await?;
     }
     policy::note_acknowledged(app).await?;
     advance_keys(app, now).await
@@ -187,11 +196,18 @@ async fn publish_policy(app: &App) -> Result<(), FeedError> {
     Ok(tx.commit().await?)
 }
 
-/// An edge that is not configured any more must not hold anything up.
+/// An edge that is not configured any more, or is in another group now, must not hold anything up.
 pub(super) async fn forget_old_peers(app: &App) -> Result<(), StoreError> {
     let mut tx = app.store.begin().await?;
     for peer in tx.peers().await? {
-        if !app.config.edges.iter().any(|edge| edge.name == peer.edge()) {
+        let edge = app.config.edges.iter().find(|edge| edge.name == peer.edge());
+        let feed = match edge.map(|edge| &edge.group) {
+            None => None,
+            Some(None) => Some(FeedNo::ALL),
+            Some(Some(group)) => tx.feed_of_group(group).await?,
+        };
+        // What it had of another feed says nothing about this one.
+        if feed != Some(peer.feed) {
             tx.forget_peer(&peer.name).await?;
         }
     }

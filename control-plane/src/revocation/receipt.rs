@@ -15,10 +15,12 @@ use shared::time::UnixMillis;
 use tokio::time::Instant;
 
 use super::die::{self, Place};
-use super::{Progress, policy};
+use super::{Progress, Reach, policy};
 use crate::app::App;
+use crate::config::Edge;
 use crate::http::time::Timestamp;
 use crate::store::feed::{FeedStateRow, Peer, Position, ReceiptRow};
+use crate::store::groups::Group;
 use crate::store::{StoreError, uint};
 
 /// How often the database is asked when another process publishes.
@@ -134,6 +136,11 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
         None => None,
     };
     let stored = tx.peers().await?;
+    let groups = if app.config.edge_groups.is_empty() {
+        Vec::new()
+    } else {
+        tx.groups().await?
+    };
     let state = tx
         .feed_state()
         .await?
@@ -144,28 +151,42 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
     if let Some(receipt) = completed(&row, position)? {
         return Ok((receipt, now));
     }
-    let has = |name: &String| {
+    let reached = |name: &String, is_enough: &dyn Fn(Position) -> bool| {
         let here = progress.acknowledged.get(name).map(|ack| (ack.position, ack.at));
         let there = stored
             .iter()
             .find(|peer| peer.name == *name)
             .map(|peer| (peer.position, peer.acked_at));
-        let reached = |known: Option<(Position, UnixMillis)>| {
-            known
-                .filter(|(theirs, _)| position.is_some_and(|ours| has_frame(*theirs, ours, opening)))
-                .map(|(_, at)| at)
+        let since = |known: Option<(Position, UnixMillis)>| {
+            known.filter(|(theirs, _)| is_enough(*theirs)).map(|(_, at)| at)
         };
         // Either tells the truth; the earlier moment is the tighter one.
-        match (reached(here), reached(there)) {
+        match (since(here), since(there)) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
     };
-    let names = app
-        .config
-        .edges
-        .iter()
-        .flat_map(|edge| names(&edge.name, &stored));
+    let has =
+        |name: &String| position.and_then(|ours| reached(name, &|theirs| has_frame(theirs, ours, opening)));
+    let reach = Reach::from_text(row.orgs.as_deref())?;
+    let mut concerned = BTreeSet::new();
+    let mut left_at = None;
+    for edge in &app.config.edges {
+        let names = names(&edge.name, &stored);
+        let past = |at: Position| {
+            // Later epochs begin with the list as it was then, so positions say it all.
+            let times = names.iter().map(|name| reached(name, &|theirs| theirs >= at));
+            times
+                .collect::<Option<Vec<_>>>()
+                .and_then(|times| times.into_iter().max())
+        };
+        match concern(edge, &groups, &reach, past) {
+            Concern::Yes => concerned.extend(names),
+            Concern::SinceNotAnyMore(at) => left_at = left_at.max(Some(at)),
+            Concern::No => {}
+        }
+    }
+    let names = concerned.into_iter();
     let (acknowledged, pending): (Vec<_>, Vec<_>) = names.partition(|name| has(name).is_some());
     let mut receipt = Receipt {
         seq: position.map(|at| at.seq),
@@ -181,6 +202,7 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
         .acknowledged
         .iter()
         .filter_map(has)
+        .chain(left_at)
         .max()
         .unwrap_or(now)
         .min(now);
@@ -202,6 +224,45 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
         .await?
         .ok_or(StoreError::Corrupt("receipt: there is none"))?;
     Ok((completed(&row, position)?.unwrap_or(receipt), now))
+}
+
+/// Whether a revocation is an edge's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Concern {
+    Yes,
+    /// It was, and the edge has taken since that it is not. Its isolates may not know before the bound after this.
+    SinceNotAnyMore(UnixMillis),
+    No,
+}
+
+/// Edges without a group admit everyone. One of a group counts while it admits somebody concerned: until it is known to have the
+/// frame of the removal, which `past` tells.
+fn concern(
+    edge: &Edge,
+    groups: &[Group],
+    reach: &Reach,
+    past: impl Fn(Position) -> Option<UnixMillis>,
+) -> Concern {
+    let Some(name) = &edge.group else {
+        return Concern::Yes;
+    };
+    let Some(group) = groups.iter().find(|group| group.name == *name) else {
+        return Concern::Yes;
+    };
+    if reach.includes(&group.orgs) {
+        return Concern::Yes;
+    }
+    let former = group
+        .former
+        .iter()
+        .filter(|(org, _)| reach.includes(&BTreeSet::from([*org])));
+    former.fold(Concern::No, |so_far, (_, removed_at)| {
+        match (so_far, past(*removed_at)) {
+            (Concern::Yes, _) | (_, None) => Concern::Yes,
+            (Concern::SinceNotAnyMore(other), Some(at)) => Concern::SinceNotAnyMore(other.max(at)),
+            (Concern::No, Some(at)) => Concern::SinceNotAnyMore(at),
+        }
+    })
 }
 
 /// Whom a receipt waits for at an edge: the regions that are written down, by whichever instance hears from it; or else

@@ -19,12 +19,13 @@ use shared::time::UnixMillis;
 
 use super::frame::{self, Pen, position};
 use super::link::{Standing, standing};
-use super::{FeedError, edge_api, enqueue, incarnation, pinned, policy, snapshot};
+use super::{FeedError, Reach, edge_api, enqueue, groups, incarnation, pinned, policy, snapshot};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::config::Edge;
 use crate::signing::{self, SigningError};
-use crate::store::feed::Position;
+use crate::store::feed::{FeedNo, Position};
+use crate::store::groups::Group;
 use crate::store::keys::Revoked;
 use crate::store::orgs::Role;
 use crate::store::signing::{BlockRow, SigningKeyRow};
@@ -77,10 +78,12 @@ pub(super) async fn reopen(
     actor: &Actor,
     action: &'static str,
 ) -> Result<u64, FeedError> {
-    let own = snapshot::rebuild(tx, &app.keyring).await?;
+    let own = snapshot::rebuild(tx, &app.keyring, FeedNo::ALL).await?;
+    let groups = groups::own_states(tx, &app.keyring).await?;
     let head = frame::head(tx).await?;
     let opening = Opening {
         state: own.state().clone(),
+        groups,
         epoch: head.epoch + 1,
         seq: head.seq + EPOCH_STRIDE,
         from: head.epoch,
@@ -90,7 +93,10 @@ pub(super) async fn reopen(
 }
 
 pub(super) struct Opening {
+    /// Of all organisations.
     pub(super) state: State,
+    /// What each group's edges know besides.
+    pub(super) groups: Vec<(Group, State)>,
     pub(super) epoch: u64,
     pub(super) seq: u64,
     /// The epoch that ends.
@@ -100,16 +106,19 @@ pub(super) struct Opening {
 /// Takes over what an edge holds and we do not. Nothing happens if another instance did it meanwhile.
 pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), FeedError> {
     let _one_at_a_time = app.feed.0.recovery.lock().await;
-    if !is_stranger(&mut app.store.begin_read().await?, theirs).await? {
+    let mut tx = app.store.begin_read().await?;
+    let feed = groups::feed_of(&mut tx, edge).await?;
+    if !is_stranger(&mut tx, feed, theirs).await? {
         return Ok(());
     }
+    drop(tx);
     tracing::warn!(
         edge = edge.name,
         epoch = theirs.epoch,
         seq = theirs.seq,
         "the edge knows more than this database"
     );
-    let other = fetch(app, edge, position(theirs)).await?;
+    let other = fetch(app, edge, feed, position(theirs)).await?;
     let found = other
         .head()
         .ok_or_else(|| FeedError::Edge("the edge gave an empty feed to a fetch".to_owned()))?;
@@ -118,13 +127,25 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     let mut tx = app.store.begin().await?;
     frame::lock(&mut tx).await?;
     incarnation::check(&mut tx, &app.config).await?;
-    if !is_stranger(&mut tx, theirs).await? {
+    if !is_stranger(&mut tx, feed, theirs).await? {
         return Ok(());
     }
-    let own = snapshot::rebuild(&mut tx, &app.keyring).await?;
+    // What it says of its head is its own word, what it holds is ours. If we know all of that, there is nothing to take over.
+    if !is_stranger(&mut tx, feed, found).await? {
+        return Err(FeedError::Edge(
+            "the edge names a head that what it holds does not bear out".to_owned(),
+        ));
+    }
+    let own = snapshot::rebuild(&mut tx, &app.keyring, FeedNo::ALL).await?;
+    let groups = with_theirs(
+        groups::own_states(&mut tx, &app.keyring).await?,
+        feed,
+        other.state(),
+    );
     let ours = frame::head(&mut tx).await?;
     let mut state = own.state().clone();
-    join(&mut tx, app, &mut state, other.state(), now).await?;
+    let others = groups::signed_for(&mut tx, &app.keyring, FeedNo::ALL, other.state().entries()).await?;
+    join(&mut tx, app, &mut state, others, now).await?;
     withdraw_what_conflicts(&mut tx, &state, now).await?;
     let restored = apply(&mut tx, app, &state, now).await?;
     lower_keys(&mut tx, app, &state, now).await?;
@@ -137,6 +158,7 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     }
     let opening = Opening {
         state,
+        groups,
         epoch: ours.epoch.max(found.epoch).max(theirs.epoch) + 1,
         seq: ours.seq.max(found.seq).max(theirs.seq) + EPOCH_STRIDE,
         from: ours.epoch,
@@ -162,19 +184,35 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     Ok(())
 }
 
-async fn is_stranger(tx: &mut Tx, head: Head) -> Result<bool, FeedError> {
-    Ok(matches!(standing(tx, Some(head)).await?, Standing::Stranger(_)))
+/// What the edges of one group hold goes into the group's feed whole, whoever the database thinks it concerns. Keys and blocks
+/// do not: where they contradict ours, the feed of all says what becomes of them.
+fn with_theirs(mut groups: Vec<(Group, State)>, feed: FeedNo, theirs: &State) -> Vec<(Group, State)> {
+    for (_, own) in groups.iter_mut().filter(|(group, _)| group.feed == feed) {
+        for entry in theirs.entries() {
+            if !matches!(entry, Entry::Key(_) | Entry::Block(_)) {
+                own.join(entry);
+            }
+        }
+    }
+    groups
+}
+
+async fn is_stranger(tx: &mut Tx, feed: FeedNo, head: Head) -> Result<bool, FeedError> {
+    Ok(matches!(
+        standing(tx, feed, Some(head)).await?,
+        Standing::Stranger(_)
+    ))
 }
 
 /// Everything that an edge holds, verified from the first envelope on: up to where it said it was, and what has come since. Not
 /// without end: somebody with a stolen feed key may add to it faster than we ask.
-async fn fetch(app: &App, edge: &Edge, known: Position) -> Result<Replica, FeedError> {
+async fn fetch(app: &App, edge: &Edge, feed: FeedNo, known: Position) -> Result<Replica, FeedError> {
     let now = app.clock.now();
     let mut tx = app.store.begin_read().await?;
-    let trust = pinned(&mut tx, &app.keyring).await?;
+    let trust = pinned(&mut tx, &app.keyring, feed).await?;
     let epoch = frame::head(&mut tx).await?.epoch;
     // Under a number of its own: the certificate of our feed key may have been removed in what we have lost.
-    let pen = Pen::borrow(&mut tx, &app.keyring, epoch, now).await?;
+    let pen = Pen::borrow(&mut tx, &app.keyring, (feed, epoch), now).await?;
     drop(tx);
     let feed = trust.feed;
     let mut replica = Replica::new(trust);
@@ -210,11 +248,11 @@ async fn join(
     tx: &mut Tx,
     app: &App,
     state: &mut State,
-    other: &State,
+    others: Vec<Entry>,
     now: UnixMillis,
 ) -> Result<(), FeedError> {
     let known: BTreeSet<i64> = tx.signing_keys().await?.iter().map(|row| row.id).collect();
-    for entry in other.entries() {
+    for entry in others {
         let admitted = state.admits(&entry);
         match &entry {
             Entry::Key(key) => {
@@ -230,6 +268,8 @@ async fn join(
                 }
             }
             Entry::Block(block) if !admitted => state.join(whole(block)),
+            // A group's own affair.
+            Entry::Admitted { .. } => {}
             _ => state.join(entry),
         }
     }
@@ -433,7 +473,8 @@ async fn lower_keys(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -> R
 
 /// A key that the edge refuses is revoked here too, with a receipt like any other.
 async fn revoke_key(tx: &mut Tx, id: KeyId, now: UnixMillis) -> Result<(), FeedError> {
-    let outbox = enqueue(tx, &id.to_string(), &Entry::revoked(id.into()), now).await?;
+    let reach = Reach::of_index(tx, id.into()).await?;
+    let outbox = enqueue(tx, &reach, &id.to_string(), &Entry::revoked(id.into()), now).await?;
     let revoked = Revoked {
         at: now,
         reason: "unspecified".to_owned(),
@@ -502,6 +543,7 @@ pub(super) async fn open_epoch(
     let now = app.clock.now();
     let Opening {
         state,
+        groups,
         epoch,
         seq,
         from,
@@ -511,15 +553,15 @@ pub(super) async fn open_epoch(
     if !tx.advance_epoch(from, epoch).await? {
         return Err(FeedError::Contended);
     }
+    let at = Position { epoch, seq };
     let snapshot = Snapshot::opening(signing::feed_id(tx).await?, epoch, seq, state.clone());
-    let head = snapshot.head;
-    let body = snapshot::encode(snapshot).await?;
-    let envelope = Pen::take(tx, &app.keyring, epoch, now)
-        .await?
-        .sign(EnvelopeType::Snapshot, &body)?;
-    tx.insert_snapshot(position(head), &envelope, now).await?;
-    tx.insert_frame(position(head), &head.digest, None, 0, now)
-        .await?;
+    groups::write_snapshot(tx, &app.keyring, FeedNo::ALL, snapshot, now).await?;
+    if !groups.is_empty() {
+        let owners = groups::Owners::of(tx, &state).await?;
+        for (group, own) in groups {
+            groups::open(tx, app, (&group, own), (&state, &owners), at, now).await?;
+        }
+    }
     let event = Event {
         org: None,
         actor,

@@ -7,15 +7,17 @@
 //! What it does not: help against somebody who has the old root. They can speak to every edge that still pins it: there only
 //! a new feed helps (`keys master lost`).
 
-use shared::feed::{Entry, IssuingKey, KeyOwner, KeyRef, State};
+use shared::feed::State;
 
 use super::frame::{self, Pen, head};
 use super::recover::{Opening, open_epoch};
-use super::{FeedError, edge_api, incarnation, snapshot};
+use super::{FeedError, edge_api, groups, incarnation, snapshot};
 use crate::app::App;
 use crate::audit::Actor;
+use crate::config::Edge;
 use crate::signing::{self, SigningKey};
 use crate::store::Tx;
+use crate::store::feed::FeedNo;
 
 /// Makes the next root; [`trust`](super::trust) tells of both from now on. Harmless if it was done before.
 pub async fn announce_root(app: &App, actor: &Actor) -> Result<(), FeedError> {
@@ -34,7 +36,7 @@ pub async fn replace_root(app: &App, unchecked: bool, actor: &Actor) -> Result<u
     let new = signing::pending_root(&app.keyring).ok_or(FeedError::NoNewRoot)?;
     if !unchecked {
         for edge in &app.config.edges {
-            ask(app, &edge.name, &edge.url, &new).await?;
+            ask(app, edge, &new).await?;
         }
     }
     // What waits was signed by the old root: it goes out before.
@@ -48,11 +50,14 @@ pub async fn replace_root(app: &App, unchecked: bool, actor: &Actor) -> Result<u
     if tx.pending_count().await? > 0 {
         return Err(FeedError::Contended);
     }
-    let own = snapshot::rebuild(&mut tx, &app.keyring).await?;
+    let own = snapshot::rebuild(&mut tx, &app.keyring, FeedNo::ALL).await?;
+    let groups = groups::own_states(&mut tx, &app.keyring).await?;
     signing::switch_root(&mut tx, &app.keyring, &app.random, &new, actor, now).await?;
     let ours = head(&mut tx).await?;
     let opening = Opening {
         state: signed_anew(&mut tx, own.state(), &new).await?,
+        // Signed anew as they are opened.
+        groups,
         epoch: ours.epoch + 1,
         seq: ours.seq + 1,
         from: ours.epoch,
@@ -67,19 +72,20 @@ pub async fn replace_root(app: &App, unchecked: bool, actor: &Actor) -> Result<u
 }
 
 /// Whether an edge takes what this root vouches for: a heartbeat, which changes nothing.
-async fn ask(app: &App, name: &str, url: &str, root: &SigningKey) -> Result<(), FeedError> {
+async fn ask(app: &App, edge: &Edge, root: &SigningKey) -> Result<(), FeedError> {
     let now = app.clock.now();
     let mut tx = app.store.begin_read().await?;
-    let at = head(&mut tx).await?;
-    let pen = Pen::borrow_under(&mut tx, &app.keyring, root, at.epoch, now).await?;
+    let feed = groups::feed_of(&mut tx, edge).await?;
+    let at = frame::head_of(&mut tx, feed).await?;
+    let pen = Pen::borrow_under(&mut tx, &app.keyring, root, (feed, at.epoch), now).await?;
     let beat = frame::heartbeat(&mut tx, &pen, at, now).await?;
     drop(tx);
     let refused = |problem: String| FeedError::RootNotTaken {
-        edge: name.to_owned(),
+        edge: edge.name.clone(),
         problem,
     };
     let message = shared::feed::join_message([beat.as_slice()]);
-    let answer = edge_api::push(&app.http, url, message, false)
+    let answer = edge_api::push(&app.http, &edge.url, message, false)
         .await
         .map_err(|error| refused(error.to_string()))?;
     match answer
@@ -98,20 +104,7 @@ async fn signed_anew(tx: &mut Tx, state: &State, root: &SigningKey) -> Result<St
     let feed = signing::feed_id(tx).await?;
     let mut fresh = State::default();
     for entry in state.entries() {
-        let entry = match entry {
-            Entry::Key(key) => match key.reference {
-                KeyRef::Ours(number) => {
-                    let message = IssuingKey::root_message(feed, number, key.purpose, &key.key);
-                    Entry::Key(Box::new(IssuingKey {
-                        owner: KeyOwner::Ours(root.sign_ed25519(&message)?),
-                        ..*key
-                    }))
-                }
-                KeyRef::Issuer { .. } => Entry::Key(key),
-            },
-            other => other,
-        };
-        fresh.join(entry);
+        fresh.join(groups::vouch(feed, root, entry)?);
     }
     Ok(fresh)
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::keys;
 use crate::oauth::grants;
-use crate::revocation::{self, Receipt, Wait};
+use crate::revocation::{self, Reach, Receipt, Wait};
 use crate::store::{StoreError, Tx};
 
 /// What had the index.
@@ -92,7 +92,8 @@ async fn end_alone(
     let newly = tx.revoke_index(index, now).await?;
     // One that a restore took over from the edge has no receipt yet.
     if newly || tx.receipt(&subject).await?.is_none() {
-        let outbox = revocation::enqueue(tx, &subject, &Entry::revoked(index), now).await?;
+        let reach = Reach::of_index(tx, index).await?;
+        let outbox = revocation::enqueue(tx, &reach, &subject, &Entry::revoked(index), now).await?;
         tx.insert_receipt(&subject, now, outbox).await?;
         let event = Event {
             org,

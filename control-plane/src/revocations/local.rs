@@ -125,7 +125,7 @@ pub(crate) async fn admin_key(app: &App, org: Option<OrgId>) -> anyhow::Result<V
 
 async fn admin(tx: &mut Tx, app: &App, org: Option<OrgId>) -> anyhow::Result<Issued> {
     let (actor, now) = (Actor::command_line(), app.clock.now());
-    let drawn = signing::draw_index(tx, Purpose::ApiKey, None, &app.random, now).await?;
+    let drawn = signing::draw_index(tx, Purpose::ApiKey, &org.into(), None, &app.random, now).await?;
     let made = keys::create_admin(tx, app, org, drawn, &actor, now).await;
     made.map_err(|error| plain(&error))
 }

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::ApiError;
 use crate::http::time::Timestamp;
-use crate::revocation::{self, Receipt, Wait};
+use crate::revocation::{self, Reach, Receipt, Wait};
 use crate::store::revocations::{Counts, GrantsWhere, KeysWhere, Mark, RevocationRow};
 use crate::store::{StoreError, Tx};
 
@@ -95,9 +95,11 @@ pub(super) async fn write(
         reason: why.reason.as_str(),
         by: why.actor.who.clone(),
     };
-    let mut outbox = None;
+    let mut told: Option<(i64, Reach)> = None;
     for entry in &scope.entries {
-        outbox = Some(revocation::enqueue(tx, &name, entry, now).await?);
+        let reach = Reach::of_entry(tx, &app.config, entry).await?;
+        let outbox = revocation::enqueue(tx, &reach, &name, entry, now).await?;
+        told = Some(with(told, (outbox, reach)));
     }
     // 1. Bits.
     let mut counts = Counts {
@@ -119,20 +121,22 @@ pub(super) async fn write(
         indexes.extend(tokens);
     }
     if !scope.without_bits {
-        for entry in revocation::revoked(indexes) {
-            outbox = Some(revocation::enqueue(tx, &name, &entry, now).await?);
-        }
+        let bits = revocation::enqueue_revoked(tx, &name, indexes, now).await?;
+        told = bits.map(|bits| with(told.clone(), bits)).or(told);
     }
-    if let (None, Some(org)) = (outbox, record.org) {
+    if let (None, Some(org)) = (&told, record.org) {
         // Nothing that the edge does not know: it is told again what it knows of the organisation.
         let at = tx.org_not_before(org).await?.unwrap_or_default();
         let entry = Entry::NotBefore(Subject::Org(org), at);
-        outbox = Some(revocation::enqueue(tx, &name, &entry, now).await?);
+        let outbox = revocation::enqueue(tx, &org.into(), &name, &entry, now).await?;
+        told = Some((outbox, org.into()));
     }
     // 2. The receipt is that of the last row: among committed rows the frames follow the numbers.
-    let outbox = outbox.ok_or(StoreError::Corrupt("revocation: it ends nothing"))?;
+    let (outbox, reach) = told.ok_or(StoreError::Corrupt("revocation: it ends nothing"))?;
     tx.stamp_revoked_keys(id, outbox).await?;
     tx.insert_receipt(&name, now, outbox).await?;
+    // It waits for the edges of all whom one of the rows concerns.
+    tx.set_receipt_orgs(&name, reach.to_text().as_deref()).await?;
     let row = RevocationRow {
         id,
         org: record.org,
@@ -165,6 +169,14 @@ pub(super) async fn write(
     };
     audit::record(tx, &app.random, &event, now).await?;
     Ok(row)
+}
+
+/// The later row, and whom both concern.
+fn with(before: Option<(i64, Reach)>, (outbox, reach): (i64, Reach)) -> (i64, Reach) {
+    match before {
+        Some((_, others)) => (outbox, others.and(reach)),
+        None => (outbox, reach),
+    }
 }
 
 /// The ids that fit into an audit row, and whether those are all.

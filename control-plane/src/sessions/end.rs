@@ -11,7 +11,7 @@ use shared::time::UnixMillis;
 
 use crate::app::App;
 use crate::oauth::backchannel;
-use crate::revocation::{self, Wait};
+use crate::revocation::{self, Reach, Wait};
 use crate::store::{StoreError, Tx};
 
 /// Ends one of a user's sessions, and gives what the edge must be told; `None` if it is not theirs or has ended. What apps got in
@@ -37,7 +37,8 @@ pub(crate) async fn end(
         return Ok(false);
     };
     let subject = sid.to_string();
-    let outbox = revocation::enqueue(tx, &subject, &entry, now).await?;
+    let reach = Reach::of_session(tx, &subject).await?;
+    let outbox = revocation::enqueue(tx, &reach, &subject, &entry, now).await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     backchannel::queue(tx, sid, now).await?;
     // Refresh tokens outlive the row of a session: they end with it, not with what is remembered of it.
@@ -75,11 +76,9 @@ pub(super) async fn end_grants(tx: &mut Tx, sid: SessionId, now: UnixMillis) -> 
     tx.end_grants_of_session(&session, now).await?;
     let indexes = tx.revoke_indexes_of_session(&session, now).await?;
     let subject = subject_of_grants(sid, now);
-    let mut last = None;
-    for entry in revocation::revoked(indexes) {
-        last = Some(revocation::enqueue(tx, &subject, &entry, now).await?);
-    }
-    if let Some(outbox) = last {
+    let reach = Reach::of_session(tx, &session).await?;
+    let entries = revocation::revoked(indexes);
+    if let Some(outbox) = revocation::enqueue_all(tx, &reach, &subject, &entries, now).await? {
         tx.insert_receipt(&subject, now, outbox).await?;
     }
     Ok(())

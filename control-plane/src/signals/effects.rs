@@ -96,9 +96,8 @@ pub(super) async fn end_access(
     let sessions = end::end_all(tx, user, None, now).await?;
     tx.end_pending_sign_ins_of_member(org, user).await?;
     let (grants, indexes) = tx.end_grants_by_signal(org, user, now).await?;
-    for entry in revocation::revoked(indexes) {
-        revocation::enqueue(tx, &user.to_string(), &entry, now).await?;
-    }
+    let entries = revocation::revoked(indexes);
+    revocation::enqueue_all(tx, &org.into(), &user.to_string(), &entries, now).await?;
     metrics::counter!("portcullis_grants_revoked_total", "reason" => "signal").increment(grants);
     Ok(Ended { sessions, grants })
 }

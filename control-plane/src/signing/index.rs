@@ -1,7 +1,7 @@
 //! Status indexes: blocks of 2^20 handed out in order, and numbers drawn from them at random.
 //!
 //! A number is drawn only from a block that the feed has announced and, once any edge has ever acknowledged anything,
-//! every edge has acknowledged: so a credential works at once, with no look-up. A block that nothing is drawn from any more is
+//! every edge has acknowledged that admits its organisation: so a credential works at once, with no look-up. A block that nothing is drawn from any more is
 //! retired when all that came from it has ended. What it does not: revoke (`revocation`).
 
 use shared::feed::{Block, Entry};
@@ -10,7 +10,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use super::{Purpose, SigningError};
 use crate::random::Random;
-use crate::revocation;
+use crate::revocation::{self, Reach};
 use crate::store::signing::BlockRow;
 use crate::store::{StoreError, Tx, int, uint};
 
@@ -21,11 +21,12 @@ const MAX_COLLISIONS: u32 = 24;
 /// How long after its end a token's index is still remembered.
 const REMEMBER_SECONDS: u64 = 24 * 3600;
 
-/// Draws an index for a credential of this purpose, and names the key that must sign it. Nobody else has the index or
-/// ever will. `expires` only for credentials that are forgotten afterwards.
+/// Draws an index for a credential of this purpose and of these organisations, and names the key that must sign it. Nobody else
+/// has the index or ever will. `expires` only for credentials that are forgotten afterwards.
 pub async fn draw_index(
     tx: &mut Tx,
     purpose: Purpose,
+    of: &Reach,
     expires: Option<UnixSeconds>,
     random: &Random,
     now: UnixMillis,
@@ -42,7 +43,11 @@ pub async fn draw_index(
         let Some(announced_by) = block.announced_by else {
             continue;
         };
-        if !tx.is_acknowledged(announced_by).await? {
+        let acknowledged = match of {
+            Reach::All => tx.is_acknowledged(announced_by).await?,
+            Reach::Orgs(orgs) => tx.is_acknowledged_for(announced_by, orgs).await?,
+        };
+        if !acknowledged {
             continue;
         }
         let (start, length) = (
@@ -87,7 +92,8 @@ pub(crate) async fn allocate_blocks(
             length: StatusIndex::LIST_LENGTH,
             signing_key: key,
         });
-        let outbox = revocation::enqueue(tx, &format!("block:{}", start.list()), &entry, now).await?;
+        let outbox =
+            revocation::enqueue(tx, &Reach::All, &format!("block:{}", start.list()), &entry, now).await?;
         tx.announce_index_block(row.start, outbox).await?;
         announced_by = Some(outbox);
     }
@@ -126,7 +132,7 @@ pub async fn retire_blocks(tx: &mut Tx, now: UnixMillis) -> Result<u64, StoreErr
         let list = first.ok_or(StoreError::Corrupt("index block"))?.list();
         if tx.retire_index_block(start, now).await? {
             let entry = Entry::Retired(vec![(list, list)]);
-            revocation::enqueue(tx, &format!("block:{list}"), &entry, now).await?;
+            revocation::enqueue(tx, &Reach::All, &format!("block:{list}"), &entry, now).await?;
             retired += 1;
         }
     }

@@ -18,7 +18,7 @@ use super::{KeyState, Purpose, SigningError};
 use crate::audit::{self, Actor, Event};
 use crate::keys::Reason;
 use crate::random::Random;
-use crate::revocation;
+use crate::revocation::{self, Reach};
 use crate::store::keys::Revoked;
 use crate::store::{StoreError, Tx, uint};
 
@@ -131,7 +131,14 @@ async fn kill(
 ) -> Result<u64, SigningError> {
     tx.close_index_blocks(Some(key.id), now).await?;
     let subject = format!("signing_key:{}", key.id);
-    let outbox = revocation::enqueue(tx, &subject, &Entry::KeyRemoved(KeyRef::Ours(key.id)), now).await?;
+    let outbox = revocation::enqueue(
+        tx,
+        &Reach::All,
+        &subject,
+        &Entry::KeyRemoved(KeyRef::Ours(key.id)),
+        now,
+    )
+    .await?;
     tx.insert_receipt(&subject, now, outbox).await?;
     record(tx, random, "signing_key.compromise", key, actor, now).await?;
     if key.purpose != Purpose::ApiKey {
@@ -270,24 +277,36 @@ async fn remove_if_over(
         }
         Purpose::Feed => {
             let retired_at = key.retired_at.unwrap_or(now);
-            let snapshot = tx.last_snapshot().await?;
             let peers = tx.peers().await?;
-            // Nothing that it signed is sent to a new edge any more, and no edge still lacks it.
-            now.since(retired_at) > FEED_KEY_OVERLAP_MS
-                && snapshot.is_some_and(|(at, made)| {
-                    let reached = |edge: &String| {
-                        let mut regions = peers.iter().filter(|peer| peer.edge() == edge).peekable();
-                        regions.peek().is_some() && regions.all(|region| region.position >= at)
-                    };
-                    made > retired_at && readiness.edges.iter().all(reached)
-                })
+            // Nothing that it signed is sent to a new edge any more, in any feed, and no edge still lacks it.
+            let mut over = now.since(retired_at) > FEED_KEY_OVERLAP_MS;
+            for feed in tx.feeds().await? {
+                let snapshot = tx.last_snapshot(feed).await?;
+                over = over
+                    && snapshot.is_some_and(|(at, made)| {
+                        let reached = |edge: &String| {
+                            let mut regions = peers.iter().filter(|peer| peer.edge() == edge).peekable();
+                            regions.peek().is_some()
+                                && regions.all(|region| region.feed != feed || region.position >= at)
+                        };
+                        made > retired_at && readiness.edges.iter().all(reached)
+                    });
+            }
+            over
         }
     };
     if !over || !tx.remove_signing_key(key.id, now).await? {
         return Ok(false);
     }
     let subject = format!("signing_key:{}", key.id);
-    revocation::enqueue(tx, &subject, &Entry::KeyRemoved(KeyRef::Ours(key.id)), now).await?;
+    revocation::enqueue(
+        tx,
+        &Reach::All,
+        &subject,
+        &Entry::KeyRemoved(KeyRef::Ours(key.id)),
+        now,
+    )
+    .await?;
     record(tx, random, "signing_key.remove", key, &Actor::system(), now).await?;
     Ok(true)
 }

@@ -13,7 +13,8 @@ use super::ring::{Keyring, SigningKey};
 use super::{KeyState, Purpose, SigningError};
 use crate::audit::{self, Actor, Event};
 use crate::random::Random;
-use crate::revocation;
+use crate::revocation::{self, Reach};
+use crate::store::feed::FeedNo;
 use crate::store::signing::SigningKeyRow;
 use crate::store::{StoreError, Tx, int};
 
@@ -81,7 +82,8 @@ pub(crate) async fn create_key(
             key: public.clone(),
             owner: KeyOwner::Ours(root_signature),
         };
-        revocation::enqueue(tx, &format!("signing_key:{id}"), &Entry::Key(Box::new(key)), now).await?;
+        let entry = Entry::Key(Box::new(key));
+        revocation::enqueue(tx, &Reach::All, &format!("signing_key:{id}"), &entry, now).await?;
         announced_by = allocate_blocks(tx, id, SPARE_BLOCKS, now).await?;
     }
     let at = int(now.0);
@@ -107,18 +109,18 @@ pub(crate) async fn certificate(
     tx: &mut Tx,
     keyring: &Keyring,
     key: &SigningKey,
-    epoch: u64,
+    (feed, epoch): (FeedNo, u64),
     now: UnixMillis,
 ) -> Result<Certificate, SigningError> {
-    if let Some(stored) = tx.certificate(epoch, key.id.get()).await? {
+    if let Some(stored) = tx.certificate(feed, epoch, key.id.get()).await? {
         let stored = Certificate::decode(&stored).map_err(|_| StoreError::Corrupt("feed certificate"))?;
         if stored.not_after > now.seconds().saturating_add(CERTIFICATE_SECONDS / 2) {
             return Ok(stored);
         }
     }
     let end = now.seconds().saturating_add(CERTIFICATE_SECONDS);
-    let fresh = certify(tx, keyring, key, key.id, epoch, end).await?;
-    tx.insert_certificate(epoch, key.id.get(), &fresh.encode(), now)
+    let fresh = certify(tx, keyring, key, key.id, (feed, epoch), end).await?;
+    tx.insert_certificate(feed, epoch, key.id.get(), &fresh.encode(), now)
         .await?;
     Ok(fresh)
 }
@@ -129,11 +131,11 @@ pub(crate) async fn certify(
     keyring: &Keyring,
     key: &SigningKey,
     number: SigningKeyId,
-    epoch: u64,
+    (feed, epoch): (FeedNo, u64),
     not_after: UnixSeconds,
 ) -> Result<Certificate, SigningError> {
     let mut certificate = Certificate {
-        feed: feed_id(tx).await?,
+        feed: revocation::groups::id(tx, feed).await?,
         epoch,
         number,
         key: key

@@ -52,6 +52,8 @@ pub struct PendingRow {
     pub id: i64,
     /// The encoded entry.
     pub entry: Vec<u8>,
+    /// Whom it concerns, as `revocation::Reach` writes it; `None`: all.
+    pub orgs: Option<String>,
     /// When the change was made.
     pub created_at: i64,
 }
@@ -67,6 +69,15 @@ pub struct FrameRow {
     pub envelope: Option<Vec<u8>>,
     /// When it was made.
     pub created_at: i64,
+}
+
+/// Which feed: that of all organisations, or an edge group's. Their frames share numbers and epochs, not bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeedNo(pub i64);
+
+impl FeedNo {
+    /// The feed of all organisations.
+    pub const ALL: Self = Self(0);
 }
 
 /// A place in the feed: an epoch and a sequence number. Ordered as the feed is.
@@ -96,6 +107,8 @@ pub struct Peer {
     pub position: Position,
     /// When we heard it.
     pub acked_at: UnixMillis,
+    /// In which feed.
+    pub feed: FeedNo,
 }
 
 impl Peer {
@@ -121,6 +134,8 @@ pub struct ReceiptRow {
     pub effective_at: Option<i64>,
     /// The edges that had acknowledged by then, as a JSON list.
     pub acknowledged: Option<String>,
+    /// Whom it concerns, as in the outbox.
+    pub orgs: Option<String>,
 }
 
 impl Tx {
@@ -211,7 +226,7 @@ impl Tx {
     /// Where the epoch after this one opened: its snapshot holds all that was framed before this number, and nothing else.
     pub async fn opening_after(&mut self, epoch: u64) -> Result<Option<u64>, StoreError> {
         let seq: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT seq FROM feed_frames WHERE epoch > $1 ORDER BY epoch, seq LIMIT 1")
+            "SELECT seq FROM feed_frames WHERE epoch > $1 AND feed = 0 ORDER BY epoch, seq LIMIT 1")
             .bind(int(epoch)).fetch_optional(conn).await)?;
         seq.map(|seq| uint(seq, "seq")).transpose()
     }
@@ -219,24 +234,30 @@ impl Tx {
     /// Stores the certificate of a feed key for an epoch.
     pub async fn insert_certificate(
         &mut self,
+        feed: FeedNo,
         epoch: u64,
         signing_key: u64,
         certificate: &[u8],
         now: UnixMillis,
     ) -> Result<(), StoreError> {
         rows_affected!(self, sqlx::query(
-            "INSERT INTO feed_certificates (epoch, signing_key, certificate, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (epoch, signing_key) DO UPDATE
+            "INSERT INTO feed_certificates (epoch, signing_key, certificate, created_at, feed) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (feed, epoch, signing_key) DO UPDATE
              SET certificate = excluded.certificate, created_at = excluded.created_at")
-            .bind(int(epoch)).bind(int(signing_key)).bind(certificate).bind(int(now.0)))?;
+            .bind(int(epoch)).bind(int(signing_key)).bind(certificate).bind(int(now.0)).bind(feed.0))?;
         Ok(())
     }
 
     /// The certificate of a feed key for an epoch.
-    pub async fn certificate(&mut self, epoch: u64, signing_key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    pub async fn certificate(
+        &mut self,
+        feed: FeedNo,
+        epoch: u64,
+        signing_key: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         on_db!(self, conn => sqlx::query_scalar(
-            "SELECT certificate FROM feed_certificates WHERE epoch = $1 AND signing_key = $2")
-            .bind(int(epoch)).bind(int(signing_key)).fetch_optional(conn).await)
+            "SELECT certificate FROM feed_certificates WHERE epoch = $1 AND signing_key = $2 AND feed = $3")
+            .bind(int(epoch)).bind(int(signing_key)).bind(feed.0).fetch_optional(conn).await)
     }
 
     /// Writes an encoded entry to the outbox, in the transaction of the change that it tells of.
@@ -244,17 +265,18 @@ impl Tx {
         &mut self,
         subject: &str,
         entry: &[u8],
+        orgs: Option<&str>,
         now: UnixMillis,
     ) -> Result<i64, StoreError> {
         on_db!(self, conn => sqlx::query_scalar(
-            "INSERT INTO outbox (subject, entry, created_at) VALUES ($1, $2, $3) RETURNING id")
-            .bind(subject).bind(entry).bind(int(now.0)).fetch_one(conn).await)
+            "INSERT INTO outbox (subject, entry, created_at, orgs) VALUES ($1, $2, $3, $4) RETURNING id")
+            .bind(subject).bind(entry).bind(int(now.0)).bind(orgs).fetch_one(conn).await)
     }
 
     /// The oldest rows that no frame holds yet.
     pub async fn pending_entries(&mut self, limit: u32) -> Result<Vec<PendingRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT id, entry, created_at FROM outbox WHERE seq IS NULL ORDER BY id LIMIT $1")
+            "SELECT id, entry, orgs, created_at FROM outbox WHERE seq IS NULL ORDER BY id LIMIT $1")
             .bind(i64::from(limit)).fetch_all(conn).await)
     }
 
@@ -287,38 +309,57 @@ impl Tx {
     }
 
     /// The newest frame of an epoch.
-    pub async fn last_frame(&mut self, epoch: u64) -> Result<Option<FrameRow>, StoreError> {
+    pub async fn last_frame(&mut self, feed: FeedNo, epoch: u64) -> Result<Option<FrameRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT seq, digest, envelope, created_at FROM feed_frames WHERE epoch = $1 ORDER BY seq DESC LIMIT 1")
-            .bind(int(epoch)).fetch_optional(conn).await)
+            "SELECT seq, digest, envelope, created_at FROM feed_frames
+             WHERE epoch = $1 AND feed = $2 ORDER BY seq DESC LIMIT 1")
+            .bind(int(epoch)).bind(feed.0).fetch_optional(conn).await)
     }
 
     /// The frame at one place.
-    pub async fn frame(&mut self, at: Position) -> Result<Option<FrameRow>, StoreError> {
-        on_db!(self, conn => sqlx::query_as("SELECT seq, digest, envelope, created_at FROM feed_frames WHERE epoch = $1 AND seq = $2")
-            .bind(int(at.epoch)).bind(int(at.seq)).fetch_optional(conn).await)
+    pub async fn frame(&mut self, feed: FeedNo, at: Position) -> Result<Option<FrameRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT seq, digest, envelope, created_at FROM feed_frames WHERE epoch = $1 AND seq = $2 AND feed = $3")
+            .bind(int(at.epoch)).bind(int(at.seq)).bind(feed.0).fetch_optional(conn).await)
     }
 
     /// Frames after a place, in order.
-    pub async fn frames_after(&mut self, at: Position, limit: u32) -> Result<Vec<FrameRow>, StoreError> {
+    pub async fn frames_after(
+        &mut self,
+        feed: FeedNo,
+        at: Position,
+        limit: u32,
+    ) -> Result<Vec<FrameRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT seq, digest, envelope, created_at FROM feed_frames WHERE epoch = $1 AND seq > $2 ORDER BY seq LIMIT $3")
-            .bind(int(at.epoch)).bind(int(at.seq)).bind(i64::from(limit)).fetch_all(conn).await)
+            "SELECT seq, digest, envelope, created_at FROM feed_frames
+             WHERE epoch = $1 AND seq > $2 AND feed = $4 ORDER BY seq LIMIT $3")
+            .bind(int(at.epoch)).bind(int(at.seq)).bind(i64::from(limit)).bind(feed.0).fetch_all(conn).await)
     }
 
     /// Adds a frame. The primary key refuses a second one at the same place.
     pub async fn insert_frame(
         &mut self,
+        feed: FeedNo,
         at: Position,
         digest: &[u8; 32],
         envelope: Option<&[u8]>,
         entries: u64,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        rows_affected!(self, sqlx::query(
-            "INSERT INTO feed_frames (epoch, seq, digest, envelope, entries, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(int(at.epoch)).bind(int(at.seq)).bind(digest.as_slice()).bind(envelope).bind(int(entries))
-            .bind(int(now.0)))?;
+        rows_affected!(
+            self,
+            sqlx::query(
+                "INSERT INTO feed_frames (epoch, seq, digest, envelope, entries, created_at, feed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            )
+            .bind(int(at.epoch))
+            .bind(int(at.seq))
+            .bind(digest.as_slice())
+            .bind(envelope)
+            .bind(int(entries))
+            .bind(int(now.0))
+            .bind(feed.0)
+        )?;
         Ok(())
     }
 
@@ -352,66 +393,76 @@ impl Tx {
     }
 
     /// How many entries the frames after a place hold.
-    pub async fn entries_after(&mut self, at: Position) -> Result<u64, StoreError> {
+    pub async fn entries_after(&mut self, feed: FeedNo, at: Position) -> Result<u64, StoreError> {
         let count: i64 = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM feed_frames WHERE epoch = $1 AND seq > $2")
-            .bind(int(at.epoch)).bind(int(at.seq)).fetch_one(conn).await)?;
+            "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM feed_frames
+             WHERE epoch = $1 AND seq > $2 AND feed = $3")
+            .bind(int(at.epoch)).bind(int(at.seq)).bind(feed.0).fetch_one(conn).await)?;
         uint(count, "count")
     }
 
     /// Drops the bytes of frames up to a place and of older epochs; their digests stay.
-    pub async fn drop_frame_bytes(&mut self, up_to: Position) -> Result<u64, StoreError> {
+    pub async fn drop_frame_bytes(&mut self, feed: FeedNo, up_to: Position) -> Result<u64, StoreError> {
         rows_affected!(
             self,
             sqlx::query(
                 "UPDATE feed_frames SET envelope = NULL
-             WHERE envelope IS NOT NULL AND (epoch < $1 OR (epoch = $1 AND seq <= $2))"
+             WHERE envelope IS NOT NULL AND feed = $3 AND (epoch < $1 OR (epoch = $1 AND seq <= $2))"
             )
             .bind(int(up_to.epoch))
             .bind(int(up_to.seq))
+            .bind(feed.0)
         )
     }
 
     /// Stores a snapshot, in chunks, unless this place has one.
     pub async fn insert_snapshot(
         &mut self,
+        feed: FeedNo,
         at: Position,
         envelope: &[u8],
         now: UnixMillis,
     ) -> Result<(), StoreError> {
         for (chunk, bytes) in (0i64..).zip(envelope.chunks(CHUNK)) {
             rows_affected!(self, sqlx::query(
-                "INSERT INTO feed_snapshots (epoch, seq, chunk, bytes, created_at) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (epoch, seq, chunk) DO NOTHING")
-                .bind(int(at.epoch)).bind(int(at.seq)).bind(chunk).bind(bytes).bind(int(now.0)))?;
+                "INSERT INTO feed_snapshots (epoch, seq, chunk, bytes, created_at, feed) VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT (feed, epoch, seq, chunk) DO NOTHING")
+                .bind(int(at.epoch)).bind(int(at.seq)).bind(chunk).bind(bytes).bind(int(now.0)).bind(feed.0))?;
         }
         Ok(())
     }
 
     /// Where the newest snapshot is, and when it was made.
-    pub async fn last_snapshot(&mut self) -> Result<Option<(Position, UnixMillis)>, StoreError> {
+    pub async fn last_snapshot(
+        &mut self,
+        feed: FeedNo,
+    ) -> Result<Option<(Position, UnixMillis)>, StoreError> {
         let row: Option<(i64, i64, i64)> = on_db!(self, conn => sqlx::query_as(
-            "SELECT epoch, seq, created_at FROM feed_snapshots WHERE chunk = 0 ORDER BY epoch DESC, seq DESC LIMIT 1")
-            .fetch_optional(conn).await)?;
+            "SELECT epoch, seq, created_at FROM feed_snapshots
+             WHERE chunk = 0 AND feed = $1 ORDER BY epoch DESC, seq DESC LIMIT 1")
+            .bind(feed.0).fetch_optional(conn).await)?;
         row.map(|(epoch, seq, at)| Ok((Position::from_row((epoch, seq))?, UnixMillis(uint(at, "time")?))))
             .transpose()
     }
 
     /// The snapshot at one place.
-    pub async fn snapshot(&mut self, at: Position) -> Result<Vec<u8>, StoreError> {
+    pub async fn snapshot(&mut self, feed: FeedNo, at: Position) -> Result<Vec<u8>, StoreError> {
         let chunks: Vec<Vec<u8>> = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT bytes FROM feed_snapshots WHERE epoch = $1 AND seq = $2 ORDER BY chunk")
-            .bind(int(at.epoch)).bind(int(at.seq)).fetch_all(conn).await)?;
+            "SELECT bytes FROM feed_snapshots WHERE epoch = $1 AND seq = $2 AND feed = $3 ORDER BY chunk")
+            .bind(int(at.epoch)).bind(int(at.seq)).bind(feed.0).fetch_all(conn).await)?;
         Ok(chunks.concat())
     }
 
     /// Drops the snapshots before a place.
-    pub async fn drop_snapshots(&mut self, before: Position) -> Result<(), StoreError> {
+    pub async fn drop_snapshots(&mut self, feed: FeedNo, before: Position) -> Result<(), StoreError> {
         rows_affected!(
             self,
-            sqlx::query("DELETE FROM feed_snapshots WHERE epoch < $1 OR (epoch = $1 AND seq < $2)")
-                .bind(int(before.epoch))
-                .bind(int(before.seq))
+            sqlx::query(
+                "DELETE FROM feed_snapshots WHERE feed = $3 AND (epoch < $1 OR (epoch = $1 AND seq < $2))"
+            )
+            .bind(int(before.epoch))
+            .bind(int(before.seq))
+            .bind(feed.0)
         )?;
         Ok(())
     }
@@ -424,7 +475,8 @@ impl Tx {
         limit: u32,
     ) -> Result<Vec<UnixMillis>, StoreError> {
         let times: Vec<i64> = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT created_at FROM feed_frames WHERE epoch = $1 AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4")
+            "SELECT created_at FROM feed_frames WHERE epoch = $1 AND seq > $2 AND seq <= $3 AND feed = 0
+             ORDER BY seq DESC LIMIT $4")
             .bind(int(up_to.epoch)).bind(int(after.seq)).bind(int(up_to.seq)).bind(i64::from(limit))
             .fetch_all(conn).await)?;
         times
@@ -436,7 +488,7 @@ impl Tx {
     /// When the first frame after a place was made, in that epoch or a later one.
     pub async fn first_frame_time(&mut self, after: Position) -> Result<Option<UnixMillis>, StoreError> {
         let at: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT created_at FROM feed_frames WHERE epoch > $1 OR (epoch = $1 AND seq > $2)
+            "SELECT created_at FROM feed_frames WHERE feed = 0 AND (epoch > $1 OR (epoch = $1 AND seq > $2))
              ORDER BY epoch, seq LIMIT 1")
             .bind(int(after.epoch)).bind(int(after.seq)).fetch_optional(conn).await)?;
         at.map(|at| uint(at, "time").map(UnixMillis)).transpose()
@@ -444,14 +496,15 @@ impl Tx {
 
     /// What every edge that ever answered has acknowledged, region by region.
     pub async fn peers(&mut self) -> Result<Vec<Peer>, StoreError> {
-        let rows: Vec<(String, i64, i64, i64)> = on_db!(self, conn => sqlx::query_as(
-            "SELECT name, epoch, seq, acked_at FROM edge_peers ORDER BY name").fetch_all(conn).await)?;
+        let rows: Vec<(String, i64, i64, i64, i64)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT name, epoch, seq, acked_at, feed FROM edge_peers ORDER BY name").fetch_all(conn).await)?;
         rows.into_iter()
-            .map(|(name, epoch, seq, at)| {
+            .map(|(name, epoch, seq, at, feed)| {
                 Ok(Peer {
                     name,
                     position: Position::from_row((epoch, seq))?,
                     acked_at: UnixMillis(uint(at, "time")?),
+                    feed: FeedNo(feed),
                 })
             })
             .collect()
@@ -460,11 +513,13 @@ impl Tx {
     /// Notes an acknowledgement. It never goes back: an edge that lost its state answers nobody until it is sent again.
     pub async fn acknowledge(&mut self, peer: &Peer) -> Result<(), StoreError> {
         rows_affected!(self, sqlx::query(
-            "INSERT INTO edge_peers (name, epoch, seq, acked_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, acked_at = excluded.acked_at
-             WHERE edge_peers.epoch < excluded.epoch
+            "INSERT INTO edge_peers (name, epoch, seq, acked_at, feed) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, acked_at = excluded.acked_at,
+                feed = excluded.feed
+             WHERE edge_peers.feed <> excluded.feed OR edge_peers.epoch < excluded.epoch
                 OR (edge_peers.epoch = excluded.epoch AND edge_peers.seq < excluded.seq)")
-            .bind(&peer.name).bind(int(peer.position.epoch)).bind(int(peer.position.seq)).bind(int(peer.acked_at.0)))?;
+            .bind(&peer.name).bind(int(peer.position.epoch)).bind(int(peer.position.seq)).bind(int(peer.acked_at.0))
+            .bind(peer.feed.0))?;
         Ok(())
     }
 
@@ -486,23 +541,41 @@ impl Tx {
         Ok(rows == 1)
     }
 
-    /// Opens the receipt of a revocation, in its transaction; the first one stays.
+    /// Opens the receipt of a revocation, in its transaction; the first one stays. It concerns whom its row does.
     pub async fn insert_receipt(
         &mut self,
         subject: &str,
         revoked_at: UnixMillis,
         outbox_id: i64,
     ) -> Result<(), StoreError> {
-        rows_affected!(self, sqlx::query(
-            "INSERT INTO receipts (subject, revoked_at, outbox_id) VALUES ($1, $2, $3) ON CONFLICT (subject) DO NOTHING")
-            .bind(subject).bind(int(revoked_at.0)).bind(outbox_id))?;
+        rows_affected!(
+            self,
+            sqlx::query(
+                "INSERT INTO receipts (subject, revoked_at, outbox_id, orgs)
+             VALUES ($1, $2, $3, (SELECT orgs FROM outbox WHERE id = $3)) ON CONFLICT (subject) DO NOTHING"
+            )
+            .bind(subject)
+            .bind(int(revoked_at.0))
+            .bind(outbox_id)
+        )?;
+        Ok(())
+    }
+
+    /// This receipt concerns these, and not those of its row. In the transaction that opened it.
+    pub async fn set_receipt_orgs(&mut self, subject: &str, orgs: Option<&str>) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE receipts SET orgs = $2 WHERE subject = $1 AND effective_at IS NULL")
+                .bind(subject)
+                .bind(orgs)
+        )?;
         Ok(())
     }
 
     /// The receipt of a revocation.
     pub async fn receipt(&mut self, subject: &str) -> Result<Option<ReceiptRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT outbox_id, bound_ms, effective_at, acknowledged FROM receipts WHERE subject = $1")
+            "SELECT outbox_id, bound_ms, effective_at, acknowledged, orgs FROM receipts WHERE subject = $1")
             .bind(subject).fetch_optional(conn).await)
     }
 

@@ -140,6 +140,8 @@ impl Tx {
             "DELETE FROM feed_snapshots",
             "DELETE FROM absorbed_heads",
             "DELETE FROM edge_peers",
+            "DELETE FROM feed_group_orgs",
+            "DELETE FROM feed_groups",
             "DELETE FROM feed_state",
             "DELETE FROM mails",
             // Of the feed that is gone: whoever asks whether an edge has it is told that nothing is left to wait for.

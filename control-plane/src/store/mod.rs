@@ -40,6 +40,7 @@ pub mod exchanges;
 pub mod factors;
 pub mod feed;
 pub mod grants;
+pub mod groups;
 pub mod invitations;
 pub mod issuers;
 pub mod links;

@@ -1,6 +1,8 @@
 //! SQL for signing keys, index blocks and drawn status indexes.
 
-use shared::id::{SigningKeyId, StatusIndex};
+use std::collections::BTreeSet;
+
+use shared::id::{OrgId, SigningKeyId, StatusIndex};
 use shared::time::{UnixMillis, UnixSeconds};
 
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
@@ -297,9 +299,31 @@ impl Tx {
             "SELECT COUNT(*) FROM edge_peers p JOIN outbox o ON o.id = $1
              WHERE o.seq IS NULL OR p.epoch < o.epoch OR (p.epoch = o.epoch AND p.seq < o.seq)
                 OR (p.epoch > o.epoch AND o.seq >= COALESCE(
-                    (SELECT f.seq FROM feed_frames f WHERE f.epoch > o.epoch ORDER BY f.epoch, f.seq LIMIT 1), 0))")
+                    (SELECT f.seq FROM feed_frames f WHERE f.feed = 0 AND f.epoch > o.epoch ORDER BY f.epoch, f.seq LIMIT 1), 0))")
             .bind(outbox_id).fetch_one(conn).await)?;
         Ok(missing == 0)
+    }
+
+    /// The same for the edges that admit one of these organisations: all but those of other groups.
+    pub async fn is_acknowledged_for(
+        &mut self,
+        outbox_id: i64,
+        orgs: &BTreeSet<OrgId>,
+    ) -> Result<bool, StoreError> {
+        for org in orgs {
+            let missing: i64 = on_db!(self, conn => sqlx::query_scalar(
+                "SELECT COUNT(*) FROM edge_peers p JOIN outbox o ON o.id = $1
+                 WHERE (p.feed = 0 OR p.feed IN
+                        (SELECT g.feed FROM feed_group_orgs g WHERE g.org_id = $2 AND g.removed_seq IS NULL))
+                   AND (o.seq IS NULL OR p.epoch < o.epoch OR (p.epoch = o.epoch AND p.seq < o.seq)
+                    OR (p.epoch > o.epoch AND o.seq >= COALESCE((SELECT f.seq FROM feed_frames f
+                        WHERE f.feed = 0 AND f.epoch > o.epoch ORDER BY f.epoch, f.seq LIMIT 1), 0)))")
+                .bind(outbox_id).bind(int(org.get())).fetch_one(conn).await)?;
+            if missing > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes this index if nobody has; false if it is taken.

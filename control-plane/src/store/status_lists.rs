@@ -35,7 +35,7 @@ impl Tx {
     /// How far the outbox and the feed are.
     pub async fn status_mark(&mut self) -> Result<Mark, StoreError> {
         let (epoch, seq): (i64, i64) = on_db!(self, conn => sqlx::query_as(
-            "SELECT epoch, seq FROM feed_frames ORDER BY epoch DESC, seq DESC LIMIT 1")
+            "SELECT epoch, seq FROM feed_frames WHERE feed = 0 ORDER BY epoch DESC, seq DESC LIMIT 1")
             .fetch_optional(conn).await)?
         .unwrap_or_default();
         let newest: Option<i64> = on_db!(self, conn => sqlx::query_scalar("SELECT MAX(id) FROM outbox")

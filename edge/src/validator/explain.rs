@@ -152,6 +152,7 @@ impl Validator<'_> {
         now: UnixSeconds,
     ) {
         let subjects = self.subjects(statement, captures);
+        told.add("organisation", self.check_org(statement), []);
         let mut superseded = Vec::new();
         for subject in &subjects {
             if let Some(at) = self

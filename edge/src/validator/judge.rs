@@ -1,7 +1,7 @@
 //! What a true statement is worth now, for this route: list, times, audience, tenant, scopes.
 
 use shared::feed::{KeyRef, Subject};
-use shared::id::{SigningKeyId, StatusIndex};
+use shared::id::{SigningKeyId, StatusIndex, WorkspaceId};
 use shared::policy::{Captures, CompiledRoute, same_resource};
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
@@ -21,12 +21,22 @@ impl Validator<'_> {
         origin: Option<&str>,
         now: UnixSeconds,
     ) -> Result<ScopeSet, Reason> {
+        self.check_org(statement)?;
         self.check_standing(statement, captures)?;
         self.check_times(statement, now)?;
         self.check_audience(statement, route)?;
         check_browser(statement, route, origin)?;
         check_tenant(statement, captures)?;
         suffices(route, operation, self.effective(statement, captures))
+    }
+
+    /// A credential of others is none of ours, whatever else it is. Canaries are nobody's, and come no further than the audience.
+    pub(super) fn check_org(&self, statement: &Statement) -> Result<(), Reason> {
+        if self.state.admits_org(statement.org) || is_canary(statement.org) {
+            Ok(())
+        } else {
+            Err(Reason::OrgNotAdmitted)
+        }
     }
 
     /// The signing key still counts and owns the index; the credential is on no list.
@@ -222,11 +232,17 @@ pub(super) fn check_origin(route: &CompiledRoute, origin: Option<&str>) -> Resul
     }
 }
 
-/// A captured `{org}` or `{workspace}` must be the credential's own; one that covers all workspaces fits any.
+/// A captured `{org}` or `{workspace}` must be the credential's own. One that covers all workspaces fits whatever is the id of
+/// one: which organisation that belongs to is not known here, and the origin finds nothing under it that is not the
+/// credential's.
 pub(super) fn check_tenant(statement: &Statement, captures: Captures<'_>) -> Result<(), Reason> {
     let org_fits = captures.org.is_none_or(|org| org == statement.org.to_string());
     let workspace_fits = match (captures.workspace, statement.workspace) {
         (Some(named), Some(own)) => named == own.to_string(),
+        // Not in another form either: `subjects` must find the ceilings of the workspace that the origin sees.
+        (Some(named), None) => named
+            .parse::<WorkspaceId>()
+            .is_ok_and(|id| id.to_string() == named),
         _ => true,
     };
     if org_fits && workspace_fits {

@@ -13,7 +13,7 @@
 //! 4. the browser origin, and the scopes that the operation needs
 //! 5. the one credential of the Authorization header
 //! 6. the statement that it makes: form and signature, remembered per credential; does it come under its scheme?
-//! 7. signing key, block, list, times
+//! 7. admitted organisation, signing key, block, list, times
 //! 8. audience and tenant
 //! 9. scopes under their ceilings
 //! 10. the proof of possession, where the token is bound to a key
@@ -281,9 +281,10 @@ fn refuse_unless_stale(
 ) -> Decision<'_> {
     let is_believed = match reason {
         Reason::IndexUnknown => freshness.read_after_arrival,
-        Reason::SigningKeyUnknown | Reason::IssuerRefused | Reason::ScopeInsufficient => {
-            freshness.contact_age_ms <= route.max_staleness_ms
-        }
+        Reason::OrgNotAdmitted
+        | Reason::SigningKeyUnknown
+        | Reason::IssuerRefused
+        | Reason::ScopeInsufficient => freshness.contact_age_ms <= route.max_staleness_ms,
         _ => true,
     };
     match reason {

@@ -12,12 +12,15 @@
 //! | 8 | policy | varint version, bytes(JSON) | highest version |
 //! | 9 | retired | ranges of list numbers, written as in `revoked` | union |
 //! | 10 | issuer | another issuer, see `issuer` | highest version |
+//! | 11 | admitted | varint version, varint n, n × varint org: strictly ascending | highest version; of two, what both list |
 //!
 //! A gap is counted from the end of the previous range (from 0 for the first). Subject: `1 org | 2 workspace | 3 org,user |
 //! 4 client text | 5 session text | 6 issuer text | 7 index | 8 org,user,workspace | 9 issuer text, subject text`; 9 came with
 //! kind 10 and is understood wherever that is. Key reference: `0, varint number` for ours, `1, text issuer, text kid` for another
 //! issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's, which is not written: those keys are in `issuer`. A
-//! `key_removed` of one is for ever, whatever version of `issuer` lists it. A list is 2^20 indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it.
+//! `key_removed` of one is for ever, whatever version of `issuer` lists it. A list is 2^20
+//! indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it. `admitted` is only in the feed
+//! of a group of edges: credentials of an organisation that it does not list are refused there. A feed without it admits all.
 
 use super::issuer::IssuerEntry;
 use super::ranges;
@@ -50,8 +53,10 @@ pub mod kinds {
     pub const RETIRED: u8 = 9;
     /// Other issuers.
     pub const ISSUER: u8 = 10;
+    /// The organisations that a group of edges admits.
+    pub const ADMITTED: u8 = 11;
     /// All of them, ascending.
-    pub const SUPPORTED: [u8; 10] = [
+    pub const SUPPORTED: [u8; 11] = [
         REVOKED,
         NOT_BEFORE,
         NOT_AFTER,
@@ -62,10 +67,13 @@ pub mod kinds {
         POLICY,
         RETIRED,
         ISSUER,
+        ADMITTED,
     ];
 }
 
 const MAX_TEXT: usize = 2048;
+/// Organisations that one group of edges admits.
+pub(super) const MAX_ADMITTED: u64 = 1 << 16;
 const CRITICAL: u8 = 1;
 
 /// Whom a not-before or a ceiling is about.
@@ -223,6 +231,13 @@ pub enum Entry {
     Retired(Vec<(u64, u64)>),
     /// Another issuer that an organisation trusts, or did.
     Issuer(Box<IssuerEntry>),
+    /// Nobody gets in but these organisations: ascending, each once.
+    Admitted {
+        /// The higher one counts.
+        version: u64,
+        /// Who.
+        orgs: Vec<OrgId>,
+    },
     /// A kind that this release does not know, kept as it is so that digests agree.
     Unknown {
         /// Its number.
@@ -253,6 +268,7 @@ impl Entry {
             Self::Policy { .. } => kinds::POLICY,
             Self::Retired(_) => kinds::RETIRED,
             Self::Issuer(_) => kinds::ISSUER,
+            Self::Admitted { .. } => kinds::ADMITTED,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -353,6 +369,12 @@ impl Entry {
                 w.varint(*version).bytes(json);
             }
             Self::Issuer(issuer) => issuer.write(&mut w),
+            Self::Admitted { version, orgs } => {
+                w.varint(*version).varint(orgs.len() as u64);
+                for org in orgs {
+                    w.varint(org.get());
+                }
+            }
             Self::Unknown { payload, .. } => {
                 w.raw(payload);
             }
@@ -386,6 +408,10 @@ impl Entry {
                 json: r.bytes(crate::policy::MAX_BYTES)?.to_vec(),
             },
             kinds::ISSUER => Self::Issuer(Box::new(IssuerEntry::read(r)?)),
+            kinds::ADMITTED => Self::Admitted {
+                version: r.varint()?,
+                orgs: read_orgs(r)?,
+            },
             _ => return Err(Malformed),
         })
     }
@@ -393,6 +419,22 @@ impl Entry {
 
 fn read_index(r: &mut Reader<'_>) -> Result<StatusIndex, Malformed> {
     StatusIndex::from_u64(r.varint()?).ok_or(Malformed)
+}
+
+fn read_orgs(r: &mut Reader<'_>) -> Result<Vec<OrgId>, Malformed> {
+    let count = r.varint()?;
+    if count > MAX_ADMITTED {
+        return Err(Malformed);
+    }
+    let mut orgs: Vec<OrgId> = Vec::new();
+    for _ in 0..count {
+        let org = OrgId::from_u64(r.varint()?).ok_or(Malformed)?;
+        if orgs.last().is_some_and(|last| *last >= org) {
+            return Err(Malformed);
+        }
+        orgs.push(org);
+    }
+    Ok(orgs)
 }
 
 fn read_block(r: &mut Reader<'_>) -> Result<Block, Malformed> {

@@ -1,7 +1,7 @@
 //! The joined state: what all entries so far add up to.
 //!
 //! Canonical order of a state's entries: one `revoked` with all ranges, then not_before, not_after, ceilings, keys,
-//! removed keys, blocks, policy, one `retired` with all ranges, issuers, unknown entries, each group ascending: by their first
+//! removed keys, blocks, policy, one `retired` with all ranges, issuers, admitted, unknown entries, each group ascending: by their first
 //! bytes (kind of subject or key reference), then field by field, numbers as numbers and texts byte by byte; issuers by
 //! their identifier; unknown entries by their bytes. The digest of a state is SHA-256 of that form.
 //!
@@ -17,7 +17,7 @@ use super::issuer::{IssuerBinding, IssuerEntry};
 use super::ranges;
 use super::{MAX_RETIRED, MAX_REVOKED};
 use crate::crypto::{Digest, sha256};
-use crate::id::{SigningKeyId, StatusIndex};
+use crate::id::{OrgId, SigningKeyId, StatusIndex};
 use crate::scope::ScopeSet;
 use crate::time::UnixSeconds;
 use crate::wire::{Malformed, Reader, Writer};
@@ -35,6 +35,7 @@ pub struct State {
     policy: Option<(u64, Vec<u8>)>,
     retired: RoaringTreemap,
     issuers: BTreeMap<String, IssuerEntry>,
+    admitted: Option<(u64, BTreeSet<OrgId>)>,
     unknown: BTreeSet<Vec<u8>>,
 }
 
@@ -136,6 +137,15 @@ impl State {
                 let known = self.issuers.get(&issuer.issuer);
                 if known.is_none_or(|known| issuer.supersedes(known)) {
                     self.issuers.insert(issuer.issuer.clone(), *issuer);
+                }
+            }
+            Entry::Admitted { version, orgs } => {
+                let orgs: BTreeSet<OrgId> = orgs.into_iter().collect();
+                match &mut self.admitted {
+                    Some((known, _)) if *known > version => {}
+                    // Two of one version: what both admit, so that the order cannot matter.
+                    Some((known, admitted)) if *known == version => admitted.retain(|org| orgs.contains(org)),
+                    admitted => *admitted = Some((version, orgs)),
                 }
             }
             unknown @ Entry::Unknown { .. } => {
@@ -288,6 +298,16 @@ impl State {
         self.issuers.values()
     }
 
+    /// Whether credentials of an organisation are admitted here at all.
+    pub fn admits_org(&self, org: OrgId) -> bool {
+        self.admitted.as_ref().is_none_or(|(_, orgs)| orgs.contains(&org))
+    }
+
+    /// The organisations that are admitted here, with the version of that list; `None`: all.
+    pub fn admitted(&self) -> Option<(u64, &BTreeSet<OrgId>)> {
+        self.admitted.as_ref().map(|(version, orgs)| (*version, orgs))
+    }
+
     /// The policy's version and document.
     pub fn policy(&self) -> Option<(u64, &[u8])> {
         self.policy
@@ -296,7 +316,7 @@ impl State {
     }
 
     /// Whether every restriction of `other` still holds here: what a consumer asks before it lets a snapshot replace its
-    /// state (I3). Ceilings and policy may have been loosened since, by a higher version only.
+    /// state (I3). Ceilings, policy and admitted organisations may have been loosened since, by a higher version only.
     pub fn keeps_restrictions_of(&self, other: &Self) -> bool {
         let gone = |subject: &Subject| matches!(subject, Subject::Index(index) if self.is_retired(*index));
         self.keeps_revoked_of(other)
@@ -326,7 +346,17 @@ impl State {
                     .get(name)
                     .is_some_and(|mine| mine == theirs || mine.supersedes(theirs))
             })
+            && other
+                .admitted
+                .as_ref()
+                .is_none_or(|theirs| self.keeps_admitted(theirs))
             && other.unknown.is_subset(&self.unknown)
+    }
+
+    fn keeps_admitted(&self, (version, orgs): &(u64, BTreeSet<OrgId>)) -> bool {
+        self.admitted
+            .as_ref()
+            .is_some_and(|(mine, admitted)| mine > version || (mine == version && admitted.is_subset(orgs)))
     }
 
     fn keeps_revoked_of(&self, other: &Self) -> bool {
@@ -381,6 +411,10 @@ impl State {
                 .values()
                 .map(|issuer| Entry::Issuer(Box::new(issuer.clone()))),
         );
+        entries.extend(self.admitted.iter().map(|(version, orgs)| Entry::Admitted {
+            version: *version,
+            orgs: orgs.iter().copied().collect(),
+        }));
         entries.extend(
             self.unknown
                 .iter()

@@ -218,6 +218,15 @@ fn restriction() -> impl Strategy<Value = Entry> {
         })),
         issuer(),
         (0u64..9).prop_map(|n| Entry::KeyRemoved(KeyRef::Ours(number(n + 10)))),
+        (0u64..4, proptest::collection::btree_set(0u64..5, 0..4)).prop_map(|(version, orgs)| {
+            Entry::Admitted {
+                version,
+                orgs: orgs
+                    .into_iter()
+                    .map(|n| OrgId::from_u64(n).expect("small"))
+                    .collect(),
+            }
+        }),
         (100u8..200, proptest::collection::vec(any::<u8>(), 0..4)).prop_map(|(kind, payload)| {
             Entry::Unknown {
                 kind,
@@ -673,4 +682,58 @@ fn an_issuer_is_what_its_highest_version_says() {
             .issuer("https://i")
             .is_some_and(|entry| entry.org.get() == 1)
     );
+}
+
+/// A list of whom a feed admits: the newer one counts, and an older one never comes back.
+#[test]
+fn the_newest_list_says_who_is_admitted() {
+    let org = |n| OrgId::from_u64(n).expect("small");
+    let list = |version, orgs: &[u64]| Entry::Admitted {
+        version,
+        orgs: orgs.iter().copied().map(org).collect(),
+    };
+    let after = |entries: &[Entry]| {
+        let mut state = State::default();
+        entries.iter().cloned().for_each(|entry| state.join(entry));
+        state
+    };
+    assert!(State::default().admits_org(org(9)), "without a list all are");
+    let one = after(&[list(1, &[3])]);
+    assert!(one.admits_org(org(3)) && !one.admits_org(org(9)));
+    let more = after(&[list(1, &[3]), list(2, &[3, 9]), list(1, &[])]);
+    assert!(more.admits_org(org(9)));
+    let both = after(&[list(2, &[3, 4]), list(2, &[4, 5])]);
+    assert_eq!(
+        both,
+        after(&[list(2, &[4, 5]), list(2, &[3, 4])]),
+        "in either order"
+    );
+    assert!(both.admits_org(org(4)) && !both.admits_org(org(3)) && !both.admits_org(org(5)));
+    for (newer, older, keeps) in [
+        (&more, &one, true),
+        (&one, &more, false),
+        (&one, &State::default(), true),
+        (&State::default(), &one, false),
+        (&both, &after(&[list(2, &[3, 4])]), true),
+        (&after(&[list(2, &[3, 4])]), &both, false),
+    ] {
+        assert_eq!(
+            newer.keeps_restrictions_of(older),
+            keeps,
+            "{newer:?} after {older:?}"
+        );
+    }
+    let decoded = |orgs: &[u64]| {
+        let mut w = crate::wire::Writer::new();
+        w.varint(1).varint(orgs.len() as u64);
+        for org in orgs {
+            w.varint(*org);
+        }
+        let payload = w.finish();
+        let mut w = crate::wire::Writer::new();
+        let bytes = w.u8(kinds::ADMITTED).u8(1).bytes(&payload).finish();
+        Entry::read(&mut Reader::new(&bytes)).is_ok()
+    };
+    assert!(decoded(&[]) && decoded(&[3, 9]));
+    assert!(!decoded(&[9, 3]) && !decoded(&[3, 3]), "ascending, each once");
 }

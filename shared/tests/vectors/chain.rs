@@ -162,6 +162,17 @@ fn a_whole_feed() {
         "two lists are retired",
         vec![Entry::Retired(vec![(1, 1), (3, 3)])],
     );
+    for (what, version, orgs) in [
+        ("whom the feed admits, by a newer list", 3, &[11, 12, 300][..]),
+        ("an older list changes nothing", 2, &[11, 77]),
+        ("of two lists of one version, what both have", 3, &[12, 77, 300]),
+    ] {
+        let orgs = orgs
+            .iter()
+            .map(|org| OrgId::from_u64(*org).expect("small"))
+            .collect();
+        tale.publish(what, vec![Entry::Admitted { version, orgs }]);
+    }
     for round in 0..10 {
         let entries = (0..4).map(|_| numbers.restriction()).collect();
         tale.publish(&format!("after the retirement, round {round}"), entries);

@@ -14,7 +14,7 @@ pub(super) fn is_fresh(health: &Value) -> Verdict {
     if status != "ok" {
         let fix = match status {
             "no_state" => {
-                "see that `edges` of the control plane names this edge, and that ROOT_KEY and FEED_ID are those of `portcullis feed trust`"
+                "see that `edges` of the control plane names this edge, and that ROOT_KEY and FEED_ID are those of `portcullis feed trust` (with `--group` for an edge of a group)"
             }
             "stale" => {
                 "see that the control plane runs and reaches the edge: /health/ready there says why not"

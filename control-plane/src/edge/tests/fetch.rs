@@ -53,7 +53,7 @@ async fn fetcher(test: &TestApp) -> Fetcher {
         .await
         .expect("a key");
     let mut tx = test.app.store.begin().await.expect("tx");
-    let trust = crate::revocation::pinned(&mut tx, &test.app.keyring)
+    let trust = crate::revocation::pinned(&mut tx, &test.app.keyring, crate::store::feed::FeedNo::ALL)
         .await
         .expect("trust");
     Fetcher {
@@ -361,9 +361,15 @@ async fn who_has_everything_waits() {
     let change = async {
         let mut tx = other.store.begin().await.expect("tx");
         let entry = shared::feed::Entry::revoked(StatusIndex::from_u64(1 << 21).expect("small"));
-        crate::revocation::enqueue(&mut tx, "test", &entry, other.clock.now())
-            .await
-            .expect("enqueued");
+        crate::revocation::enqueue(
+            &mut tx,
+            &crate::revocation::Reach::All,
+            "test",
+            &entry,
+            other.clock.now(),
+        )
+        .await
+        .expect("enqueued");
         tx.commit().await.expect("commit");
         frame_pending(&other.store, &other.keyring, other.clock.now())
             .await

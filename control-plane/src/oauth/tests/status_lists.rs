@@ -165,9 +165,15 @@ async fn a_suspended_member_is_suspended_and_a_deactivated_one_invalid() {
             version,
             scopes: ScopeSet::EMPTY,
         };
-        crate::revocation::enqueue(&mut tx, "x", &entry, test.clock.now())
-            .await
-            .expect("told");
+        crate::revocation::enqueue(
+            &mut tx,
+            &crate::revocation::Reach::All,
+            "x",
+            &entry,
+            test.clock.now(),
+        )
+        .await
+        .expect("told");
         tx.commit().await.expect("commit");
     };
     for (state, expected) in [(Suspended, 2), (Active, 0), (Deactivated, 1)] {

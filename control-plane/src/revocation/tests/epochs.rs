@@ -12,7 +12,7 @@ use crate::revocation::link::{Link, Standing, standing};
 use crate::revocation::recover::{Opening, absorb, open_epoch, recover, reopen};
 use crate::revocation::{FeedError, Wait, await_receipt, enqueue, frame, frame_pending, snapshot};
 use crate::store::conformance::suite;
-use crate::store::feed::{Peer, Position};
+use crate::store::feed::{FeedNo, Peer, Position};
 use crate::store::{Store, rows_affected};
 use crate::testing::TestApp;
 
@@ -43,7 +43,7 @@ async fn until_it_waits<T>(store: &Store, task: &JoinHandle<T>) {
 
 async fn knows_as_revoked(test: &TestApp, index: StatusIndex) -> bool {
     let mut tx = test.app.store.begin_read().await.expect("tx");
-    let replica = snapshot::rebuild(&mut tx, &test.app.keyring)
+    let replica = snapshot::rebuild(&mut tx, &test.app.keyring, FeedNo::ALL)
         .await
         .expect("rebuilt");
     replica.state().is_revoked(index)
@@ -76,9 +76,15 @@ async fn a_frame_under_way_is_in_the_epoch_that_takes_over(store: Store) {
     // The edge gets a frame that the database then loses.
     let mut tx = store.begin().await.expect("tx");
     let lost = StatusIndex::from_u64(5).expect("small");
-    enqueue(&mut tx, "test", &Entry::revoked(lost), test.clock.now())
-        .await
-        .expect("enqueued");
+    enqueue(
+        &mut tx,
+        &crate::revocation::Reach::All,
+        "test",
+        &Entry::revoked(lost),
+        test.clock.now(),
+    )
+    .await
+    .expect("enqueued");
     tx.commit().await.expect("commit");
     publish(&test.app, &mut Link::new(hub.edge("hub"))).await;
     let at = head(&test.app).await;
@@ -141,7 +147,7 @@ async fn a_frame_beside_an_epoch_is_not_in_it(store: Store) {
         ..opening
     };
     let mut tx = app.store.begin().await.expect("tx");
-    tx.insert_frame(beside, &[7; 32], None, 1, test.clock.now())
+    tx.insert_frame(FeedNo::ALL, beside, &[7; 32], None, 1, test.clock.now())
         .await
         .expect("stored");
     let pending = tx.pending_entries(9).await.expect("rows");
@@ -151,6 +157,7 @@ async fn a_frame_beside_an_epoch_is_not_in_it(store: Store) {
         name: "hub".to_owned(),
         position: opening,
         acked_at: test.clock.now(),
+        feed: crate::store::feed::FeedNo::ALL,
     };
     tx.acknowledge(&peer).await.expect("noted");
     assert!(!tx.is_acknowledged(row).await.expect("asked"));
@@ -163,11 +170,16 @@ async fn a_frame_beside_an_epoch_is_not_in_it(store: Store) {
         digest,
     };
     let theirs = head_at(beside, [7; 32]);
-    let beside = standing(&mut tx, Some(theirs)).await.expect("asked");
+    let beside = standing(&mut tx, FeedNo::ALL, Some(theirs)).await.expect("asked");
     assert_eq!(beside, Standing::Stranger(theirs), "it is to be taken over");
-    let digest = tx.frame(inside).await.expect("asked").expect("there").digest;
+    let digest = tx
+        .frame(FeedNo::ALL, inside)
+        .await
+        .expect("asked")
+        .expect("there")
+        .digest;
     let theirs = head_at(inside, digest.try_into().expect("32 bytes"));
-    let inside = standing(&mut tx, Some(theirs)).await.expect("asked");
+    let inside = standing(&mut tx, FeedNo::ALL, Some(theirs)).await.expect("asked");
     assert_eq!(inside, Standing::Behind);
     drop(tx);
     let receipt = await_receipt(app, &KeyId::from(victim).to_string(), Wait::None)
@@ -192,6 +204,7 @@ async fn an_epoch_that_no_edge_would_take_is_not_opened(store: Store) {
     let mut tx = test.app.store.begin().await.expect("tx");
     let opening = Opening {
         state,
+        groups: Vec::new(),
         epoch: 2,
         seq: 1,
         from: 1,
@@ -208,7 +221,7 @@ async fn a_borrowed_certificate_is_short_and_changes_nothing(store: Store) {
     let (test, _hub) = pair_on(Some(store)).await;
     let now = test.clock.now();
     let mut tx = test.app.store.begin_read().await.expect("tx");
-    let pen = frame::Pen::borrow(&mut tx, &test.app.keyring, 1, now)
+    let pen = frame::Pen::borrow(&mut tx, &test.app.keyring, (FeedNo::ALL, 1), now)
         .await
         .expect("borrowed");
     for kind in [EnvelopeType::Frame, EnvelopeType::Snapshot] {

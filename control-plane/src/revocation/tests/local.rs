@@ -97,9 +97,16 @@ async fn grant(test: &TestApp) -> (GrantId, [StatusIndex; 2]) {
     for _ in 0..2 {
         let end = Some(now.seconds().saturating_add(3600));
         indexes.push(
-            signing::draw_index(&mut tx, Purpose::AccessToken, end, &app.random, now)
-                .await
-                .expect("an index"),
+            signing::draw_index(
+                &mut tx,
+                Purpose::AccessToken,
+                &crate::revocation::Reach::All,
+                end,
+                &app.random,
+                now,
+            )
+            .await
+            .expect("an index"),
         );
     }
     let (signing_key, index) = indexes[0];
@@ -165,9 +172,16 @@ async fn a_lone_token_and_an_unknown_index(store: Store) {
     let now = test.clock.now();
     let mut tx = test.app.store.begin().await.expect("tx");
     let end = Some(now.seconds().saturating_add(3600));
-    let (_, lone) = signing::draw_index(&mut tx, Purpose::AccessToken, end, &test.app.random, now)
-        .await
-        .expect("an index");
+    let (_, lone) = signing::draw_index(
+        &mut tx,
+        Purpose::AccessToken,
+        &crate::revocation::Reach::All,
+        end,
+        &test.app.random,
+        now,
+    )
+    .await
+    .expect("an index");
     tx.commit().await.expect("commit");
     let unknown = StatusIndex::from_u64(shared::id::LIMIT - 1).expect("an index");
     let before = super::head(&test.app).await;

@@ -30,7 +30,7 @@ use crate::app::{App, Parts};
 use crate::config::{Config, Edge};
 use crate::random::Random;
 use crate::store::Store;
-use crate::store::feed::Position;
+use crate::store::feed::{FeedNo, Position};
 use crate::testing::TestApp;
 
 /// An edge's hub: takes messages in, keeps what it accepted, gives it back.
@@ -60,6 +60,8 @@ pub(crate) struct Shelf {
     pub(crate) canaries: Vec<String>,
     /// An older release, which has no such place.
     pub(crate) without_canary: bool,
+    /// Where the hub says that it is, whatever it has.
+    pub(crate) claimed: Option<Head>,
     /// What the edge's clock shows, if it says so.
     pub(crate) date: Option<&'static str>,
 }
@@ -116,7 +118,9 @@ impl Hub {
 
     pub(crate) async fn trust(&self, app: &App) {
         let mut tx = app.store.begin().await.expect("tx");
-        let trust = super::pinned(&mut tx, &app.keyring).await.expect("trust");
+        let trust = super::pinned(&mut tx, &app.keyring, FeedNo::ALL)
+            .await
+            .expect("trust");
         self.shelf.lock().expect("a shelf").replica = Some(Replica::new(trust));
     }
 
@@ -190,7 +194,7 @@ async fn take(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
             "digest": head.map(|head| hex(head.digest)),
         })
     };
-    let mut answer = known(head.filter(|_| !shelf.hubless));
+    let mut answer = known(shelf.claimed.or(head).filter(|_| !shelf.hubless));
     answer["refused"] = json!(refused);
     answer["kinds"] = json!(shelf.kinds);
     if !shelf.regions.is_empty() {
@@ -349,7 +353,7 @@ pub(crate) async fn beside(test: &TestApp, change: impl FnOnce(&mut Config)) -> 
 }
 
 /// Another process on another database file, as after a restore.
-async fn reopen(test: &TestApp, database: &std::path::Path) -> Arc<App> {
+pub(crate) async fn reopen(test: &TestApp, database: &std::path::Path) -> Arc<App> {
     let url = format!("sqlite://{}", database.display());
     let store = Store::connect(&url).await.expect("a database");
     let config = Config {
@@ -367,7 +371,7 @@ async fn reopen(test: &TestApp, database: &std::path::Path) -> Arc<App> {
     App::build(parts).await.expect("an application")
 }
 
-async fn backup(test: &TestApp, path: &std::path::Path) {
+pub(crate) async fn backup(test: &TestApp, path: &std::path::Path) {
     let Store::Sqlite(pool, _) = &test.app.store else {
         panic!("SQLite")
     };

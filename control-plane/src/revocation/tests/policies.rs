@@ -42,6 +42,7 @@ async fn acknowledge(test: &TestApp) {
         name: "hub".to_owned(),
         position,
         acked_at: test.clock.now(),
+        feed: crate::store::feed::FeedNo::ALL,
     };
     tx.acknowledge(&peer).await.expect("noted");
     tx.commit().await.expect("commit");

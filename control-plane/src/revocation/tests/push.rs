@@ -1,5 +1,6 @@
 //! What reaches the edge, whatever happens on the way.
 
+use crate::store::feed::FeedNo;
 use axum::http::StatusCode;
 
 use super::{head, key, pair, publish, revoke};
@@ -126,7 +127,7 @@ async fn an_edge_that_lacks_much_gets_a_snapshot() {
             .expect("framed")
             .is_some()
         {}
-        snapshot::make(&app.store, &app.keyring, app.clock.now())
+        snapshot::make(&app.store, &app.keyring, FeedNo::ALL, app.clock.now())
             .await
             .expect("a snapshot");
     }
@@ -135,7 +136,9 @@ async fn an_edge_that_lacks_much_gets_a_snapshot() {
     assert_eq!(hub.with(|shelf| shelf.log.len()), 1, "one snapshot, no frame");
     // The publisher's own view is the edge's.
     let mut tx = app.store.begin_read().await.expect("tx");
-    let own = snapshot::rebuild(&mut tx, &app.keyring).await.expect("rebuilt");
+    let own = snapshot::rebuild(&mut tx, &app.keyring, FeedNo::ALL)
+        .await
+        .expect("rebuilt");
     assert!(hub.with(|shelf| shelf.replica.as_ref().expect("trust").state() == own.state()));
 }
 
@@ -145,7 +148,7 @@ async fn a_snapshot_is_due_by_age() {
     let app = &test.app;
     let due = async || {
         let mut tx = app.store.begin_read().await.expect("tx");
-        snapshot::is_due(&mut tx, &app.keyring, app.clock.now())
+        snapshot::is_due(&mut tx, &app.keyring, FeedNo::ALL, app.clock.now())
             .await
             .expect("asked")
     };
@@ -156,7 +159,7 @@ async fn a_snapshot_is_due_by_age() {
     assert!(!due().await);
     test.clock.advance_ms(10 * 60 * 1000);
     assert!(due().await);
-    snapshot::make(&app.store, &app.keyring, app.clock.now())
+    snapshot::make(&app.store, &app.keyring, FeedNo::ALL, app.clock.now())
         .await
         .expect("a snapshot");
     test.clock.advance_ms(60 * 60 * 1000);

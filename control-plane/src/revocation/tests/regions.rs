@@ -218,6 +218,7 @@ async fn what_is_not_there_any_more_is_forgotten(store: Store) {
             name: name.to_owned(),
             position: Position { epoch: 1, seq: 1 },
             acked_at: app.clock.now(),
+            feed: crate::store::feed::FeedNo::ALL,
         };
         tx.acknowledge(&peer).await.expect("noted");
     }

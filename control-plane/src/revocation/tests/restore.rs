@@ -67,7 +67,9 @@ async fn a_restored_backup_learns_what_it_lost() {
         index: kept,
         time: end,
     });
-    enqueue(&mut tx, "test", &expiry, now).await.expect("enqueued");
+    enqueue(&mut tx, &crate::revocation::Reach::All, "test", &expiry, now)
+        .await
+        .expect("enqueued");
     tx.commit().await.expect("commit");
     publish(&test.app, &mut link).await;
     let before_restore = hub.position().expect("a head");
@@ -79,6 +81,7 @@ async fn a_restored_backup_learns_what_it_lost() {
     let mut tx = app.store.begin().await.expect("tx");
     enqueue(
         &mut tx,
+        &crate::revocation::Reach::All,
         "test",
         &Entry::revoked(StatusIndex::from_u64(5).expect("small")),
         now,
@@ -124,9 +127,16 @@ async fn a_restored_backup_learns_what_it_lost() {
     assert_eq!((row.not_after, row.revoked.is_none()), (Some(end), true));
     assert_eq!(tx.audit_of("epoch 2", 5).await.expect("rows").len(), 1);
     // New credentials come from blocks that nobody has used, and the edge knows them.
-    let (_, fresh) = signing::draw_index(&mut tx, Purpose::ApiKey, None, &app.random, now)
-        .await
-        .expect("drawn");
+    let (_, fresh) = signing::draw_index(
+        &mut tx,
+        Purpose::ApiKey,
+        &crate::revocation::Reach::All,
+        None,
+        &app.random,
+        now,
+    )
+    .await
+    .expect("drawn");
     tx.commit().await.expect("commit");
     assert!(
         edge_state.owner(fresh).is_none(),
@@ -162,7 +172,9 @@ async fn a_session_that_ended_after_the_backup_stays_ended() {
         .expect("asked")
         .expect("ended");
     let ended = Entry::NotBefore(Subject::Session(sid.to_string()), at);
-    enqueue(&mut tx, "test", &ended, now).await.expect("enqueued");
+    enqueue(&mut tx, &crate::revocation::Reach::All, "test", &ended, now)
+        .await
+        .expect("enqueued");
     tx.commit().await.expect("commit");
     publish(&test.app, &mut link).await;
     test.app.store.close().await;
@@ -191,10 +203,16 @@ async fn a_grant_and_a_client_that_ended_after_the_backup_stay_ended() {
         .await
         .expect("a client");
     let client = made.client.id;
-    let (signing_key, index) =
-        signing::draw_index(&mut tx, Purpose::AccessToken, Some(end), &app.random, now)
-            .await
-            .expect("drawn");
+    let (signing_key, index) = signing::draw_index(
+        &mut tx,
+        Purpose::AccessToken,
+        &crate::revocation::Reach::All,
+        Some(end),
+        &app.random,
+        now,
+    )
+    .await
+    .expect("drawn");
     let grant = Grant {
         id: GrantId::from_u64(5).expect("small"),
         terms: Terms {
@@ -221,9 +239,15 @@ async fn a_grant_and_a_client_that_ended_after_the_backup_stay_ended() {
     publish(app, &mut link).await;
     backup(&test, &old).await;
     let mut tx = app.store.begin().await.expect("tx");
-    enqueue(&mut tx, "test", &Entry::revoked(index), now)
-        .await
-        .expect("enqueued");
+    enqueue(
+        &mut tx,
+        &crate::revocation::Reach::All,
+        "test",
+        &Entry::revoked(index),
+        now,
+    )
+    .await
+    .expect("enqueued");
     clients::disable(&mut tx, &app.random, client, &actor, now)
         .await
         .expect("disabled");
@@ -304,7 +328,9 @@ async fn a_lost_feed_key_rotation_does_not_lock_us_out() {
     .await
     .expect("rotated");
     let removal = Entry::KeyRemoved(shared::feed::KeyRef::Ours(feed_key));
-    enqueue(&mut tx, "test", &removal, now).await.expect("enqueued");
+    enqueue(&mut tx, &crate::revocation::Reach::All, "test", &removal, now)
+        .await
+        .expect("enqueued");
     tx.commit().await.expect("commit");
     publish(app, &mut link).await;
     app.store.close().await;
@@ -387,7 +413,9 @@ async fn a_restored_backup_learns_who_was_demoted() {
     };
     let now = test.clock.now();
     let mut tx = test.app.store.begin().await.expect("tx");
-    enqueue(&mut tx, "test", &ceiling, now).await.expect("enqueued");
+    enqueue(&mut tx, &crate::revocation::Reach::All, "test", &ceiling, now)
+        .await
+        .expect("enqueued");
     tx.commit().await.expect("commit");
     publish(&test.app, &mut link).await;
     test.app.store.close().await;
@@ -436,7 +464,9 @@ async fn a_restored_backup_learns_what_was_revoked_in_other_ways() {
     let issuer = app.config.issuer.clone();
     entries.push(Entry::NotBefore(Subject::Issuer(issuer), at));
     for entry in &entries {
-        enqueue(&mut tx, "test", entry, now).await.expect("enqueued");
+        enqueue(&mut tx, &crate::revocation::Reach::All, "test", entry, now)
+            .await
+            .expect("enqueued");
     }
     tx.commit().await.expect("commit");
     publish(app, &mut link).await;

@@ -36,7 +36,7 @@ async fn a_root_is_replaced_with_the_edge_and_not_without_it(store: Store) {
     };
     assert_eq!(roots().count(), 2);
     let next = signing::pending_root(&app.keyring).expect("announced");
-    let lines = trust(&mut app.store.begin_read().await.expect("tx"), &app.keyring)
+    let lines = trust(&mut app.store.begin_read().await.expect("tx"), &app.keyring, None)
         .await
         .expect("lines");
     assert_eq!(lines.root_key.split(',').count(), 2);

@@ -6,7 +6,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 use super::NOW;
 use super::installation::LATER;
 use crate::store::edges::AlertRow;
-use crate::store::feed::Position;
+use crate::store::feed::{FeedNo, Position};
 use crate::store::{Store, int};
 
 pub(super) async fn edge_keys_are_found_until_they_end(store: Store) {
@@ -117,11 +117,11 @@ pub(super) async fn frames_say_when_they_were_made(store: Store) {
     let mut tx = store.begin().await.expect("tx");
     for seq in 1..=4u8 {
         let time = UnixMillis(NOW.0 + u64::from(seq));
-        tx.insert_frame(at(1, seq.into()), &[seq; 32], Some(b"x"), 1, time)
+        tx.insert_frame(FeedNo::ALL, at(1, seq.into()), &[seq; 32], Some(b"x"), 1, time)
             .await
             .expect("a frame");
     }
-    tx.insert_frame(at(2, 5), &[5; 32], None, 0, LATER)
+    tx.insert_frame(FeedNo::ALL, at(2, 5), &[5; 32], None, 0, LATER)
         .await
         .expect("an opening");
     let times = tx.frame_times(at(1, 1), at(1, 3), 10).await.expect("times");

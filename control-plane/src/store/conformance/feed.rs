@@ -2,13 +2,19 @@
 
 use super::NOW;
 use super::installation::LATER;
-use crate::store::feed::{NewPolicy, Peer, Position, ReceiptRow};
+use crate::store::feed::{FeedNo, NewPolicy, Peer, Position, ReceiptRow};
 use crate::store::{Store, int};
 
 pub(super) async fn a_receipt_is_completed_once(store: Store) {
     let mut tx = store.begin().await.expect("tx");
-    let first = tx.enqueue_entry("key_1", b"x", NOW).await.expect("enqueued");
-    let second = tx.enqueue_entry("key_1", b"y", NOW).await.expect("enqueued");
+    let first = tx
+        .enqueue_entry("key_1", b"x", None, NOW)
+        .await
+        .expect("enqueued");
+    let second = tx
+        .enqueue_entry("key_1", b"y", None, NOW)
+        .await
+        .expect("enqueued");
     tx.insert_receipt("key_1", NOW, first).await.expect("opened");
     tx.insert_receipt("key_1", LATER, second).await.expect("ignored");
     let open = ReceiptRow {
@@ -16,6 +22,7 @@ pub(super) async fn a_receipt_is_completed_once(store: Store) {
         bound_ms: None,
         effective_at: None,
         acknowledged: None,
+        orgs: None,
     };
     assert_eq!(tx.receipt("key_1").await.expect("asked"), Some(open));
     assert!(
@@ -37,6 +44,7 @@ pub(super) async fn acknowledgements_never_go_back(store: Store) {
             name: "a".to_owned(),
             position: Position { epoch, seq },
             acked_at: NOW,
+            feed: FeedNo::ALL,
         };
         tx.acknowledge(&peer).await.expect("noted");
     }
@@ -53,20 +61,29 @@ pub(super) async fn snapshots_come_back_whole(store: Store) {
         .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[2])
         .collect();
     let (old, new) = (Position { epoch: 1, seq: 4 }, Position { epoch: 2, seq: 5 });
-    tx.insert_snapshot(old, b"old", NOW).await.expect("stored");
-    tx.insert_snapshot(new, &bytes, LATER).await.expect("stored");
-    tx.insert_snapshot(new, b"another", LATER).await.expect("ignored");
-    assert_eq!(tx.last_snapshot().await.expect("asked"), Some((new, LATER)));
-    assert!(tx.snapshot(new).await.expect("read") == bytes);
-    tx.drop_snapshots(new).await.expect("dropped");
-    assert!(tx.snapshot(old).await.expect("read").is_empty());
-    tx.insert_frame(old, &[1; 32], Some(b"frame"), 3, NOW)
+    tx.insert_snapshot(FeedNo::ALL, old, b"old", NOW)
         .await
         .expect("stored");
-    assert_eq!(tx.drop_frame_bytes(new).await.expect("dropped"), 1);
-    let frame = tx.frame(old).await.expect("asked").expect("there");
+    tx.insert_snapshot(FeedNo::ALL, new, &bytes, LATER)
+        .await
+        .expect("stored");
+    tx.insert_snapshot(FeedNo::ALL, new, b"another", LATER)
+        .await
+        .expect("ignored");
+    assert_eq!(
+        tx.last_snapshot(FeedNo::ALL).await.expect("asked"),
+        Some((new, LATER))
+    );
+    assert!(tx.snapshot(FeedNo::ALL, new).await.expect("read") == bytes);
+    tx.drop_snapshots(FeedNo::ALL, new).await.expect("dropped");
+    assert!(tx.snapshot(FeedNo::ALL, old).await.expect("read").is_empty());
+    tx.insert_frame(FeedNo::ALL, old, &[1; 32], Some(b"frame"), 3, NOW)
+        .await
+        .expect("stored");
+    assert_eq!(tx.drop_frame_bytes(FeedNo::ALL, new).await.expect("dropped"), 1);
+    let frame = tx.frame(FeedNo::ALL, old).await.expect("asked").expect("there");
     assert_eq!((frame.digest, frame.envelope), (vec![1; 32], None));
-    let twice = tx.insert_frame(old, &[2; 32], None, 0, NOW).await;
+    let twice = tx.insert_frame(FeedNo::ALL, old, &[2; 32], None, 0, NOW).await;
     assert!(twice.is_err_and(|error| error.is_unique_violation()));
 }
 

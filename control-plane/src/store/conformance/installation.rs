@@ -10,7 +10,7 @@ use crate::audit::Actor;
 use crate::random::Random;
 use crate::revocation::{self, frame_pending};
 use crate::signing::{self, KeyState, Keyring, MasterKey, Purpose, Readiness, Replaced, SigningError};
-use crate::store::feed::{Peer, Position};
+use crate::store::feed::{FeedNo, Peer, Position};
 use crate::store::{Store, Tx};
 
 pub(super) const LATER: UnixMillis = UnixMillis(1_795_302_521_000);
@@ -67,7 +67,7 @@ impl Installation {
         };
         let mut replica = Replica::new(trust);
         for frame in tx
-            .frames_after(Position { epoch: 1, seq: 0 }, 10_000)
+            .frames_after(FeedNo::ALL, Position { epoch: 1, seq: 0 }, 10_000)
             .await
             .expect("frames")
         {
@@ -81,7 +81,15 @@ impl Installation {
         expires: Option<UnixSeconds>,
     ) -> Result<(SigningKeyId, StatusIndex), SigningError> {
         let mut tx = self.tx().await;
-        let drawn = signing::draw_index(&mut tx, Purpose::AccessToken, expires, &self.random, NOW).await;
+        let drawn = signing::draw_index(
+            &mut tx,
+            Purpose::AccessToken,
+            &crate::revocation::Reach::All,
+            expires,
+            &self.random,
+            NOW,
+        )
+        .await;
         tx.commit().await.expect("commit");
         drawn
     }
@@ -92,6 +100,7 @@ impl Installation {
             name: edge.to_owned(),
             position,
             acked_at: NOW,
+            feed: FeedNo::ALL,
         })
         .await
         .expect("noted");
@@ -99,7 +108,13 @@ impl Installation {
     }
 
     pub(super) async fn head(&self) -> Position {
-        let frame = self.tx().await.last_frame(1).await.expect("frame").expect("one");
+        let frame = self
+            .tx()
+            .await
+            .last_frame(FeedNo::ALL, 1)
+            .await
+            .expect("frame")
+            .expect("one");
         Position {
             epoch: 1,
             seq: frame.seq.unsigned_abs(),
@@ -150,6 +165,7 @@ pub(super) async fn enqueue_revocation(store: &Store, number: u64) {
     let mut tx = store.begin().await.expect("tx");
     revocation::enqueue(
         &mut tx,
+        &crate::revocation::Reach::All,
         &format!("test:{number}"),
         &Entry::revoked(index(number)),
         NOW,

@@ -365,7 +365,7 @@ pub(super) async fn the_last_of_a_line_is_what_the_edge_gets_last(store: Store) 
         })
         .await
         .expect("insert");
-        outbox.push(tx.enqueue_entry("test", &[0], NOW).await.expect("enqueued"));
+        outbox.push(tx.enqueue_entry("test", &[0], None, NOW).await.expect("enqueued"));
     }
     let last = async |tx: &mut Tx| tx.last_revoked_of_line(key_id(1)).await.expect("asked");
     assert_eq!(last(&mut tx).await, None);

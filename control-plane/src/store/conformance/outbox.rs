@@ -9,7 +9,7 @@ use super::NOW;
 use super::installation::{Installation, enqueue_revocation, index};
 use crate::revocation::{self, frame_pending};
 use crate::signing::{Keyring, MasterKey, SigningError};
-use crate::store::feed::Position;
+use crate::store::feed::{FeedNo, Position};
 use crate::store::{Store, StoreError};
 
 pub(super) async fn a_first_start_makes_a_feed_once(store: Store) {
@@ -68,7 +68,7 @@ pub(super) async fn rival_publishers_make_one_chain(store: Store) {
     let mut tx = installation.tx().await;
     let mut seen: BTreeMap<StatusIndex, u64> = BTreeMap::new();
     for frame in tx
-        .frames_after(Position { epoch: 1, seq: 0 }, 10_000)
+        .frames_after(FeedNo::ALL, Position { epoch: 1, seq: 0 }, 10_000)
         .await
         .expect("frames")
     {
@@ -91,9 +91,15 @@ pub(super) async fn what_was_not_committed_is_not_framed(store: Store) {
     installation.publish().await;
     let head = installation.head().await;
     let mut tx = store.begin().await.expect("tx");
-    revocation::enqueue(&mut tx, "test", &Entry::revoked(index(1)), NOW)
-        .await
-        .expect("enqueued");
+    revocation::enqueue(
+        &mut tx,
+        &crate::revocation::Reach::All,
+        "test",
+        &Entry::revoked(index(1)),
+        NOW,
+    )
+    .await
+    .expect("enqueued");
     drop(tx);
     assert_eq!(
         frame_pending(&store, &installation.keyring, NOW)
@@ -106,7 +112,7 @@ pub(super) async fn what_was_not_committed_is_not_framed(store: Store) {
         installation
             .tx()
             .await
-            .entries_after(Position { epoch: 1, seq: 0 })
+            .entries_after(FeedNo::ALL, Position { epoch: 1, seq: 0 })
             .await
             .expect("count"),
         9
@@ -123,7 +129,7 @@ pub(super) async fn a_frame_leaves_room_for_the_next(store: Store) {
             version,
             json: vec![b' '; 400 * 1024],
         };
-        revocation::enqueue(&mut tx, "policy", &entry, NOW)
+        revocation::enqueue(&mut tx, &crate::revocation::Reach::All, "policy", &entry, NOW)
             .await
             .expect("enqueued");
     }
@@ -133,7 +139,7 @@ pub(super) async fn a_frame_leaves_room_for_the_next(store: Store) {
         payload: vec![0; 1 << 20],
     };
     assert!(matches!(
-        revocation::enqueue(&mut tx, "x", &huge, NOW).await,
+        revocation::enqueue(&mut tx, &crate::revocation::Reach::All, "x", &huge, NOW).await,
         Err(StoreError::Corrupt(_))
     ));
     tx.commit().await.expect("commit");
@@ -156,10 +162,10 @@ pub(super) async fn a_frame_leaves_room_for_the_next(store: Store) {
 
 pub(super) async fn a_pending_entry_can_be_withdrawn(store: Store) {
     let mut tx = store.begin().await.expect("tx");
-    let id = tx.enqueue_entry("x", b"x", NOW).await.expect("enqueued");
+    let id = tx.enqueue_entry("x", b"x", None, NOW).await.expect("enqueued");
     assert!(tx.withdraw_entry(id).await.expect("asked"));
     assert!(!tx.withdraw_entry(id).await.expect("asked"));
-    let id = tx.enqueue_entry("x", b"x", NOW).await.expect("enqueued");
+    let id = tx.enqueue_entry("x", b"x", None, NOW).await.expect("enqueued");
     let at = Position { epoch: 1, seq: 3 };
     assert_eq!(tx.stamp_entries(id, id, at).await.expect("stamped"), 1);
     assert_eq!(tx.outbox_position(id).await.expect("asked"), Some(at));

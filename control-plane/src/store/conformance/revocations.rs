@@ -268,7 +268,7 @@ pub(super) async fn grants_and_asserted_tokens_match(store: Store) {
 
 pub(super) async fn a_revocation_comes_back_as_it_went_in(store: Store) {
     let mut tx = people(&store).await;
-    let outbox = tx.enqueue_entry("rev", b"x", NOW).await.expect("row");
+    let outbox = tx.enqueue_entry("rev", b"x", None, NOW).await.expect("row");
     let row = RevocationRow {
         id: revocation(5),
         org: Some(org(1)),

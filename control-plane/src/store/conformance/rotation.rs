@@ -1,5 +1,6 @@
 //! Signing keys under replacement.
 
+use crate::store::feed::FeedNo;
 use shared::feed::KeyRef;
 
 use super::NOW;
@@ -46,9 +47,16 @@ pub(super) async fn a_key_is_replaced_when_every_edge_has_it(store: Store) {
         "what it signed counts"
     );
     let mut tx = installation.tx().await;
-    let (signer, _) = signing::draw_index(&mut tx, Purpose::ApiKey, None, &installation.random, LATER)
-        .await
-        .expect("drawn");
+    let (signer, _) = signing::draw_index(
+        &mut tx,
+        Purpose::ApiKey,
+        &crate::revocation::Reach::All,
+        None,
+        &installation.random,
+        LATER,
+    )
+    .await
+    .expect("drawn");
     assert_eq!(signer, new);
     assert_eq!(tx.open_index_blocks(old).await.expect("blocks"), []);
     tx.commit().await.expect("commit");
@@ -95,8 +103,18 @@ pub(super) async fn a_feed_key_takes_over_at_once(store: Store) {
         "one chain under two certificates"
     );
     let mut tx = installation.tx().await;
-    assert!(tx.certificate(1, new.get()).await.expect("asked").is_some());
-    assert!(tx.certificate(2, new.get()).await.expect("asked").is_none());
+    assert!(
+        tx.certificate(FeedNo::ALL, 1, new.get())
+            .await
+            .expect("asked")
+            .is_some()
+    );
+    assert!(
+        tx.certificate(FeedNo::ALL, 2, new.get())
+            .await
+            .expect("asked")
+            .is_none()
+    );
 }
 
 pub(super) async fn a_compromised_key_goes_at_once(store: Store) {

@@ -78,7 +78,7 @@ pub(super) async fn a_full_block_is_closed(store: Store) {
         .expect("asked")
         .expect("one");
     let announced_by = tx
-        .enqueue_entry("test", &Entry::revoked(index(1)).encode(), NOW)
+        .enqueue_entry("test", &Entry::revoked(index(1)).encode(), None, NOW)
         .await
         .expect("enqueued");
     let small = BlockRow {

@@ -188,7 +188,7 @@ pub(super) async fn every_change_moves_the_mark(store: Store) {
     let mut tx = people(&store).await;
     let first = tx.status_mark().await.expect("a mark");
     assert_eq!(tx.status_mark().await.expect("a mark"), first);
-    tx.enqueue_entry("x", &[1], NOW).await.expect("a row");
+    tx.enqueue_entry("x", &[1], None, NOW).await.expect("a row");
     let second = tx.status_mark().await.expect("a mark");
     assert_ne!(first, second);
 }

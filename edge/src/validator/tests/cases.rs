@@ -2,6 +2,7 @@
 pub(super) fn golden() -> Vectors {
     let mut fixture = Fixture::new();
     fixture.say_all(vec![
+        Entry::Admitted { version: 1, orgs: vec![OrgId::from_u64(11).expect("small")] },
         Entry::revoked(index(100)),
         Entry::NotAfter(Expiry { index: index(101), time: UnixSeconds(NOW) }),
         Entry::NotBefore(Subject::Member(OrgId::from_u64(11).expect("small"), UserId::from_u64(23).expect("small")), UnixSeconds(NOW)),
@@ -92,6 +93,7 @@ fn keys(f: &Fixture) -> Vec<Case> {
         expect("ended by rotation", &f.key_with(|s| s.index = index(101)), "ended"),
         expect("quarantined to nothing", &f.key_with(|s| s.index = index(102)), "scope_insufficient"),
         expect("before its user's not-before", &f.key_with(|s| s.user = UserId::from_u64(23).expect("small")), "superseded"),
+        expect("of an organisation that is not admitted", &f.key_with(|s| s.org = OrgId::from_u64(12).expect("small")), "org_not_admitted"),
         expect("an index of another key's block", &f.key_with(|s| s.index = index(LIST)), "index_unowned"),
         expect("an index beyond all blocks: is there a newer one?", &f.key_with(|s| s.index = index(2 * LIST)), "refresh"),
         Case { exhausted: true, ..expect("an index beyond all blocks, and nobody to ask", &f.key_with(|s| s.index = index(2 * LIST)), "state_stale") },
