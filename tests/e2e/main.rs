@@ -33,6 +33,7 @@
 //! | a browser app of another origin, and the pages, in Chromium | `spa` |
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge` | `edges` |
+//! | an edge that admits one organisation, and its feed | `groups` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
 //!
