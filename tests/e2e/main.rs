@@ -36,6 +36,7 @@
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
+//! | an edge that admits one organisation, and its feed | `groups` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
 //!

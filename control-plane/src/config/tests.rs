@@ -94,6 +94,49 @@ fn an_edge_is_pushed_to_or_fetches() {
 }
 
 #[test]
+fn an_edge_group_admits_those_it_lists() {
+    let org = |number| shared::id::OrgId::from_u64(number).expect("small");
+    let (one, two) = (org(1).to_string(), org(2).to_string());
+    let file = format!(
+        "edges = [{{name = 'a', mode = 'pull', group = 'acme'}}, {{name = 'b', url = 'http://x'}}]\n\
+         [[edge_groups]]\nname = 'acme'\norgs = ['{one}', '{two}']"
+    );
+    let groups = format!("acme={one}+{two}");
+    let variables = [
+        ("PORTCULLIS_EDGES", "a@acme=pull,b=http://x"),
+        ("PORTCULLIS_EDGE_GROUPS", groups.as_str()),
+    ];
+    for config in [from(&file, &[]), from("", &variables)] {
+        let config = config.expect("valid");
+        let [customers, everyones] = config.edges.as_slice() else {
+            panic!("two edges")
+        };
+        assert_eq!(*customers, Edge::pull("a").in_group("acme"));
+        assert!(config.admits(customers, Some(org(2))) && !config.admits(customers, Some(org(3))));
+        assert!(!config.admits(customers, None) && config.admits(everyones, None));
+    }
+    for (file, problem) in [
+        (
+            "edges = [{name = 'a', mode = 'pull', group = 'acme'}]",
+            "does not have",
+        ),
+        ("edge_groups = [{name = 'a', orgs = []}]", "admit 1 to"),
+        (
+            "edge_groups = [{name = 'a/b', orgs = ['org_000000001']}]",
+            "no name",
+        ),
+        ("edge_groups = [{name = 'a', orgs = ['acme']}]", "org_"),
+        (
+            "edge_groups = [{name = 'a', orgs = ['org_000000001']}, {name = 'a', orgs = ['org_000000002']}]",
+            "twice",
+        ),
+    ] {
+        let refusal = refusal(file, &[]);
+        assert!(refusal.contains(problem), "{file}: {refusal}");
+    }
+}
+
+#[test]
 fn our_own_variable_wins_over_database_url() {
     let variables = [
         ("PORTCULLIS_DATABASE_URL", "sqlite://ours.db"),

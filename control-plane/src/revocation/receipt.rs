@@ -169,7 +169,7 @@ async fn look(app: &App, subject: &str, progress: &Progress) -> Result<(Receipt,
     let has =
         |name: &String| position.and_then(|ours| reached(name, &|theirs| has_frame(theirs, ours, opening)));
     let reach = Reach::from_text(row.orgs.as_deref())?;
-    let mut concerned = BTreeSet::new();
+    let mut concerned = Vec::new();
     let mut left_at = None;
     for edge in &app.config.edges {
         let names = names(&edge.name, &stored);

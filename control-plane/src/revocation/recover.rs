@@ -130,8 +130,9 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     if !is_stranger(&mut tx, feed, theirs).await? {
         return Ok(());
     }
-    // What it says of its head is its own word, what it holds is ours. If we know all of that, there is nothing to take over.
-    if !is_stranger(&mut tx, feed, found).await? {
+    // What it says of its head is its own word, what it holds is ours. If that is less, or we know all of it, there is nothing to
+    // take over.
+    if position(found) < position(theirs) || !is_stranger(&mut tx, feed, found).await? {
         return Err(FeedError::Edge(
             "the edge names a head that what it holds does not bear out".to_owned(),
         ));

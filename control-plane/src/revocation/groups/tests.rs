@@ -394,8 +394,7 @@ async fn an_organisation_joins_and_leaves(store: Option<Store>) {
         "no new epoch for it"
     );
     before = after;
-    let receipt = revoke(&pair.test, ours[1], "none").await;
-    assert!(names(&receipt, "pending").is_empty() || !names(&receipt, "pending").is_empty());
+    revoke(&pair.test, ours[1], "none").await;
     pair.publish(&mut links).await;
     assert!(state(&pair.acme).is_revoked(ours[1]));
     assert!(pair.acme.position().expect("a head") > before);

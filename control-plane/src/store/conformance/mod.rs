@@ -10,6 +10,7 @@ mod factors;
 mod feed;
 mod flows;
 mod grants;
+mod groups;
 mod installation;
 mod issuers;
 mod keys;
@@ -92,6 +93,12 @@ suite! {
         canaries_go_with_their_indexes,
         a_lease_has_one_holder,
         frames_say_when_they_were_made,
+    },
+    groups::{
+        a_group_remembers_whom_it_admitted,
+        it_is_known_whose_a_thing_is,
+        a_receipt_concerns_whom_its_row_does,
+        edges_of_others_need_not_know_a_block,
     },
     people::{
         a_database_is_claimed_once,
