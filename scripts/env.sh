@@ -6,7 +6,7 @@
 #   WASM_CARGO_PATH    folder with links cargo, rustc of a compiler that can build wasm32; empty: the usual ones can
 #   NODE22             folder of the Node.js that wrangler needs
 #   MCP_PYTHON         a Python with the package mcp, which the tests run
-#   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by worker-build, which would download them otherwise
+#   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by scripts/build-edge
 #   PORTCULLIS_CHROMIUM   the browser of the tests, if there is one: your own setting, or the first that is on PATH
 # and puts our tools, and what npm installed, first on PATH.
 
@@ -16,7 +16,6 @@ export PORTCULLIS_TOOLS="${PORTCULLIS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/por
 
 # One place for versions. wasm-bindgen-cli must equal the wasm-bindgen in Cargo.lock.
 WASM_BINDGEN_VERSION=0.2.130
-WORKER_BUILD_VERSION=0.8.7
 WASM_PACK_VERSION=0.15.1
 CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
@@ -67,7 +66,7 @@ if [ -z "${PORTCULLIS_CHROMIUM:-}" ]; then
 fi
 if [ -n "$PORTCULLIS_CHROMIUM" ]; then export PORTCULLIS_CHROMIUM; else unset PORTCULLIS_CHROMIUM; fi
 
-for tool in "worker-build $WORKER_BUILD_VERSION" "wasm-pack $WASM_PACK_VERSION" "cargo-deny $CARGO_DENY_VERSION" \
+for tool in "wasm-pack $WASM_PACK_VERSION" "cargo-deny $CARGO_DENY_VERSION" \
   "cargo-machete $CARGO_MACHETE_VERSION" "typos $TYPOS_VERSION" "wasm-bindgen-cli $WASM_BINDGEN_VERSION" \
   "cargo-nextest $CARGO_NEXTEST_VERSION"; do
   # shellcheck disable=SC2086  # a pair: name and version

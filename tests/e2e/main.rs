@@ -26,6 +26,7 @@
 //! | passkeys in Chromium | `passkeys` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
+//! | the fast path and the other way say the same | `fast` |
 //! | MCP: metadata, step-up, rules per tool; the real clients | `mcp` |
 //! | a panic of the Wasm lets nobody in | `panics` |
 //! | sign-up, invitation and reset, by mail from a real server | `people` |
@@ -60,6 +61,7 @@ mod doctor;
 mod dpop;
 mod edges;
 mod failure;
+mod fast;
 mod faults;
 mod feed;
 mod forged;

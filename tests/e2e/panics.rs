@@ -47,3 +47,26 @@ async fn after_a_panic_a_revoked_key_is_still_refused() {
     let log = std::fs::read_to_string(stack.logs().join("workerd.log")).unwrap();
     assert!(log.contains("provoked by a test"), "it did panic: {log}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_on_the_fast_path_is_answered_on_the_other() {
+    let stack = Stack::with().test_routes().start().await;
+    let (alive, revoked) = (stack.admin().key("read").await, stack.admin().key("read").await);
+    stack.admin().revoke(&revoked.id, None).await.expect(200);
+    for round in 0..3 {
+        stack.caller(&alive.key).get(PATH).await.expect(200);
+        assert_invalid_token(&stack.caller(&revoked.key).get(PATH).await, "before");
+        // The very request that hit it gets its answer, from the module started anew.
+        let answer = stack.anon().get("/.portcullis/test/panic-fast").await;
+        assert_eq!(answer.status, 404, "round {round}: {}", answer.text());
+        let refused = stack.caller(&revoked.key).get(PATH).await.status;
+        assert!(matches!(refused, 401 | 503), "after panic {round}: {refused}");
+        let caller = stack.caller(&alive.key);
+        wait::until_true("good keys work again", Duration::from_secs(10), || async {
+            caller.get(PATH).await.status == 200
+        })
+        .await;
+    }
+    let log = std::fs::read_to_string(stack.logs().join("workerd.log")).unwrap();
+    assert!(log.contains("provoked by a test"), "it did panic: {log}");
+}

@@ -268,6 +268,10 @@ fn capnp(config: &WorkerdConfig) -> String {
              uniqueKey = \"{service}\", enableSql = true)],\n  durableObjectStorage = (localDisk = \"objects\"),\n  {bindings});\n"
         );
     }
+    // For a profile: `WORKERD_V8_FLAGS=--perf-basic-prof`.
+    let flags = files::variable("WORKERD_V8_FLAGS").unwrap_or_default();
+    let flags: Vec<String> = flags.split_whitespace().map(quoted).collect();
+    let flags = flags.join(", ");
     format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n
 const config :Workerd.Config = (
@@ -279,6 +283,7 @@ const config :Workerd.Config = (
   ],
   sockets = [
 {sockets}  ],
+  v8Flags = [{flags}],
 );
 {workers}
 const cache :Workerd.Worker = (

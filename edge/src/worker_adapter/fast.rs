@@ -283,6 +283,10 @@ impl<'a> Asked<'a> {
         let mut next = || lines.next().map(|line| (line != "\0").then_some(line));
         let (authorization, origin, request_id) = (next()?, next()?, next()??);
         let (base, path, query) = split_url(url);
+        #[cfg(feature = "test-routes")]
+        if path == super::test_routes::PANIC_ON_THE_FAST_PATH {
+            super::test_routes::provoke();
+        }
         let asks = path == verify::PATH;
         let (method, path) = if asks {
             if !matches!(method, "GET" | "HEAD" | "POST") {

@@ -61,7 +61,8 @@ function is_disguised(name) {
 }
 
 const ends_here = (name) => HOP_BY_HOP.has(name) || OURS.test(name);
-const ends_on_the_way_in = remembered((name) => ends_here(name) || is_disguised(name));
+// 1: it goes; 2: it is a proof of possession.
+const on_the_way_in = remembered((name) => (ends_here(name) || is_disguised(name) ? 1 : 0) | (name === "dpop" ? 2 : 0));
 // 1: it goes; 2: it says who may keep the answer; 4: it is CORS.
 const on_the_way_out = remembered((name) => (ends_here(name) ? 1 : 0)
   | (name === "cache-control" || name === "vary" || SHARED_CACHES.includes(name) ? 2 : 0) | (CORS.test(name) ? 4 : 0));
@@ -80,9 +81,9 @@ function strip(headers, fate) {
   let gone, named = null, left = 0;
   for (const name of headers.keys()) {
     const verdict = fate(name);
-    if (verdict === 0 || verdict === false) continue;
+    if (verdict === 0) continue;
     if (name === "connection") named = headers.get(name);
-    if (verdict === true || verdict & 1) (gone ??= []).push(name);
+    if (verdict & 1) (gone ??= []).push(name);
     else left |= verdict;
   }
   if (gone) for (const name of gone) headers.delete(name);
@@ -157,11 +158,11 @@ export async function pass_on(request, url, flags, request_headers, response_hea
   const bodiless = method === "GET" || method === "HEAD" || ((flags & 16) !== 0 && method === "DELETE");
   if (bodiless && request.body && request.headers.get("content-length") !== "0") return null;
   const outgoing = new Headers(request.headers);
-  strip(outgoing, ends_on_the_way_in);
+  const left = strip(outgoing, on_the_way_in);
   if (flags & 2) {
     outgoing.delete("authorization");
     // A proof is part of the credential, and was spent with it.
-    outgoing.delete("dpop");
+    if (left & 2) outgoing.delete("dpop");
   }
   for (let i = 0; i < request_headers.length; i += 2) outgoing.set(request_headers[i], request_headers[i + 1]);
   if (upgrade) outgoing.set("upgrade", "websocket");
@@ -176,9 +177,9 @@ export async function pass_on(request, url, flags, request_headers, response_hea
     ? new Response(null, { status: 101, webSocket: socket, headers: answer.headers })
     : new Response(guarded ? limited(answer, lifetime_ms) : answer.body, answer);
   const headers = response.headers;
-  const left = strip(headers, on_the_way_out);
-  if (flags & 8 && left & 4) for (const name of [...headers.keys()]) if (CORS.test(name)) headers.delete(name);
-  if (left & 2) {
+  const found = strip(headers, on_the_way_out);
+  if (flags & 8 && found & 4) for (const name of [...headers.keys()]) if (CORS.test(name)) headers.delete(name);
+  if (found & 2) {
     if (guarded) cache_privately(headers);
     if (guarded || flags & 8) vary(headers, guarded ? ["Authorization", "Origin"] : ["Origin"]);
   } else {

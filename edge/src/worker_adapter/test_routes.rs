@@ -6,6 +6,9 @@ use super::http::{self, HeaderList, Incoming};
 use super::response;
 use crate::validator::vectors;
 
+/// Panics in the middle of the fast path, where JavaScript waits for a verdict.
+pub(super) const PANIC_ON_THE_FAST_PATH: &str = "/.portcullis/test/panic-fast";
+
 const MAX_VECTORS: usize = 8 << 20;
 
 /// Answers `/.portcullis/test/…`; `None` for any other path.
@@ -25,7 +28,7 @@ pub(super) async fn handle(
     clippy::panic,
     reason = "what the route is for: what does the isolate remember afterwards? (I13)"
 )]
-fn provoke() -> ! {
+pub(super) fn provoke() -> ! {
     panic!("provoked by a test")
 }
 
