@@ -35,6 +35,7 @@
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
+//! | the npm package: vectors on every platform, types, examples | `library` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
 //!
@@ -68,6 +69,7 @@ mod hostile;
 mod inherit;
 mod jwt;
 mod keys;
+mod library;
 mod logs;
 mod master;
 mod mcp;

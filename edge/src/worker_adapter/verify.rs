@@ -20,6 +20,7 @@ use super::http::{self, HeaderList, Incoming, request_header};
 use super::response::{
     self, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, MIN_SEQ, OK, ORIGINAL_REQUEST_UNCLEAR,
 };
+use crate::answer;
 use crate::validator::RequestFacts;
 
 /// The endpoint.
@@ -43,8 +44,7 @@ pub(super) async fn handle(
             HeaderList::default(),
         );
     };
-    if gateway::is_refused_method(&method) || path::canonical(&path).is_ok_and(|path| gateway::is_own(&path))
-    {
+    if answer::is_refused_method(&method) || path::canonical(&path).is_ok_and(|path| gateway::is_own(&path)) {
         return response::refuse(FORBIDDEN, &incoming.request_id, HeaderList::default());
     }
     let Some(min_seq) = gateway::min_seq(incoming) else {
@@ -75,7 +75,7 @@ pub(super) async fn handle(
             let only_three = query
                 .split('&')
                 .any(|parameter| parameter == "answers=auth_request");
-            let status = gateway::problem_of(stop.reason).status;
+            let status = answer::Problem::of_reason(stop.reason).status;
             if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
                 return response::refuse(FORBIDDEN, &incoming.request_id, stop.cors);
             }
