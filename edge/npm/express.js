@@ -11,15 +11,10 @@ export function expressGate(gate) {
 
 async function judge(gate, req, res) {
   const document = await gate.metadata(req);
-  if (document) {
-    await answer(res, document);
-    return false;
-  }
+  if (document) return answer(res, document.status, [...document.headers], await document.text());
   const result = await gate.verify(req);
-  if (!result.allowed || !rewrite(req, result)) {
-    await answer(res, result.allowed ? new Response(null, { status: 400 }) : gate.toResponse(result));
-    return false;
-  }
+  if (!result.allowed) return answer(res, result.status, result.headers, result.body);
+  if (!rewrite(req, result)) return answer(res, 400, [], null);
   withIdentity(req, result);
   req.portcullis = result;
   finishAtEnd(res, result);
@@ -74,10 +69,12 @@ function finishAtEnd(res, result) {
   };
 }
 
-async function answer(res, response) {
-  const body = await response.text();
-  res.statusCode = response.status;
-  const names = new Set([...response.headers.keys()]);
-  for (const name of names) res.setHeader(name, response.headers.get(name));
-  res.end(body || undefined);
+// Says that the request goes no further. A name may come twice: each challenge is a header of its own.
+function answer(res, status, headers, body) {
+  const values = new Map();
+  for (const [name, value] of headers) values.set(name, [...(values.get(name) ?? []), value]);
+  res.statusCode = status;
+  for (const [name, several] of values) res.setHeader(name, several.length === 1 ? several[0] : several);
+  res.end(body ?? undefined);
+  return false;
 }
