@@ -1,6 +1,6 @@
 # Recipes stay short: what is longer lives in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench scale simulate wasm fuzz fmt
+.PHONY: help dev test check bench scale simulate wasm npm fuzz fmt
 SHELL := /bin/bash
 ENV := . scripts/env.sh &&
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -16,9 +16,10 @@ dev: ## run everything locally until Ctrl-C; prints `ready` when it is
 	@$(ENV) exec $(TARGET)/debug/dev
 
 test: ## install what is missing, build, run every test
-	@scripts/provision wasm node postgres python browser
+	@scripts/provision wasm pack node postgres python browser
 	@scripts/build-edge
 	@scripts/build-edge test-routes
+	@scripts/build-npm
 	$(ENV) cargo build --workspace --bins --tests
 	@scripts/run-tests
 
@@ -44,6 +45,9 @@ simulate: ## a million schedules of the revocation protocol, then the large worl
 
 wasm: ## build the edge Worker and print its size
 	@scripts/build-edge
+
+npm: ## build the npm package @portcullis/edge into target/npm
+	@scripts/build-npm
 
 fuzz: ## run every fuzz target for a minute, from its seeds
 	@scripts/fuzz

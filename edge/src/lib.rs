@@ -1,12 +1,19 @@
-//! The gate. Three parts with one direction between them:
+//! The gate. Its parts with one direction between them:
 //!
 //! - [`replication`]: pure and synchronous. Who holds the feed between publisher and isolate, and how fresh it is.
 //! - [`validator`]: pure and synchronous. Data and `now` in, a verdict out; the same on every platform (I6, I9).
+//! - [`answer`]: what callers are told, the same from every gate.
+//! - [`library`]: pure and synchronous. A gate within somebody else's process.
 //! - `worker_adapter`: the Cloudflare Worker around it, and its Durable Object. Compiled for wasm32 only.
+//! - `npm_adapter`: the npm package around `library`. Compiled for wasm32 only, with the feature `npm`.
 
+pub mod answer;
 pub mod assertion;
+pub mod library;
 pub mod replication;
 pub mod validator;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "npm"))]
+mod npm_adapter;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod worker_adapter;

@@ -38,6 +38,7 @@
 //! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
 //! | an edge that admits one organisation, and its feed | `groups` |
+//! | the npm package: vectors on every platform, types, examples | `library` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
 //!
@@ -74,6 +75,7 @@ mod inherit;
 mod issuers;
 mod jwt;
 mod keys;
+mod library;
 mod logs;
 mod master;
 mod mcp;

@@ -24,6 +24,7 @@ use super::http::{HeaderList, split_url};
 use super::isolate::{self, Latch};
 use super::response::Answer;
 use super::{cors, feed, gateway, metadata, self_revoke, verify};
+use crate::answer;
 use crate::validator::{Decision, Form, Freshness, Grant, RequestFacts, Statement};
 
 /// Of the text, in both directions. A credential and a path have at most 8 KiB each.
@@ -299,7 +300,7 @@ impl<'a> Asked<'a> {
         };
         // With an escape it may be the gate's own address in disguise.
         let own = path.contains('%') || gateway::is_own(path) || (!asks && metadata::is_here(path));
-        let unusual = url.contains('#') || method == "OPTIONS" || gateway::is_refused_method(method);
+        let unusual = url.contains('#') || method == "OPTIONS" || answer::is_refused_method(method);
         (!own && !unusual).then_some(Self {
             authorization,
             origin,

@@ -5,7 +5,7 @@
 
 use shared::id::LIMIT;
 use shared::path;
-use shared::verdict::{Outcome, Reason};
+use shared::verdict::Reason;
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, console_error};
 
@@ -14,10 +14,11 @@ use super::decide::{self, Pass, Stop};
 use super::feed;
 use super::http::{self, ForwardRules, HeaderList, Incoming};
 use super::response::{
-    self, Answer, BODY_NOT_ALLOWED, BROWSER_KEY, MCP_HEADERS, METHOD_NOT_ALLOWED, MIN_SEQ, MISCONFIGURED,
-    NOT_FOUND, ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
+    self, Answer, BODY_NOT_ALLOWED, METHOD_NOT_ALLOWED, MIN_SEQ, MISCONFIGURED, NOT_FOUND,
+    ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
 };
 use super::{cors, isolate, metadata, self_revoke};
+use crate::answer;
 use crate::validator::{Credential, RequestFacts, Scheme};
 
 /// Below this the gate itself answers; nothing is ever forwarded there.
@@ -38,7 +39,7 @@ pub(super) async fn handle(
     if path::canonical(&incoming.path).is_ok_and(|path| is_own(&path)) {
         return response::refuse(NOT_FOUND, &incoming.request_id, HeaderList::default());
     }
-    if is_refused_method(&incoming.method) {
+    if answer::is_refused_method(&incoming.method) {
         return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
     }
     let Some(facts) = facts(incoming, config) else {
@@ -51,11 +52,6 @@ pub(super) async fn handle(
             refusal(stop, authorization, &incoming.request_id, &incoming.path, config).send()
         }
     }
-}
-
-/// TRACE would hand the caller what the gate says to the origin; CONNECT is for proxies.
-pub(super) fn is_refused_method(method: &str) -> bool {
-    matches!(method, "TRACE" | "TRACK" | "CONNECT")
 }
 
 /// Whether a path belongs to the gate.
@@ -195,15 +191,6 @@ pub(super) fn has_credential(authorization: Option<&str>) -> bool {
     Credential::from_authorization(authorization) != Err(Reason::CredentialMissing)
 }
 
-/// What a caller is told for an exact reason.
-pub(super) fn problem_of(reason: Reason) -> Problem {
-    match reason {
-        Reason::BrowserKeyRefused => BROWSER_KEY,
-        Reason::McpHeadersMalformed | Reason::McpHeadersMissing => MCP_HEADERS,
-        other => response::of_outcome(other.outcome()),
-    }
-}
-
 /// A refusal of a request for `path`, with its challenge.
 pub(super) fn refusal(
     stop: Stop,
@@ -212,17 +199,10 @@ pub(super) fn refusal(
     path: &str,
     config: &EdgeConfig,
 ) -> Answer {
-    let problem = problem_of(stop.reason);
+    let problem = Problem::of_reason(stop.reason);
     let mut headers = stop.cors;
     headers.push("vary", "Authorization, Origin");
-    // Which scopes a route needs is for those who got as far as scopes, or have not tried yet.
-    let scopes = match stop.reason.outcome() {
-        Outcome::Unauthenticated
-        | Outcome::InvalidToken
-        | Outcome::InvalidProof
-        | Outcome::InsufficientScope => stop.scopes.as_str(),
-        _ => "",
-    };
+    let scopes = answer::scopes_for(stop.reason, &stop.scopes);
     let scheme = authorization.and_then(Scheme::of);
     let audience = stop.audience.as_deref().unwrap_or(&config.resource);
     let metadata = metadata::url_for(audience, path, config);

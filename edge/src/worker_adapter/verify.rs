@@ -20,6 +20,7 @@ use super::http::{self, HeaderList, Incoming, request_header};
 use super::response::{
     self, Answer, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, MIN_SEQ, OK, ORIGINAL_REQUEST_UNCLEAR,
 };
+use crate::answer;
 use crate::validator::RequestFacts;
 
 /// The endpoint.
@@ -54,7 +55,7 @@ pub(super) async fn handle(
             HeaderList::default(),
         );
     };
-    if gateway::is_refused_method(method) || path::canonical(path).is_ok_and(|path| gateway::is_own(&path)) {
+    if answer::is_refused_method(method) || path::canonical(path).is_ok_and(|path| gateway::is_own(&path)) {
         return response::refuse(FORBIDDEN, &incoming.request_id, HeaderList::default());
     }
     let Some(min_seq) = gateway::min_seq(incoming) else {
@@ -98,7 +99,7 @@ pub(super) fn refusal(
 ) -> Answer {
     let mut parameters = query.unwrap_or_default().split('&');
     let only_three = parameters.any(|parameter| parameter == "answers=auth_request");
-    let status = gateway::problem_of(stop.reason).status;
+    let status = answer::Problem::of_reason(stop.reason).status;
     if only_three && status != INVALID_TOKEN.status && status != FORBIDDEN.status {
         return response::problem_answer(FORBIDDEN, request_id, stop.cors);
     }
