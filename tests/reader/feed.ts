@@ -80,7 +80,7 @@ const writeRanges = (ranges: Ranges): Buffer => {
 // Names that entries are about: compared field by field
 type Name = { order: (bigint | Buffer)[]; bytes: Buffer };
 const order = (a: bigint | Buffer, b: bigint | Buffer) => (a instanceof Buffer ? Buffer.compare(a, b as Buffer) : a < b ? -1 : a > b ? 1 : 0);
-const compare = (a: Name, b: Name): number => a.order.map((mine, at) => order(mine, b.order[at])).find(Boolean) ?? 0;
+const compare = (a: Name, b: Name): number => a.order.reduce((less: number, mine, at) => less || order(mine, b.order[at]), 0);
 const KINDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 const FIELDS: Record<number, string> = { 1: "n", 2: "n", 3: "nn", 4: "t", 5: "t", 6: "t", 7: "n", 8: "nnn", 9: "tt" };
 const readName = (r: Reader, shapes: Record<number, string>): Name => {

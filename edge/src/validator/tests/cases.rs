@@ -2,7 +2,7 @@
 pub(super) fn golden() -> Vectors {
     let mut fixture = Fixture::new();
     fixture.say_all(vec![
-        Entry::Admitted { version: 1, orgs: vec![OrgId::from_u64(11).expect("small")] },
+        Entry::Admitted { version: 1, orgs: [11, IDP_ORG, 45].map(|org| OrgId::from_u64(org).expect("small")).to_vec() },
         Entry::revoked(index(100)),
         Entry::NotAfter(Expiry { index: index(101), time: UnixSeconds(NOW) }),
         Entry::NotBefore(Subject::Member(OrgId::from_u64(11).expect("small"), UserId::from_u64(23).expect("small")), UnixSeconds(NOW)),
