@@ -39,6 +39,10 @@ use policy::PolicyKeeper;
 const OWN_PREFIX: &str = "/.portcullis";
 
 /// One request, as a platform's rim saw it. Has no Debug: it holds the credential.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Question {
