@@ -50,6 +50,10 @@ export function questionOf(request) {
     minSeq: header("portcullis-min-seq"),
     preflightMethod: header("access-control-request-method"),
     preflightHeaders: header("access-control-request-headers"),
+    upgrade: header("upgrade"),
+    hasBody: node
+      ? header("transfer-encoding") !== undefined || !["0", undefined].includes(header("content-length"))
+      : Boolean(request.body) && header("content-length") !== "0",
     requestId: isHarmless(requestId) ? requestId : crypto.randomUUID(),
   };
 }

@@ -76,6 +76,14 @@ fn the_vectors_give_the_same_bytes_in_node_workerd_and_chromium() {
 }
 
 #[test]
+fn the_package_keeps_its_word_around_the_core() {
+    let said = run(Command::new(node())
+        .arg(files::root().join("tests/npm/behaviour.mjs"))
+        .args([package(), files::root().join("shared/vectors/verdicts.json")]));
+    assert!(said.ends_with("all good\n"), "{said}");
+}
+
+#[test]
 fn the_types_allow_what_works_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     installed(folder.path(), &["hono"]);

@@ -142,12 +142,14 @@ pub(super) fn assertion_keys(jwks: &str) -> Vec<VerifyingKey> {
     let Ok(jwks) = serde_json::from_str::<Jwks>(jwks) else {
         return Vec::new();
     };
-    let ed25519 = |alg: &Option<String>| {
-        alg.as_deref()
-            .is_none_or(|alg| Algorithm::from_jose(alg) == Some(Algorithm::Ed25519))
+    let is_ed25519 = |key: &Jwk| {
+        let alg = key.alg.as_deref();
+        key.kty == "OKP"
+            && key.crv.as_deref() == Some("Ed25519")
+            && alg.is_none_or(|alg| Algorithm::from_jose(alg) == Some(Algorithm::Ed25519))
     };
     let keys = jwks.keys.into_iter().take(16);
-    keys.filter(|key| key.kty == "OKP" && key.crv.as_deref() == Some("Ed25519") && ed25519(&key.alg))
+    keys.filter(is_ed25519)
         .filter_map(|key| from_base64url(&key.x?)?.try_into().ok())
         .map(VerifyingKey::ed25519)
         .collect()

@@ -39,6 +39,10 @@ use policy::PolicyKeeper;
 const OWN_PREFIX: &str = "/.portcullis";
 
 /// One request, as a platform's rim saw it. Has no Debug: it holds the credential.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Question {
@@ -66,6 +70,10 @@ pub struct Question {
     pub preflight_method: Option<String>,
     /// Access-Control-Request-Headers.
     pub preflight_headers: Option<String>,
+    /// The Upgrade header.
+    pub upgrade: Option<String>,
+    /// The request comes with a body.
+    pub has_body: bool,
     /// The caller's X-Request-Id, or a new one.
     pub request_id: String,
     /// The state was read by a read that started after this request arrived.
@@ -312,6 +320,9 @@ impl Gate {
             }
             Decision::Allow(grant) => {
                 let scopes = policy.catalogue().names(grant.effective);
+                if let Some(problem) = unjudged(grant.route, question) {
+                    return Answer::problem(problem, question);
+                }
                 if let Some(reason) = spend(&grant, &mut self.replays, question, now) {
                     return self.refused(reason, Some(grant.route), "", question);
                 }
@@ -403,6 +414,20 @@ impl Gate {
             &self.config.deployment.issuer,
         ))
     }
+}
+
+/// What would let pass on such a route what was not judged, whoever sends it. A strict route promises that what is revoked is
+/// out at once, which a socket that is open already would not be; and a message of MCP is judged by the headers of a POST.
+fn unjudged(route: &CompiledRoute, question: &Question) -> Option<Problem> {
+    let is_websocket = question
+        .upgrade
+        .as_deref()
+        .is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+    if is_websocket && (route.route.strict || route.mcp.is_some()) {
+        return Some(outside::UPGRADE_REFUSED);
+    }
+    let is_bodiless = matches!(question.method.as_str(), "GET" | "HEAD" | "DELETE");
+    (question.has_body && is_bodiless && route.mcp.is_some()).then_some(outside::BODY_NOT_ALLOWED)
 }
 
 /// Lets a proof count, once (RFC 9449 §11.1). On a strict route one process's memory is not enough to say that it is new.

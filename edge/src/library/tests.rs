@@ -188,6 +188,48 @@ fn the_gates_own_paths_and_traces_are_refused() {
 }
 
 #[test]
+fn what_no_header_judges_is_refused_on_routes_that_promise_more() {
+    let vectors = vectors();
+    let mut gate = gate(&vectors);
+    let case = |name: &str| {
+        vectors
+            .cases
+            .iter()
+            .find(|case| case.name == name)
+            .expect("a case")
+    };
+    let now = UnixMillis(vectors.cases[0].now * 1000);
+    gate.take(&message(&vectors), now, now, true);
+    let socket = || Some("WebSocket".to_owned());
+    let admin = Question {
+        path: "/admin/x".into(),
+        read_after_arrival: true,
+        ..question(case("admin implies the rest"))
+    };
+    assert_eq!(code(&gate.verify(&admin, now)), "allowed");
+    let asked = Question {
+        upgrade: socket(),
+        ..admin
+    };
+    assert_eq!(code(&gate.verify(&asked, now)), "upgrade_refused");
+    let asked = Question {
+        upgrade: socket(),
+        ..question(case("a good key"))
+    };
+    assert_eq!(code(&gate.verify(&asked, now)), "allowed", "others may take them");
+    let stream = case("a stream names no operation");
+    for method in ["GET", "DELETE"] {
+        let ask = |has_body| Question {
+            method: method.into(),
+            has_body,
+            ..question(stream)
+        };
+        assert_eq!(code(&gate.verify(&ask(false), now)), "allowed");
+        assert_eq!(code(&gate.verify(&ask(true), now)), "body_not_allowed");
+    }
+}
+
+#[test]
 fn a_configuration_is_read_strictly() {
     let good = serde_json::json!({ "issuer": "https://id.example", "resource": "https://api.example",
         "rootKey": vectors().root, "feedId": vectors().feed });
