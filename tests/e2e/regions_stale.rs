@@ -281,6 +281,12 @@ async fn the_age_of_the_feed_is_shown_and_grows_without_a_publisher() {
         assert_eq!(health["status"], "ok", "{health}");
         health["feed_age_ms"].as_u64().expect("a heartbeat came")
     };
+    // The stack is ready with the first frames; a heartbeat may come after them.
+    wait::until_true("a heartbeat comes", Duration::from_secs(10), || async {
+        let health = stack.anon().get("/.portcullis/health").await.json();
+        health["feed_age_ms"].is_u64()
+    })
+    .await;
     assert!(feed_age(&stack).await < 5000);
     stack.control.kill();
     wait::until_true("it grows", Duration::from_secs(10), || async {
