@@ -9,7 +9,7 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{edge, mail, oauth, people, revocation, sessions, signing};
+use crate::{edge, mail, oauth, people, revocation, sessions, signing, usage};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
@@ -26,6 +26,8 @@ const IDEMPOTENCY_MS: u64 = 24 * 3600 * 1000;
 pub fn start(app: &Arc<App>) {
     revocation::start(Arc::clone(app));
     edge::start(app);
+    usage::start(app);
+    every("forget old usage", HOUR, app, usage::forget);
     every("forget old idempotency keys", HOUR, app, forget_idempotency);
     every("forget ended status indexes", HOUR, app, prune_indexes);
     every("forget ended sessions", HOUR, app, sessions::forget);

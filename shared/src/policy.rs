@@ -20,11 +20,13 @@
 //! is matched as GET. Unknown members are errors. What a route of an MCP server may say in addition is in [`mcp`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::path;
 use crate::scope::{Catalogue, ScopeSet};
+use crate::usage::{self, DEFAULT_CLASS};
 
 #[path = "policy_match.rs"]
 mod matching;
@@ -188,8 +190,10 @@ pub struct CompiledRoute {
     pub max_connection_seconds: u64,
     /// Scopes per operation.
     pub mcp: Option<CompiledMcp>,
-    /// Its number in the document, used as the class in usage batches.
+    /// Its number in the document.
     pub number: u64,
+    /// The name under which limits and usage know it.
+    pub class: Arc<str>,
 }
 
 /// A policy that was checked.
@@ -366,6 +370,13 @@ impl Policy {
                 ));
             }
         }
+        let class = route.class.as_deref().unwrap_or(DEFAULT_CLASS);
+        if !usage::is_class(class) {
+            return Err(at(
+                "class",
+                "1 to 64 letters, digits, dots, colons, hyphens and underscores",
+            ));
+        }
         if let Some(origin) = &route.origin
             && origin != "control-plane"
             && !origin.starts_with("https://")
@@ -385,6 +396,7 @@ impl Policy {
                 .unwrap_or(DEFAULT_MAX_CONNECTION_SECONDS),
             mcp: CompiledMcp::compile(route, &format!("routes[{number}].mcp"), &self.scopes)?,
             number: number as u64,
+            class: class.into(),
             route: route.clone(),
         })
     }

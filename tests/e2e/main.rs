@@ -35,6 +35,7 @@
 //! | `portcullis edge` | `edges` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
+//! | every request is counted once, and what is lost is reported | `usage` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -86,4 +87,5 @@ mod sessions;
 mod signing_keys;
 mod spa;
 mod storm;
+mod usage;
 mod ways;

@@ -18,6 +18,7 @@ mod signals;
 mod status_lists;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod validate;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
 pub use signals::{LeakAction, Leaks, SignalTransmitter};
 pub use status_lists::StatusLists;
+pub use usage::Usage;
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -120,6 +122,8 @@ pub struct Config {
     pub status_lists: StatusLists,
     /// What a secret scanner may tell us.
     pub leaks: Leaks,
+    /// How long what the edges counted is kept.
+    pub usage: Usage,
 }
 
 /// How log lines look.
@@ -254,6 +258,7 @@ impl Default for Config {
             fetch: Fetch::default(),
             status_lists: StatusLists::default(),
             leaks: Leaks::default(),
+            usage: Usage::default(),
         }
     }
 }

@@ -46,6 +46,7 @@ use shared::verdict::Reason;
 use crate::replication::LocalSet;
 
 pub use cache::StatementCache;
+pub(crate) use canary::is_canary;
 pub use credential::{Credential, Scheme};
 pub use replay::Replays;
 pub use shares::Shares;
@@ -229,6 +230,7 @@ impl<'p> Validator<'p> {
         let stale = stale(Some(route), freshness, self.policy);
         stale
             .or_else(|| behind(route, facts, freshness))
+            .map(|decision| of(decision, &statement))
             .unwrap_or_else(|| {
                 Decision::Allow(Grant {
                     route,
@@ -292,6 +294,17 @@ fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Rc<St
         needed: route.map(|route| route.all.union(route.any)).unwrap_or_default(),
         statement,
     })
+}
+
+/// A refusal of somebody who was proven.
+fn of<'p>(decision: Decision<'p>, statement: &Rc<Statement>) -> Decision<'p> {
+    match decision {
+        Decision::Refuse(refusal) => Decision::Refuse(Refusal {
+            statement: Some(Rc::clone(statement)),
+            ..refusal
+        }),
+        other => other,
+    }
 }
 
 /// A refusal names what this operation needs beside what its route does.

@@ -3,6 +3,8 @@
 //! Gateway and verify endpoint share it. What it returns borrows nothing, so the isolate's memory is free again before
 //! anything is awaited.
 
+use std::sync::Arc;
+
 use shared::dpop::Proof;
 use shared::id::StatusIndex;
 use shared::policy::OnStale;
@@ -16,6 +18,8 @@ use super::http::{self, HeaderList, now};
 use super::isolate::{self, Cause, Isolate};
 use super::peers;
 use super::response::{CONFLICT, OK};
+use super::usage;
+use crate::usage::Mark;
 use crate::validator::{Decision, Freshness, Grant, Need, RequestFacts, Validator};
 
 /// Reads that one request may wait for.
@@ -42,6 +46,8 @@ pub(super) struct Pass {
     pub(super) index: Option<StatusIndex>,
     /// How long the connection may stay open.
     pub(super) lifetime_ms: u64,
+    /// For usage.
+    pub(super) mark: Mark,
     /// `X-Portcullis-*`, empty on a public route.
     pub(super) identity: HeaderList,
     pub(super) cors: HeaderList,
@@ -55,11 +61,25 @@ pub(super) struct Stop {
     pub(super) scopes: String,
     /// The resource that a token must be for, where a route matched.
     pub(super) audience: Option<String>,
+    /// For usage.
+    pub(super) mark: Mark,
     pub(super) cors: HeaderList,
 }
 
-/// Decides about one request.
+/// Decides about one request, of a caller at this place, and counts it.
 pub(super) async fn decide(
+    facts: RequestFacts<'_>,
+    place: &str,
+    env: &Env,
+    context: &Context,
+    config: &EdgeConfig,
+) -> Result<Pass, Stop> {
+    let decided = reach(facts, env, context, config).await;
+    usage::count(&decided, place, env, context);
+    decided
+}
+
+async fn reach(
     facts: RequestFacts<'_>,
     env: &Env,
     context: &Context,
@@ -99,6 +119,7 @@ pub(super) async fn decide(
         reason: Reason::StateStale,
         scopes: String::new(),
         audience: None,
+        mark: Mark::default(),
         cors: HeaderList::default(),
     })
 }
@@ -134,6 +155,7 @@ async fn spend(
         reason,
         scopes: String::new(),
         audience: Some(audience),
+        mark: pass.mark,
         cors: pass.cors,
     })
 }
@@ -162,6 +184,7 @@ fn judge(
             reason: Reason::StateMissing,
             scopes: String::new(),
             audience: None,
+            mark: Mark::default(),
             cors: HeaderList::default(),
         });
     };
@@ -181,6 +204,10 @@ fn judge(
                     reason: Reason::StateStale,
                     scopes: String::new(),
                     audience: None,
+                    mark: Mark {
+                        statement: grant.statement,
+                        class: Some(Arc::clone(&grant.route.class)),
+                    },
                     cors,
                 });
             }
@@ -200,6 +227,10 @@ fn judge(
                 lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
                 cors: cors::answer_headers(Some(route), facts.origin),
                 identity,
+                mark: Mark {
+                    statement: grant.statement,
+                    class: Some(Arc::clone(&route.class)),
+                },
                 path: grant.path,
             };
             let bound = grant.proof.map(|proof| (proof, route.audience.clone()));
@@ -209,6 +240,10 @@ fn judge(
             reason: refusal.reason,
             scopes: policy.catalogue().join(refusal.needed),
             audience: refusal.route.map(|route| route.audience.clone()),
+            mark: Mark {
+                statement: refusal.statement,
+                class: refusal.route.map(|route| Arc::clone(&route.class)),
+            },
             cors: cors::answer_headers(refusal.route, facts.origin),
         }),
     }

@@ -44,7 +44,7 @@ pub(super) async fn handle(
     let Some(facts) = facts(incoming, config) else {
         return response::refuse(MIN_SEQ, &incoming.request_id, HeaderList::default());
     };
-    match decide::decide(facts, env, context, config).await {
+    match decide::decide(facts, &incoming.place, env, context, config).await {
         Ok(pass) => forward(request, incoming, pass, env, config).await,
         Err(stop) => refuse(stop, incoming, &incoming.path, config),
     }

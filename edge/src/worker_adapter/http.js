@@ -16,8 +16,8 @@ const END_TO_END = /^(content-length|cookie|host|mcp-.+|origin)$/;
 const CORS = /^access-control-/;
 const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-// Where the caller is: continent, country, longitude.
-const place = (cf) => [cf?.continent ?? "", cf?.country ?? "", cf?.longitude ?? ""].join(" ");
+// Where the caller is, and the data centre: continent, country, longitude, colo.
+const place = (cf) => [cf?.continent ?? "", cf?.country ?? "", cf?.longitude ?? "", cf?.colo ?? ""].join(" ");
 
 // The request in fifteen lines; a header that is not there is a NUL.
 export function facts(request) {

@@ -90,7 +90,8 @@ pub(super) struct Incoming {
     pub(super) mcp_version: Option<String>,
     /// The least seq that the decision must be made from, as sent.
     pub(super) min_seq: Option<String>,
-    /// Where the caller is, as the platform knows it: continent, country, longitude, with spaces between.
+    /// Where the caller is, as the platform knows it: continent, country, longitude, and the data centre's name, with spaces
+    /// between.
     pub(super) place: String,
     /// The caller's `X-Request-Id` if it is harmless, else a new one.
     pub(super) request_id: String,

@@ -1,5 +1,5 @@
 //! What one isolate remembers between requests: its copy of the feed ([`Follower`], which also knows how old it is), the
-//! compiled policy, verified statements, and which region it reads. Plain bytes and numbers only; never a promise, stream or future of some request.
+//! compiled policy, verified statements, and which region it reads, and what it has counted. Plain bytes and numbers only; never a promise, stream or future of some request.
 //!
 //! Everything here is synchronous. The reading is in `feed`, the deciding in `decide`.
 
@@ -13,6 +13,7 @@ use shared::time::UnixMillis;
 use worker::console_error;
 
 use crate::replication::{Account, Caught, Follower, LocalSet, RegionName};
+use crate::usage::Counter;
 use crate::validator::{Replays, StatementCache};
 
 /// A refresh that has not ended after this long was cancelled with its request.
@@ -93,6 +94,8 @@ pub(super) struct Isolate {
     reads: [u64; 6],
     /// Reads that another isolate of the data centre had made already.
     pub(super) shared_reads: u64,
+    /// Requests that were counted and are not delivered yet.
+    pub(super) usage: Counter,
     /// Feed messages refused before the hub was touched, by code.
     pub(super) refused: BTreeMap<String, u64>,
 }

@@ -28,6 +28,7 @@ mod self_revoke;
 #[cfg(feature = "test-routes")]
 mod test_routes;
 mod uplink;
+mod usage;
 mod verify;
 
 use wasm_bindgen::JsValue;
@@ -86,7 +87,9 @@ async fn route(
     match incoming.path.as_str() {
         canary::PATH => canary::handle(incoming, env, &config).await,
         verify::PATH => verify::handle(request, incoming, env, context, &config).await,
-        ingress::PATH | ingress::FETCH_PATH => ingress::handle(request, incoming, env, &config).await,
+        ingress::PATH | ingress::FETCH_PATH | ingress::COLLECT_PATH => {
+            ingress::handle(request, incoming, env, &config).await
+        }
         health::PATH => health::handle(incoming, env, &config).await,
         path if metadata::is_here(path) => {
             feed::warm_up(env, &config).await;

@@ -50,6 +50,8 @@ extern "C" {
         timeout_ms: u32,
         limit: u32,
     ) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch, js_name = carry)]
+    fn post(env: &JsValue, url: &str, body: Uint8Array, timeout_ms: u32) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = pass_on)]
     fn pass(env: &JsValue, region: &str, path: &str, request: &web_sys::Request) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = cached)]
@@ -186,6 +188,12 @@ pub(super) async fn poll(
         etag: parts.get(1).as_string().unwrap_or_default(),
         body: Uint8Array::new(&parts.get(2)).to_vec(),
     })
+}
+
+/// Posts usage to a control plane, with the uplink key; gives the status.
+pub(super) async fn carry(env: &Env, url: &str, body: &[u8], timeout_ms: u32) -> Result<u16, JsValue> {
+    let answer = JsFuture::from(post(env, url, Uint8Array::from(body), timeout_ms)?).await?;
+    Ok(status(&answer))
 }
 
 /// A status code as it crosses.

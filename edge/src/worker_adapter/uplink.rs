@@ -36,7 +36,7 @@ pub(super) async fn handle(
     };
     let expected = match (region, path) {
         (_, "state") => "GET",
-        (_, "apply" | "local") | ("", "fetch" | "proof") => "POST",
+        (_, "apply" | "local" | "usage") | ("", "fetch" | "proof" | "collect") => "POST",
         (name, "canary") if !name.is_empty() => "POST",
         _ => return refuse(NOT_FOUND),
     };

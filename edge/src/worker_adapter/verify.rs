@@ -63,7 +63,7 @@ pub(super) async fn handle(
         mcp_version: incoming.mcp_version.as_deref(),
         min_seq,
     };
-    match decide::decide(facts, env, context, config).await {
+    match decide::decide(facts, &incoming.place, env, context, config).await {
         Ok(pass) => {
             let mut headers = pass.identity;
             headers.push("cache-control", "no-store");

@@ -23,6 +23,7 @@ mod sessions;
 mod signals;
 mod signing;
 mod status_lists;
+mod usage;
 
 use shared::id::{AuditId, KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
 use shared::key::Environment;
@@ -80,6 +81,11 @@ pub(crate) fn boxed<F: Future<Output = ()> + 'static>(
 }
 
 suite! {
+    usage::{
+        usage_is_summed_by_what_is_asked,
+        missing_windows_are_kept_by_isolate,
+        uses_add_up,
+    },
     edges::{
         edge_keys_are_found_until_they_end,
         an_alert_is_raised_once,
