@@ -104,7 +104,7 @@ async fn a_batch_counts_once(store: Store) {
     assert_eq!((one.requests, one.refused), (17, 4));
     assert_eq!(
         (one.last_used, one.last_refused),
-        (Some(after(1000)), Some(after(1000)))
+        (Some(after(3000)), Some(after(1000)))
     );
 }
 
