@@ -28,12 +28,15 @@ use crate::path;
 use crate::scope::{Catalogue, ScopeSet};
 use crate::usage::{self, DEFAULT_CLASS};
 
+#[path = "policy_limits.rs"]
+pub mod limits;
 #[path = "policy_match.rs"]
 mod matching;
 #[path = "policy_mcp.rs"]
 pub mod mcp;
 #[path = "policy_uri.rs"]
 mod uri;
+use limits::{CompiledLimit, Failures, Limit};
 use matching::Pattern;
 use mcp::{CompiledMcp, McpPolicy};
 
@@ -71,6 +74,12 @@ pub struct Policy {
     /// How long the publisher may be silent, in seconds, before `on_stale` of every route applies; absent: 24 h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_feed_age_seconds: Option<u64>,
+    /// How many requests a key or a client may make, by route class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Limit>,
+    /// How often an address may show a bad credential; absent: as often as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures_per_address: Option<Failures>,
     /// The rules, first match wins.
     pub routes: Vec<Route>,
 }
@@ -130,6 +139,13 @@ pub struct Route {
     /// Scopes per operation, on a route that serves the Model Context Protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mcp: Option<McpPolicy>,
+}
+
+impl Route {
+    /// The class under which limits and usage know it.
+    pub fn class_name(&self) -> &str {
+        self.class.as_deref().unwrap_or(DEFAULT_CLASS)
+    }
 }
 
 /// What a route does when the state is older than its bound.
@@ -194,6 +210,8 @@ pub struct CompiledRoute {
     pub number: u64,
     /// The name under which limits and usage know it.
     pub class: Arc<str>,
+    /// The limits of its class, if that has any.
+    pub limit: Option<Arc<CompiledLimit>>,
 }
 
 /// A policy that was checked.
@@ -254,6 +272,8 @@ impl Policy {
             ]),
             refresh_ms: DEFAULT_REFRESH_MS,
             max_feed_age_seconds: None,
+            limits: BTreeMap::new(),
+            failures_per_address: None,
             routes: vec![
                 Route {
                     path: "/public/**".into(),
@@ -307,16 +327,22 @@ impl Policy {
                 .parse(scopes)
                 .map_err(|e| error(&format!("presets.{name}"), e.to_string()))?;
         }
+        let limits = limits::compile(&self)?;
         let routes = self
             .routes
             .iter()
             .enumerate()
-            .map(|(number, route)| self.compile_route(number, route));
+            .map(|(number, route)| self.compile_route(number, route, &limits));
         let routes = routes.collect::<Result<_, _>>()?;
         Ok(CompiledPolicy { policy: self, routes })
     }
 
-    fn compile_route(&self, number: usize, route: &Route) -> Result<CompiledRoute, PolicyError> {
+    fn compile_route(
+        &self,
+        number: usize,
+        route: &Route,
+        limits: &BTreeMap<String, Arc<CompiledLimit>>,
+    ) -> Result<CompiledRoute, PolicyError> {
         let at = |member: &str, problem: &str| error(&format!("routes[{number}].{member}"), problem);
         let scopes = |member: &str, names: &[String]| {
             self.scopes
@@ -370,7 +396,7 @@ impl Policy {
                 ));
             }
         }
-        let class = route.class.as_deref().unwrap_or(DEFAULT_CLASS);
+        let class = route.class_name();
         if !usage::is_class(class) {
             return Err(at(
                 "class",
@@ -397,6 +423,7 @@ impl Policy {
             mcp: CompiledMcp::compile(route, &format!("routes[{number}].mcp"), &self.scopes)?,
             number: number as u64,
             class: class.into(),
+            limit: limits.get(class).filter(|_| !route.public).cloned(),
             route: route.clone(),
         })
     }

@@ -36,6 +36,7 @@
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
 //! | every request is counted once, and what is lost is reported | `usage` |
+//! | limits per key, and the brake on addresses that guess | `limits` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -65,6 +66,7 @@ mod hostile;
 mod inherit;
 mod jwt;
 mod keys;
+mod limits;
 mod logs;
 mod master;
 mod mcp;

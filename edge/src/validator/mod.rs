@@ -87,6 +87,8 @@ pub struct RequestFacts<'a> {
     pub mcp_name: Option<&'a str>,
     /// The MCP-Protocol-Version header, several joined by commas.
     pub mcp_version: Option<&'a str>,
+    /// The caller's address has shown too many bad credentials: none is looked at that is not known to be true.
+    pub braked: bool,
     /// The least seq that a state must have for this decision; 0: any.
     pub min_seq: u64,
 }
@@ -255,6 +257,8 @@ impl<'p> Validator<'p> {
         let digest = shared::crypto::sha256(credential.text().as_bytes());
         let statement = if let Some(known) = cache.find(&digest) {
             known
+        } else if facts.braked {
+            return Err(Reason::AddressBraked);
         } else {
             let statement = Rc::new(self.verify(&credential)?);
             cache.insert(digest, Rc::clone(&statement));

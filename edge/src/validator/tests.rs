@@ -66,9 +66,9 @@ fn every_reason_of_the_validator_has_a_vector() {
         .map(|case| case.expected)
         .collect();
     for reason in shared::verdict::Reason::ALL {
-        // The adapter's own: it has no state at all yet, and the memory for proofs.
-        use shared::verdict::Reason::{ProofReplayed, StateMissing};
-        if !matches!(reason, StateMissing | ProofReplayed) {
+        // The adapter's own: it has no state at all yet, and the memory for proofs, limits and addresses.
+        use shared::verdict::Reason::{AddressBraked, ProofReplayed, RateLimited, StateMissing};
+        if !matches!(reason, StateMissing | ProofReplayed | RateLimited | AddressBraked) {
             assert!(seen.iter().any(|code| code == reason.code()), "{}", reason.code());
         }
     }
@@ -283,4 +283,31 @@ fn forged_credentials_are_not_remembered_and_good_ones_survive_pressure() {
         assert!(cache.len() <= 40, "{}", cache.len());
     }
     assert!(cache.find(&[1; 32]).is_none(), "not used for long");
+}
+
+#[test]
+fn from_a_braked_address_only_a_known_credential_is_heard() {
+    use shared::verdict::Reason;
+    let fixture = Fixture::new();
+    let authorization = format!("Bearer {}", fixture.key().expose());
+    fixture.with_validator(&[], |validator| {
+        let mut cache = StatementCache::default();
+        let mut ask = |braked| {
+            let facts = RequestFacts {
+                method: "GET",
+                path: "/v1/memory/x",
+                authorization: Some(&authorization),
+                braked,
+                ..RequestFacts::default()
+            };
+            match validator.check(&facts, Freshness::default(), UnixSeconds(NOW), &mut cache) {
+                Decision::Allow(_) => None,
+                Decision::Refuse(refusal) => Some(refusal.reason),
+                Decision::Refresh(_) => panic!("fresh"),
+            }
+        };
+        assert_eq!(ask(true), Some(Reason::AddressBraked));
+        assert_eq!(ask(false), None);
+        assert_eq!(ask(true), None, "it is known to be true by now");
+    });
 }

@@ -153,6 +153,7 @@ fn judge(
         mcp_name: case.mcp_name.as_deref(),
         mcp_version: case.mcp_version.as_deref(),
         min_seq: case.min_seq.unwrap_or(0),
+        braked: false,
     };
     let freshness = Freshness {
         contact_age_ms: case.contact_age_ms,

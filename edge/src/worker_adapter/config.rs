@@ -18,7 +18,7 @@
 //! | `PULL_FROM` | base URL of the control plane: the hub asks it for the feed, for an edge that it cannot reach. Needs `UPLINK_KEY`, as `portcullis edge key` printed it |
 //! | `COLO_CACHE` | `on`: the isolates of a data centre share what one of them has read, for a second |
 //!
-//! Bindings: `HUB`, `REGION` (Durable Objects, classes `Hub` and `Region`), `SNAPSHOT` (KV, optional).
+//! Bindings: `HUB`, `REGION` (Durable Objects, classes `Hub` and `Region`), `SNAPSHOT` (KV, optional), `BRAKE` (rate limiter, optional).
 
 use std::cell::RefCell;
 use std::rc::Rc;

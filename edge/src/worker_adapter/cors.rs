@@ -13,7 +13,8 @@ use crate::validator;
 use crate::validator::cors::{Preflight, allowed_origin};
 
 /// What pages may read beyond the plain headers.
-const EXPOSED: &str = "WWW-Authenticate, Retry-After, X-Request-Id, Mcp-Session-Id";
+const EXPOSED: &str =
+    "WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Mcp-Session-Id";
 const MAX_AGE_SECONDS: &str = "600";
 
 /// Whether this is a preflight: an OPTIONS request with an origin and the method to come.

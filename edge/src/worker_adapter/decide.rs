@@ -8,6 +8,7 @@ use std::sync::Arc;
 use shared::dpop::Proof;
 use shared::id::StatusIndex;
 use shared::policy::OnStale;
+use shared::policy::limits::CompiledLimit;
 use shared::verdict::Reason;
 use worker::{Context, Env, console_error};
 
@@ -16,6 +17,7 @@ use super::cors;
 use super::feed;
 use super::http::{self, HeaderList, now};
 use super::isolate::{self, Cause, Isolate};
+use super::limits;
 use super::peers;
 use super::response::{CONFLICT, OK};
 use super::usage;
@@ -46,6 +48,10 @@ pub(super) struct Pass {
     pub(super) index: Option<StatusIndex>,
     /// How long the connection may stay open.
     pub(super) lifetime_ms: u64,
+    /// The limits of the route's class.
+    pub(super) limit: Option<Arc<CompiledLimit>>,
+    /// What the answer says of them.
+    pub(super) limits: HeaderList,
     /// For usage.
     pub(super) mark: Mark,
     /// `X-Portcullis-*`, empty on a public route.
@@ -74,7 +80,9 @@ pub(super) async fn decide(
     context: &Context,
     config: &EdgeConfig,
 ) -> Result<Pass, Stop> {
+    let facts = limits::braked(facts, place);
     let decided = reach(facts, env, context, config).await;
+    let decided = limits::admit(decided, place, env, context, config).await;
     usage::count(&decided, place, env, context);
     decided
 }
@@ -226,6 +234,8 @@ fn judge(
                 index: grant.statement.as_ref().map(|statement| statement.index),
                 lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
                 cors: cors::answer_headers(Some(route), facts.origin),
+                limit: route.limit.clone(),
+                limits: HeaderList::default(),
                 identity,
                 mark: Mark {
                     statement: grant.statement,

@@ -74,6 +74,7 @@ pub(super) fn min_seq(incoming: &Incoming) -> Option<u64> {
 fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> Option<RequestFacts<'a>> {
     Some(RequestFacts {
         min_seq: min_seq(incoming)?,
+        braked: false,
         method: &incoming.method,
         path: &incoming.path,
         authorization: incoming.authorization.as_deref(),
@@ -123,6 +124,7 @@ async fn forward(
         outgoing.push("x-forwarded-host", host);
     }
     let mut answer = pass.cors.clone();
+    answer.append(&pass.limits);
     answer.push("x-request-id", &incoming.request_id);
     let rules = ForwardRules {
         guarded: !pass.public,

@@ -12,6 +12,8 @@ use shared::policy::{CompiledPolicy, DEFAULT_REFRESH_MS, Policy};
 use shared::time::UnixMillis;
 use worker::console_error;
 
+use crate::limits::Allowances;
+use crate::limits::brake::Brake;
 use crate::replication::{Account, Caught, Follower, LocalSet, RegionName};
 use crate::usage::Counter;
 use crate::validator::{Replays, StatementCache};
@@ -96,6 +98,10 @@ pub(super) struct Isolate {
     pub(super) shared_reads: u64,
     /// Requests that were counted and are not delivered yet.
     pub(super) usage: Counter,
+    /// Requests that limits still allow.
+    pub(super) allowances: Allowances,
+    /// Bad credentials by address.
+    pub(super) brake: Brake,
     /// Feed messages refused before the hub was touched, by code.
     pub(super) refused: BTreeMap<String, u64>,
 }

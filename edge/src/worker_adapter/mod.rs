@@ -18,6 +18,7 @@ mod http;
 mod hub;
 mod ingress;
 mod isolate;
+mod limits;
 mod log;
 mod metadata;
 mod object;

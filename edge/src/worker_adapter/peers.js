@@ -55,6 +55,16 @@ export async function poll(env, url, etag, report, timeout_ms, limit) {
   return [answer.status, answer.headers.get("etag") ?? "", body];
 }
 
+// The platform's rate limiter, counted per data centre: optional.
+export function has_brake(env) {
+  return typeof env.BRAKE?.limit === "function";
+}
+
+export async function over_brake(env, key) {
+  const { success } = await env.BRAKE.limit({ key });
+  return !success;
+}
+
 // Posts usage to a control plane; the status of its answer.
 export async function carry(env, url, body, timeout_ms) {
   const headers = { authorization: `Bearer ${env.UPLINK_KEY}`, "content-type": "application/vnd.portcullis.usage" };

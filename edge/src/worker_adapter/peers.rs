@@ -50,6 +50,10 @@ extern "C" {
         timeout_ms: u32,
         limit: u32,
     ) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch, js_name = has_brake)]
+    fn brake_is_bound(env: &JsValue) -> Result<bool, JsValue>;
+    #[wasm_bindgen(catch, js_name = over_brake)]
+    fn over(env: &JsValue, key: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = carry)]
     fn post(env: &JsValue, url: &str, body: Uint8Array, timeout_ms: u32) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = pass_on)]
@@ -188,6 +192,18 @@ pub(super) async fn poll(
         etag: parts.get(1).as_string().unwrap_or_default(),
         body: Uint8Array::new(&parts.get(2)).to_vec(),
     })
+}
+
+/// Whether the optional rate limiter is bound.
+pub(super) fn has_brake(env: &Env) -> bool {
+    brake_is_bound(env).unwrap_or(false)
+}
+
+/// Counts a key at the rate limiter; whether that is too many. One that fails says no.
+pub(super) async fn is_over_brake(env: &Env, key: &str) -> bool {
+    let Ok(asked) = over(env, key) else { return false };
+    let answer = JsFuture::from(asked).await;
+    answer.is_ok_and(|over| over.as_bool() == Some(true))
 }
 
 /// Posts usage to a control plane, with the uplink key; gives the status.

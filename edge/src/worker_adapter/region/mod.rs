@@ -10,6 +10,7 @@
 //! | `POST /NAME/apply`, a feed message | nothing but the account |
 //! | `POST /NAME/local`, a JSON list of one index | 200: that credential is dead here, on disk |
 //! | `POST /NAME/usage`, records | 200: they are on disk here, and go on to the hub |
+//! | `POST /NAME/quota`, a question | the next batch of requests that a limit allows |
 //! | `POST /NAME/canary`, an Authorization header | 200, 401, or 503 if this region is not fresh |
 //!
 //! Every answer carries the region's account of itself. A pull is one event's own, and goes on behind it: all that need it sleep
@@ -28,6 +29,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, console_error
 
 use super::config::EdgeConfig;
 use super::http;
+use super::limits::{self, Quotas};
 use super::log::SqlLog;
 use super::object::{self, Reply};
 use super::peers::{self, PULL_MS, PUSH_MS, Peer};
@@ -71,6 +73,8 @@ struct Inner {
     attempted_at: Cell<Option<UnixMillis>>,
     /// Records on their way to the hub.
     shelf: Shelf,
+    /// Opened when first needed: most deployments have no limits.
+    quotas: RefCell<Option<Quotas>>,
 }
 
 impl DurableObject for Region {
@@ -83,6 +87,7 @@ impl DurableObject for Region {
                 latch: Cell::new(None),
                 attempted_at: Cell::new(None),
                 shelf: Shelf::default(),
+                quotas: RefCell::new(None),
             }),
         }
     }
@@ -102,6 +107,7 @@ impl DurableObject for Region {
             "apply" => MAX_MESSAGE,
             "local" | "canary" => MAX_QUESTION,
             "usage" => usage::MAX_BODY,
+            "quota" => limits::MAX_QUESTION,
             _ => 0,
         };
         let Ok(Some(body)) = http::body(request.inner(), limit).await else {
@@ -114,6 +120,7 @@ impl DurableObject for Region {
             "local" => inner.end_locally(name, &body).await,
             "canary" => inner.canary(name, &body, &config).await,
             "usage" => Some(inner.keep_usage(&body)),
+            "quota" => inner.grant(&body),
             _ => Some(Reply::status(NOT_FOUND.status)),
         };
         object::respond(&reply.unwrap_or_else(|| Reply::status(HUB_UNREACHABLE.status)))
@@ -275,6 +282,25 @@ impl Inner {
         }
         console_error!("the hub was not told of what was ended here; it will be told again");
         self.state.storage().set_alarm(RETRY).await
+    }
+
+    /// Gives an isolate its next batch of a limit.
+    fn grant(&self, question: &[u8]) -> Option<Reply> {
+        let Ok(question) = serde_json::from_slice(question) else {
+            return Some(Reply::status(INVALID_REQUEST.status));
+        };
+        let sql = self.state.storage().sql();
+        let grant = object::with(
+            &self.quotas,
+            || Quotas::open(sql),
+            "limits",
+            |quotas| quotas.grant(&question),
+        )?;
+        Some(Reply {
+            status: OK,
+            body: serde_json::to_vec(&grant).unwrap_or_default(),
+            account: None,
+        })
     }
 
     /// Takes an isolate's usage records in, and hands them on behind the answer.
