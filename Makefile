@@ -33,7 +33,7 @@ bench: ## measure: tables on the screen, JSON in target/bench
 	$(ENV) cargo build --release --workspace --bins
 	@$(ENV) exec $(TARGET)/release/bench
 
-scale: ## on SQLite and on PostgreSQL: 20,000 code exchanges and refreshes; 5,000 revocations by every way, under load
+scale: ## on both databases: 20,000 code exchanges and refreshes; 5,000 revocations under load; 1,000,000 requests counted
 	@scripts/provision wasm node postgres
 	@scripts/build-edge
 	$(ENV) cargo build --release --workspace --bins

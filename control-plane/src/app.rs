@@ -25,6 +25,7 @@ use crate::signals::Signals;
 use crate::signing::Keyring;
 use crate::status_lists::Lists;
 use crate::store::Store;
+use crate::usage::Usage;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
@@ -48,6 +49,8 @@ pub struct App {
     pub feed: Feed,
     /// What is known of edges beside what they have.
     pub edges: Edges,
+    /// What is known of usage that waits at edges.
+    pub usage: Usage,
     /// Clients that nobody registered here.
     pub open_clients: OpenClients,
     /// Identity providers of organisations.
@@ -135,6 +138,7 @@ impl App {
             policy,
             keyring,
             feed: Feed::default(),
+            usage: Usage::default(),
             status_lists: Lists::default(),
             explanations: explain::Memory::default(),
             passwords: Passwords::default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{edge, issuers, mail, oauth, people, revocation, sessions, signing};
+use crate::{edge, issuers, mail, oauth, people, revocation, sessions, signing, usage};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METRICS: Duration = Duration::from_secs(5);
@@ -27,6 +27,8 @@ pub fn start(app: &Arc<App>) {
     revocation::start(Arc::clone(app));
     edge::start(app);
     issuers::start(Arc::clone(app));
+    usage::start(app);
+    every("forget old usage", HOUR, app, usage::forget);
     every("forget old idempotency keys", HOUR, app, forget_idempotency);
     every("forget ended status indexes", HOUR, app, prune_indexes);
     every("forget ended sessions", HOUR, app, sessions::forget);

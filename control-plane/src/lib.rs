@@ -38,6 +38,7 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+pub mod usage;
 
 use std::future::Future;
 use std::net::SocketAddr;

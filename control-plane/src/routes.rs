@@ -16,7 +16,7 @@ use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
 use crate::{
     edge, explain, factors, issuers, keys, mail, members, oauth, pages, people, revocations, sessions,
-    signals, status_lists,
+    signals, status_lists, usage,
 };
 
 /// The largest body that anything here reads.
@@ -77,6 +77,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(for_people())
         .merge(for_edges())
         .merge(for_issuers())
+        .merge(for_usage())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -152,6 +153,13 @@ fn for_edges() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/edge/status", get(edge::status::get))
         .route("/v1/edge/feed", get(edge::pull::get))
+}
+
+/// What the edges counted.
+fn for_usage() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/usage", get(usage::api::get))
+        .route("/v1/edge/usage", post(usage::carry::post))
 }
 
 /// What programs in a browser call, from any origin. `/authorize` is never among them.

@@ -20,18 +20,23 @@
 //! is matched as GET. Unknown members are errors. What a route of an MCP server may say in addition is in [`mcp`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::path;
 use crate::scope::{Catalogue, ScopeSet};
+use crate::usage::{self, DEFAULT_CLASS};
 
+#[path = "policy_limits.rs"]
+pub mod limits;
 #[path = "policy_match.rs"]
 mod matching;
 #[path = "policy_mcp.rs"]
 pub mod mcp;
 #[path = "policy_uri.rs"]
 mod uri;
+use limits::{CompiledLimit, Failures, Limit};
 use matching::Pattern;
 use mcp::{CompiledMcp, McpPolicy};
 
@@ -69,6 +74,12 @@ pub struct Policy {
     /// How long the publisher may be silent, in seconds, before `on_stale` of every route applies; absent: 24 h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_feed_age_seconds: Option<u64>,
+    /// How many requests a key or a client may make, by route class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Limit>,
+    /// How often an address may show a bad credential; absent: as often as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures_per_address: Option<Failures>,
     /// The rules, first match wins.
     pub routes: Vec<Route>,
 }
@@ -130,6 +141,13 @@ pub struct Route {
     pub mcp: Option<McpPolicy>,
 }
 
+impl Route {
+    /// The class under which limits and usage know it.
+    pub fn class_name(&self) -> &str {
+        self.class.as_deref().unwrap_or(DEFAULT_CLASS)
+    }
+}
+
 /// What a route does when the state is older than its bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -188,8 +206,12 @@ pub struct CompiledRoute {
     pub max_connection_seconds: u64,
     /// Scopes per operation.
     pub mcp: Option<CompiledMcp>,
-    /// Its number in the document, used as the class in usage batches.
+    /// Its number in the document.
     pub number: u64,
+    /// The name under which limits and usage know it.
+    pub class: Arc<str>,
+    /// The limits of its class, if that has any.
+    pub limit: Option<Arc<CompiledLimit>>,
 }
 
 /// A policy that was checked.
@@ -250,6 +272,8 @@ impl Policy {
             ]),
             refresh_ms: DEFAULT_REFRESH_MS,
             max_feed_age_seconds: None,
+            limits: BTreeMap::new(),
+            failures_per_address: None,
             routes: vec![
                 Route {
                     path: "/public/**".into(),
@@ -303,16 +327,22 @@ impl Policy {
                 .parse(scopes)
                 .map_err(|e| error(&format!("presets.{name}"), e.to_string()))?;
         }
+        let limits = limits::compile(&self)?;
         let routes = self
             .routes
             .iter()
             .enumerate()
-            .map(|(number, route)| self.compile_route(number, route));
+            .map(|(number, route)| self.compile_route(number, route, &limits));
         let routes = routes.collect::<Result<_, _>>()?;
         Ok(CompiledPolicy { policy: self, routes })
     }
 
-    fn compile_route(&self, number: usize, route: &Route) -> Result<CompiledRoute, PolicyError> {
+    fn compile_route(
+        &self,
+        number: usize,
+        route: &Route,
+        limits: &BTreeMap<String, Arc<CompiledLimit>>,
+    ) -> Result<CompiledRoute, PolicyError> {
         let at = |member: &str, problem: &str| error(&format!("routes[{number}].{member}"), problem);
         let scopes = |member: &str, names: &[String]| {
             self.scopes
@@ -366,6 +396,13 @@ impl Policy {
                 ));
             }
         }
+        let class = route.class_name();
+        if !usage::is_class(class) {
+            return Err(at(
+                "class",
+                "1 to 64 letters, digits, dots, colons, hyphens and underscores",
+            ));
+        }
         if let Some(origin) = &route.origin
             && origin != "control-plane"
             && !origin.starts_with("https://")
@@ -385,6 +422,8 @@ impl Policy {
                 .unwrap_or(DEFAULT_MAX_CONNECTION_SECONDS),
             mcp: CompiledMcp::compile(route, &format!("routes[{number}].mcp"), &self.scopes)?,
             number: number as u64,
+            class: class.into(),
+            limit: limits.get(class).filter(|_| !route.public).cloned(),
             route: route.clone(),
         })
     }

@@ -194,3 +194,56 @@ fn rules_of_operations_are_checked() {
     let again = Policy::from_json(&policy.policy.to_json());
     assert_eq!(again.as_ref(), Ok(&policy.policy));
 }
+
+#[test]
+fn limits_belong_to_classes() {
+    let with = |limits: &str| {
+        let json = format!(
+            r#"{{"version":1,"resource":"r","scopes":["a"],{limits},"routes":[
+                {{"path":"/reports/**","class":"reports"}},{{"path":"/free/**","class":"reports","public":true}},{{"path":"/**"}}]}}"#
+        );
+        Policy::from_json(json.as_bytes()).and_then(Policy::compile)
+    };
+    let policy = with(
+        r#""limits":{"reports":{"window_seconds":60,"per_key":5}},
+           "failures_per_address":{"failures":3,"window_seconds":10}"#,
+    )
+    .expect("compiles");
+    let limits: Vec<Option<u64>> = policy
+        .routes()
+        .iter()
+        .map(|route| route.limit.as_ref().and_then(|limit| limit.per_key))
+        .collect();
+    assert_eq!(limits, [Some(5), None, None], "a public route knows no caller");
+    let again = Policy::from_json(&policy.policy.to_json());
+    assert_eq!(again.as_ref(), Ok(&policy.policy));
+    for (wrong, place) in [
+        (
+            r#""limits":{"other":{"window_seconds":60,"per_key":5}}"#,
+            "limits.other",
+        ),
+        (
+            r#""limits":{"reports":{"window_seconds":0,"per_key":5}}"#,
+            "limits.reports.window_seconds",
+        ),
+        (
+            r#""limits":{"reports":{"window_seconds":60,"per_key":0}}"#,
+            "limits.reports.per_key",
+        ),
+        (
+            r#""limits":{"reports":{"window_seconds":60,"per_client":0}}"#,
+            "limits.reports.per_client",
+        ),
+        (r#""limits":{"reports":{"window_seconds":60}}"#, "limits.reports"),
+        (
+            r#""limits":{"reports":{"window_seconds":60,"per_key":5,"burst":1}}"#,
+            "document",
+        ),
+        (
+            r#""failures_per_address":{"failures":0,"window_seconds":10}"#,
+            "failures_per_address",
+        ),
+    ] {
+        assert_eq!(with(wrong).expect_err(wrong).place, place, "{wrong}");
+    }
+}

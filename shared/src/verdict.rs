@@ -22,6 +22,8 @@ pub enum Outcome {
     InsufficientScope,
     /// 403, for a reason that no scope would change.
     Forbidden,
+    /// 429 `rate_limited` with Retry-After.
+    TooManyRequests,
     /// 503 `state_stale` with Retry-After: never a 401, which would make clients throw good tokens away.
     Unavailable,
 }
@@ -142,6 +144,10 @@ reasons! {
     OriginRefused = "origin_refused" => Forbidden;
     /// The organisation or workspace in the path is not the credential's.
     TenantMismatch = "tenant_mismatch" => Forbidden;
+    /// More requests than the limit of the class allows its key or client.
+    RateLimited = "rate_limited" => TooManyRequests;
+    /// A credential that is not known to be true, from an address that showed too many bad ones.
+    AddressBraked = "address_braked" => TooManyRequests;
     /// The state is older than the route allows.
     StateStale = "state_stale" => Unavailable;
     /// There is no state at all yet.

@@ -21,8 +21,7 @@ use shared::id::*;
 use shared::key::{self, Environment, Statement};
 use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
-use shared::usage::{self, Batch, Count};
-use shared::verdict::Reason;
+use shared::usage::{self, Batch, Collect, Count, Holder, Opening, Parcel, Record};
 use shared::{base62, path};
 
 fn pair(seed: u8) -> Ed25519KeyPair {
@@ -163,28 +162,96 @@ fn paths() {
 
 #[test]
 fn usage_batches() {
+    let index = |n| StatusIndex::from_u64(n).expect("in range");
+    let org = OrgId::from_u64(9).expect("in range");
+    let from = 1_795_219_200_000;
+    let count = |holder: Holder, class: Option<&str>, reason: &str, country: &str, requests| Count {
+        holder,
+        class: class.map(str::to_owned),
+        reason: reason.to_owned(),
+        country: country.to_owned(),
+        requests,
+        last: UnixMillis(from + 4321),
+    };
+    let counts = vec![
+        count(Holder::None, None, "route_denied", "", 3),
+        count(Holder::None, Some("default"), "credential_missing", "DE", 2),
+        count(
+            Holder::Key(index(1_234_567)),
+            Some("default"),
+            "allowed",
+            "DE",
+            17,
+        ),
+        count(
+            Holder::token(index(7), org, "cli_000000001"),
+            Some("reports"),
+            "allowed",
+            "US",
+            1,
+        ),
+        count(
+            Holder::foreign(org, "https://issuer.example", "somebody"),
+            Some("reports"),
+            "scope_insufficient",
+            "US",
+            1,
+        ),
+    ];
     let batch = Batch {
         isolate: [9; 16],
         number: 4,
-        from: UnixMillis(1_795_219_200_000),
-        to: UnixMillis(1_795_219_205_000),
+        from: UnixMillis(from),
+        to: UnixMillis(from + 5000),
         next_open: true,
-        counts: vec![Count {
-            index: StatusIndex::from_u64(1_234_567).expect("in range"),
-            class: 1,
-            reason: Reason::Allowed,
-            requests: 17,
-            last: UnixMillis(1_795_219_204_321),
-        }],
+        uncounted: 5,
+        colo: "FRA".to_owned(),
+        counts,
     };
     let bytes = usage::encode(&batch);
-    assert_eq!(usage::decode(&bytes), Ok(batch));
+    assert_eq!(usage::decode(&bytes), Ok(Record::Batch(batch.clone())));
+    let opening = Opening {
+        isolate: [9; 16],
+        number: 1,
+        from: UnixMillis(from),
+    };
+    let opened = usage::encode_opening(&opening);
+    assert_eq!(usage::decode(&opened), Ok(Record::Opening(opening)));
+    let parcel = Parcel {
+        store: [8; 16],
+        waiting: 2,
+        records: vec![(1, opened.clone()), (5, bytes.clone())],
+    };
+    let collect = Collect {
+        feed: FEED,
+        store: [8; 16],
+        through: 5,
+        time: UnixMillis(from),
+    };
+    let collect = feed::sign(EnvelopeType::Collect, &certificate(), &collect.encode(), |m| {
+        Ok::<_, ()>(sign(2, m))
+    });
+    let counts: Vec<Value> = batch.counts.iter().map(shown).collect();
     golden(
         "usage.json",
-        &json!({"version": 1, "bytes": hex(&bytes), "isolate": hex(&[9; 16]), "number": 4,
-        "from": 1_795_219_200_000u64, "to": 1_795_219_205_000u64, "next_open": true,
-        "counts": [{"index": 1_234_567, "class": 1, "reason": "allowed", "requests": 17, "last": 1_795_219_204_321u64}]}),
+        &json!({"version": 1, "isolate": hex(&[9; 16]),
+        "opening": {"bytes": hex(&opened), "number": 1, "from": from},
+        "batch": {"bytes": hex(&bytes), "number": 4, "from": from, "to": from + 5000, "next_open": true,
+            "uncounted": 5, "colo": "FRA", "counts": counts},
+        "parcel": {"bytes": hex(&parcel.encode()), "store": hex(&[8; 16]), "waiting": 2, "positions": [1, 5]},
+        "collect": hex(&collect.expect("signs"))}),
     );
+}
+
+fn shown(count: &Count) -> Value {
+    let holder = match &count.holder {
+        Holder::None => json!(null),
+        Holder::Key(index) => json!({"key": index}),
+        Holder::Token { index, org, client } => json!({"token": index, "org": org, "client": client}),
+        Holder::Foreign { org, name } => json!({"foreign": name, "org": org}),
+    };
+    json!({"holder": holder, "class": count.class, "reason": count.reason, "country": count.country,
+        "requests": count.requests, "last": count.last})
 }
 
 const FEED: FeedId = FeedId([7; 16]);

@@ -41,6 +41,8 @@
 //! | the npm package: vectors on every platform, types, examples | `library` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
+//! | every request is counted once, and what is lost is reported | `usage` |
+//! | limits per key, and the brake on addresses that guess | `limits` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -76,6 +78,7 @@ mod issuers;
 mod jwt;
 mod keys;
 mod library;
+mod limits;
 mod logs;
 mod master;
 mod mcp;
@@ -98,4 +101,5 @@ mod sessions;
 mod signing_keys;
 mod spa;
 mod storm;
+mod usage;
 mod ways;

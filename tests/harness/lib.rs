@@ -33,6 +33,7 @@ mod smtp;
 mod spread;
 mod stack;
 pub mod storm;
+pub mod usage;
 pub mod wait;
 mod workerd;
 

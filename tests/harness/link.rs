@@ -86,6 +86,9 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     fn fate(&self, target: &str, body: &[u8]) -> Fate {
+        if is_usage(target) {
+            return Fate::Pass;
+        }
         let number = self.passed.fetch_add(1, Ordering::SeqCst);
         let judge = self.judge.lock().unwrap();
         judge
@@ -105,12 +108,23 @@ impl Wire {
     }
 
     fn record(&self, path: &str, body: &[u8], status: u16) {
+        if is_usage(path) {
+            return;
+        }
         self.pushes.lock().unwrap().push(Push {
             path: path.to_owned(),
             body: body.to_vec(),
             status,
         });
     }
+}
+
+/// Counts travel on the same wires when they like. They are no messages of the feed: neither recorded nor judged, only cut off.
+fn is_usage(target: &str) -> bool {
+    target
+        .split('?')
+        .next()
+        .is_some_and(|path| path.ends_with("/usage") || path.ends_with("/usage/collect"))
 }
 
 /// A running recorder.

@@ -1,11 +1,12 @@
-//! Many grants at once, and many revocations, on both databases: what `make scale` runs. Writes `target/bench/scale.json` and
-//! `target/bench/revocation.json`.
+//! Many grants at once, many revocations, and many requests to count, on both databases: what `make scale` runs. Writes
+//! `target/bench/scale.json`, `revocation.json` and `usage.json`.
 //!
-//! Fewer: `SCALE_GRANTS`, `SCALE_REVOCATIONS`. One of them only: `SCALE_ONLY=grants` or `SCALE_ONLY=revocations`.
+//! Fewer: `SCALE_GRANTS`, `SCALE_REVOCATIONS`, `SCALE_REQUESTS`. One of them only: `SCALE_ONLY=grants`, `revocations` or
+//! `usage`.
 
 use std::{error::Error, fs, process::ExitCode};
 
-use e2e::{Database, files, scale, storm};
+use e2e::{Database, files, scale, storm, usage};
 use serde::Serialize;
 
 #[tokio::main]
@@ -23,11 +24,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     match files::variable("SCALE_ONLY").as_deref() {
         None => {
             grants().await?;
-            revocations().await
+            revocations().await?;
+            usage().await
         }
         Some("grants") => grants().await,
         Some("revocations") => revocations().await,
-        Some(other) => Err(format!("SCALE_ONLY is grants or revocations, not {other}").into()),
+        Some("usage") => usage().await,
+        Some(other) => Err(format!("SCALE_ONLY is grants, revocations or usage, not {other}").into()),
     }
 }
 
@@ -59,6 +62,19 @@ async fn revocations() -> Result<(), Box<dyn Error>> {
     if outcomes.iter().any(|outcome| !outcome.violations.is_empty()) {
         return Err("somebody was let in after a receipt, or kept out without reason".into());
     }
+    Ok(())
+}
+
+async fn usage() -> Result<(), Box<dyn Error>> {
+    let requests = number("SCALE_REQUESTS", usage::REQUESTS)?;
+    let mut outcomes = Vec::new();
+    for database in [Database::Sqlite, Database::Postgres] {
+        let outcome = usage::run(database, requests).await?;
+        println!("{outcome}");
+        outcomes.push(outcome);
+        write("usage.json", &outcomes)?;
+    }
+    println!("every request was counted once");
     Ok(())
 }
 

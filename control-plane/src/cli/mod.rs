@@ -1,6 +1,7 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `invitations`, `issuers`, `edge status`, `revoke` and the other `keys` commands call a running server over its API (I11); `doctor`
+//! `invitations`, `issuers`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
+//! API (I11); `doctor`
 //! looks at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
@@ -20,6 +21,7 @@ mod members;
 mod output;
 mod revoke;
 mod server;
+mod usage;
 mod verify;
 
 use std::path::PathBuf;
@@ -102,6 +104,8 @@ enum Command {
     /// Edges: deploy them, how far they are (over the server's API), and the keys of those that fetch the feed
     #[command(subcommand)]
     Edge(edge::EdgeCommand),
+    /// Who asked for what at the edges, how often, and how it ended (over the server's API)
+    Usage(usage::UsageArgs),
     /// Write the whole database into one file, beside a running server
     Backup(backup::BackupArgs),
     /// Fill an empty database from a backup
@@ -205,6 +209,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Edge(edge::EdgeCommand::Key { name, revoke, list }) => {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }
+        Command::Usage(args) => usage::run(args, format).await,
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,

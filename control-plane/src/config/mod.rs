@@ -19,6 +19,7 @@ mod signals;
 mod status_lists;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod validate;
 
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
 pub use signals::{LeakAction, Leaks, SignalTransmitter};
 pub use status_lists::StatusLists;
+pub use usage::Usage;
 
 /// Everything that an operator can set. `config check` prints the effective values.
 #[derive(Clone, Serialize, Deserialize)]
@@ -128,6 +130,8 @@ pub struct Config {
     pub leaks: Leaks,
     /// How often the keys of other issuers are looked for.
     pub issuers: Issuers,
+    /// How long what the edges counted is kept.
+    pub usage: Usage,
 }
 
 /// How log lines look.
@@ -264,6 +268,7 @@ impl Default for Config {
             status_lists: StatusLists::default(),
             leaks: Leaks::default(),
             issuers: Issuers::default(),
+            usage: Usage::default(),
         }
     }
 }

@@ -100,6 +100,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("issuers.cool_down_seconds", Kind::Integer),
     ("status_lists.ttl_seconds", Kind::Integer),
     ("status_lists.expires_seconds", Kind::Integer),
+    ("usage.retention_days", Kind::Integer),
+    ("usage.lost_after_seconds", Kind::Integer),
 ];
 
 /// Variables of the command line's client side, of `dev.env` and of the scripts: ours, but not configuration of the server.

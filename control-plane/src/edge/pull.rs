@@ -79,6 +79,18 @@ pub async fn get(
     result
 }
 
+/// The edge that comes with a valid uplink key, if it may come again already.
+pub(crate) async fn fetching_edge<'a>(
+    app: &'a App,
+    address: ClientAddress,
+    headers: &HeaderMap,
+) -> Result<&'a Edge, ApiError> {
+    let (edge, key) = authenticate(app, address, headers).await?;
+    app.edges.fetches.take(&key.id).map_err(too_many)?;
+    touch(app, &key).await?;
+    Ok(edge)
+}
+
 async fn answer(
     app: &App,
     address: ClientAddress,

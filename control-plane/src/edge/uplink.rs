@@ -1,5 +1,5 @@
 //! Uplink keys: what an edge proves itself with when it fetches the feed. `pcu_` and 43 characters of base64url, 256 random
-//! bits; shown once, kept as SHA-256. One may read its edge's feed and restrict, nothing else.
+//! bits; shown once, kept as SHA-256. One may read its edge's feed, restrict and bring usage, nothing else.
 //!
 //! Two are valid at a time at most: the one in use, and its successor until the edge has it.
 

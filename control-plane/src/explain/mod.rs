@@ -84,6 +84,7 @@ fn on(app: &App, replica: &Replica, asked: &Question<'_>) -> Explanation {
         mcp_name,
         mcp_version,
         min_seq: 0,
+        braked: false,
     };
     validator.explain(&facts, app.clock.now().seconds())
 }

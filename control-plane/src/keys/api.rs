@@ -21,7 +21,8 @@ use crate::http::auth::{Admin, Caller};
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::time::parse_rfc3339;
 use crate::revocation::Wait;
-use crate::store::keys::{KeyFilter, KeyStatus};
+use crate::store::keys::{ApiKey, KeyFilter, KeyStatus};
+use crate::usage::uses;
 
 const DEFAULT_PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
@@ -108,6 +109,7 @@ pub async fn list(
         limit,
     };
     let (keys, more) = super::list(&app, filter).await?;
+    let uses = uses::of_keys(&app, caller.org, keys.iter().map(|key| key.id)).await?;
     let now = app.clock.now().seconds();
     let next_cursor = keys
         .last()
@@ -115,7 +117,7 @@ pub async fn list(
         .map(|last| Cursor(last.created_at, last.id).encode());
     let keys = keys
         .iter()
-        .map(|key| KeyView::new(key, app.catalogue(), now))
+        .map(|key| KeyView::new(key, app.catalogue(), now).used(&uses))
         .collect();
     Ok(Json(KeyPage { keys, next_cursor }))
 }
@@ -127,11 +129,14 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<KeyView>, ApiError> {
     let key = super::show(&app, &caller, key_id(&id)?).await?;
-    Ok(Json(KeyView::new(
-        &key,
-        app.catalogue(),
-        app.clock.now().seconds(),
-    )))
+    view(&app, &key).await
+}
+
+/// A key with what became of it at the edge.
+async fn view(app: &App, key: &ApiKey) -> Result<Json<KeyView>, ApiError> {
+    let uses = uses::of_keys(app, key.org, [key.id]).await?;
+    let view = KeyView::new(key, app.catalogue(), app.clock.now().seconds());
+    Ok(Json(view.used(&uses)))
 }
 
 /// The body of `PATCH /v1/auth/keys/{id}`.
@@ -149,11 +154,7 @@ pub async fn rename(
     StrictJson(body, _): StrictJson<RenameBody>,
 ) -> Result<Json<KeyView>, ApiError> {
     let key = super::rename(&app, &caller, key_id(&id)?, &body.name).await?;
-    Ok(Json(KeyView::new(
-        &key,
-        app.catalogue(),
-        app.clock.now().seconds(),
-    )))
+    view(&app, &key).await
 }
 
 /// The body of a rotation.
@@ -183,7 +184,7 @@ pub async fn rotate(
         wait: wait(query.wait.as_deref())?,
     };
     let rotated = super::rotate(&app, &caller, key_id(&id)?, rotation).await?;
-    Ok(rotation_answer(&app, &rotated))
+    rotation_answer(&app, &rotated).await
 }
 
 /// `POST /v1/auth/keys/self/rotate`
@@ -198,13 +199,14 @@ pub async fn rotate_itself(
         wait: wait(query.wait.as_deref())?,
     };
     let rotated = super::rotate_itself(&app, &caller, rotation).await?;
-    Ok(rotation_answer(&app, &rotated))
+    rotation_answer(&app, &rotated).await
 }
 
-fn rotation_answer(app: &App, rotated: &super::Rotated) -> Response {
-    let view = RotatedView::new(rotated, app.catalogue(), app.clock.now().seconds());
+async fn rotation_answer(app: &App, rotated: &super::Rotated) -> Result<Response, ApiError> {
+    let uses = uses::of_keys(app, rotated.old.org, [rotated.old.id]).await?;
+    let view = RotatedView::new(rotated, &uses, app.catalogue(), app.clock.now().seconds());
     let location = (LOCATION, format!("/v1/auth/keys/{}", rotated.issued.key.id));
-    (StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response()
+    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
 }
 
 /// The query of `DELETE /v1/auth/keys/{id}`.

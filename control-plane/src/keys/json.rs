@@ -1,5 +1,7 @@
 //! API keys as JSON, and the list's cursor. The same shapes are read by the command line.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use shared::crypto::{base64url, from_base64url};
 use shared::id::KeyId;
@@ -14,6 +16,7 @@ use crate::error::{ApiError, Code};
 use crate::http::time::Timestamp;
 use crate::store::keys::{ApiKey, KeyStatus};
 use crate::store::quarantine::Ceiling;
+use crate::store::usage::Use;
 
 /// A key as lists show it.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +59,15 @@ pub struct KeyView {
     pub quarantined: Option<Ceiling>,
     /// Since when.
     pub quarantined_at: Option<Timestamp>,
+    /// When the edge let it in last, as far as that is known by now: see `GET /v1/usage` for the age of the numbers.
+    pub last_used_at: Option<Timestamp>,
+    /// How often it was let in.
+    pub requests: u64,
+    /// How often it was refused.
+    pub refused: u64,
+    /// How often it was let in since another key took over from it; absent before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_since_rotation: Option<u64>,
 }
 
 impl KeyView {
@@ -87,7 +99,23 @@ impl KeyView {
             revoked_reason: key.revoked.as_ref().map(|revoked| revoked.reason.clone()),
             quarantined: key.quarantine.map(|(ceiling, _)| ceiling),
             quarantined_at: key.quarantine.map(|(_, since)| since.into()),
+            last_used_at: None,
+            requests: 0,
+            refused: 0,
+            requests_since_rotation: key.rotated_to.map(|_| 0),
         }
+    }
+
+    /// With what became of it at the edge.
+    #[must_use]
+    pub fn used(mut self, uses: &HashMap<String, Use>) -> Self {
+        if let Some(one) = uses.get(&self.id) {
+            self.last_used_at = one.last_used.map(Timestamp);
+            self.requests = one.requests;
+            self.refused = one.refused;
+            self.requests_since_rotation = self.requests_since_rotation.map(|_| one.since_rotation);
+        }
+        self
     }
 }
 
@@ -126,10 +154,15 @@ pub struct RotatedView {
 
 impl RotatedView {
     /// The answer to a rotation.
-    pub fn new(rotated: &Rotated, catalogue: &Catalogue, now: UnixSeconds) -> Self {
+    pub fn new(
+        rotated: &Rotated,
+        uses: &HashMap<String, Use>,
+        catalogue: &Catalogue,
+        now: UnixSeconds,
+    ) -> Self {
         Self {
             new: IssuedView::new(&rotated.issued, catalogue, now),
-            old: KeyView::new(&rotated.old, catalogue, now),
+            old: KeyView::new(&rotated.old, catalogue, now).used(uses),
             receipt: rotated.receipt.clone(),
         }
     }

@@ -81,6 +81,7 @@ pub(crate) async fn take_report(
         };
         regions.push((region.clone(), applied));
     }
+    app.usage.heard(edge, report.usage, app.clock.now());
     let lowest = lowest(&regions);
     let news = News {
         spoke: report.hub,

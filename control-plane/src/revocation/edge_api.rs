@@ -1,4 +1,4 @@
-//! The two calls to an edge: push a message, fetch what it holds. Bodies are binary feed messages, answers JSON.
+//! The calls to an edge: push a message, fetch what it holds, collect its usage. Bodies are binary.
 //!
 //! What it does not: decide what to send, or believe an answer further than "this is what I hold".
 
@@ -19,6 +19,9 @@ const PUSH_LIMIT: Duration = Duration::from_secs(5);
 /// For whole states: little to send may be much to take in.
 const BULK_LIMIT: Duration = Duration::from_mins(1);
 const MAX_ANSWER: usize = 64 * 1024;
+const COLLECT_LIMIT: Duration = Duration::from_secs(15);
+/// One record, or a mebibyte of them.
+const MAX_PARCEL: usize = 4 << 20;
 
 /// What an edge says after a push, whatever the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,27 @@ pub(super) async fn fetch(http: &reqwest::Client, url: &str, request: Vec<u8>) -
         )));
     }
     read(response, MAX_MESSAGE).await
+}
+
+/// Asks for usage; the answer is a parcel.
+pub(super) async fn collect(
+    http: &reqwest::Client,
+    url: &str,
+    question: Vec<u8>,
+) -> Result<Vec<u8>, FeedError> {
+    let request = http
+        .post(address(url, "/.portcullis/usage/collect"))
+        .timeout(COLLECT_LIMIT)
+        .header(CONTENT_TYPE, MEDIA_TYPE)
+        .body(question);
+    let response = request.send().await.map_err(unreachable)?;
+    if !response.status().is_success() {
+        return Err(FeedError::Edge(format!(
+            "the edge answered {} to a question for usage",
+            response.status()
+        )));
+    }
+    read(response, MAX_PARCEL).await
 }
 
 pub(crate) fn address(url: &str, path: &str) -> String {

@@ -228,7 +228,7 @@ impl Pen {
     }
 
     /// In any transaction: with a certificate that is not stored, under a number that nothing can have removed. It ends
-    /// within minutes, and what it signs changes nothing: it asks and it beats.
+    /// within minutes, and what it signs changes nothing that counts: it asks and it beats.
     pub(super) async fn borrow(
         tx: &mut Tx,
         keyring: &Keyring,
@@ -284,7 +284,11 @@ impl Pen {
 
     /// The signed envelope of a body.
     pub(super) fn sign(&self, kind: EnvelopeType, body: &[u8]) -> Result<Vec<u8>, FeedError> {
-        if self.borrowed && !matches!(kind, EnvelopeType::Fetch | EnvelopeType::Heartbeat) {
+        let changes_nothing = matches!(
+            kind,
+            EnvelopeType::Fetch | EnvelopeType::Collect | EnvelopeType::Heartbeat
+        );
+        if self.borrowed && !changes_nothing {
             return Err(FeedError::Borrowed);
         }
         Ok(feed::sign(kind, &self.certificate, body, |message| {

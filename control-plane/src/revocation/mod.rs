@@ -12,6 +12,7 @@
 //! | `report` | what an edge says of itself, in an answer or when it fetches |
 //! | `ledger`, `acknowledge` | which regions have what, and from when on that counts |
 //! | `local` | what was revoked at the edge itself |
+//! | `collect` | the signed question for usage |
 //! | `window` | durations of the last hour |
 //! | `publish` | the tasks, and what they do each second |
 //! | `recover` | an edge knows more than we do, or a new epoch is asked for |
@@ -26,6 +27,7 @@
 //! What it does not: decide who may revoke what (the features do), or apply anything (the edge does).
 
 mod acknowledge;
+mod collect;
 pub(crate) mod die;
 pub(crate) mod edge_api;
 pub(crate) mod frame;
@@ -63,6 +65,7 @@ use crate::store::feed::{FeedNo, Position};
 use crate::store::{StoreError, Tx};
 
 pub(crate) use acknowledge::take_report;
+pub(crate) use collect::collect_usage;
 #[cfg(test)]
 pub(crate) use frame::decode as entry_of;
 pub use frame::frame_pending;

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use shared::feed::Head;
 use shared::id::{LIMIT, StatusIndex};
 
+use crate::usage::Waiting;
+
 /// More regions than any platform has.
 const MAX_REGIONS: usize = 32;
 const MAX_REGION_NAME: usize = 16;
@@ -34,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) local: Vec<StatusIndex>,
     /// The numbers of the entry kinds that it understands; empty: it does not say.
     pub(crate) kinds: BTreeSet<u8>,
+    /// What waits of its usage; `None`: an older release.
+    pub(crate) usage: Option<Waiting>,
 }
 
 /// What is known of one region.
@@ -68,6 +72,14 @@ struct Raw {
     local: Vec<u64>,
     #[serde(default)]
     kinds: BTreeSet<u8>,
+    usage: Option<RawUsage>,
+}
+
+#[derive(Deserialize)]
+struct RawUsage {
+    waiting: Option<u64>,
+    #[serde(default)]
+    refused: u64,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +130,10 @@ impl Report {
                 .collect(),
             regions,
             kinds: raw.kinds,
+            usage: raw.usage.map(|usage| Waiting {
+                records: usage.waiting,
+                refused: usage.refused,
+            }),
             local: local
                 .collect::<Option<_>>()
                 .ok_or(Malformed("an index that cannot be one"))?,
@@ -133,6 +149,7 @@ impl Report {
             regions: Vec::new(),
             local: Vec::new(),
             kinds: BTreeSet::new(),
+            usage: None,
         }
     }
 }

@@ -7,13 +7,15 @@
 //! 1. Columns: `BIGINT`/`INTEGER` for ids and Unix times, `BYTEA`/`BLOB` for digests, `TEXT` for names, JSON and enums, a
 //!    nullable time where others put a boolean. SQLite tables are `STRICT`.
 //! 2. Only what both engines accept: `$n` (a number may be reused), `ON CONFLICT … DO NOTHING | DO UPDATE`, `RETURNING`,
-//!    `CASE`, `LIMIT $n`, `WITH RECURSIVE`. Not: `FOR UPDATE`, `now()`, arrays, `ILIKE`, `GREATEST`, `::casts`, `SUM` (numeric there).
+//!    `CASE`, `LIMIT $n`, `WITH RECURSIVE`. Not: `FOR UPDATE`, `now()`, arrays, `ILIKE`, `GREATEST`, `::casts`, `SUM` without a `CAST` around it
+//!    (numeric there).
 //! 3. Times and ids come from Rust, never from the database.
 //! 4. A state change is compare-and-set: `UPDATE … WHERE … AND revoked_at IS NULL`, and the row count decides. PostgreSQL
 //!    runs READ COMMITTED: a row is locked by updating it, never by reading it.
 //! 5. Locks are taken in one order: feed state, sign-in attempts, user, calling key, org, workspace, membership, client, target
 //!    (grant before its refresh token), other issuer, identity provider, factors (pending sign-in, app or passkey, challenge), session,
-//!    index block, outbox, DPoP proof, edge key or alert.
+//!    index block, outbox, DPoP proof, edge key or alert, usage (isolates, hours,
+//!    credentials, each in the order of its key).
 //! 6. SQLite write transactions begin with `BEGIN IMMEDIATE`; a plain `BEGIN` that reads and then writes fails with
 //!    "database is locked" whatever the busy timeout. `synchronous=FULL`: `NORMAL` may roll back an acknowledged
 //!    revocation at a power loss. Within this process writers queue up (`turn`): SQLite itself lets them poll in no order,
@@ -61,6 +63,7 @@ pub mod signals;
 pub mod signing;
 pub mod status_lists;
 mod turn;
+pub mod usage;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;

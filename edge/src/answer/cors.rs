@@ -6,7 +6,8 @@ use shared::policy::CompiledRoute;
 use crate::validator::cors::allowed_origin;
 
 /// What pages may read beyond the plain headers.
-const EXPOSED: &str = "WWW-Authenticate, Retry-After, X-Request-Id, Mcp-Session-Id";
+const EXPOSED: &str =
+    "WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Mcp-Session-Id";
 const MAX_AGE_SECONDS: &str = "600";
 /// What the answer to a preflight depends on.
 pub const PREFLIGHT_VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";

@@ -146,6 +146,13 @@ pub const UPGRADE_REFUSED: Problem = problem(
     "Forbidden",
     "Strict routes and MCP routes take no WebSockets: what passes on an open one is not judged again. Use another route.",
 );
+/// 429: the limit of a class, or too many bad credentials from one address.
+pub const RATE_LIMITED: Problem = problem(
+    429,
+    "rate_limited",
+    "Too Many Requests",
+    "Too many requests, or too many bad credentials from this address: wait as long as Retry-After says.",
+);
 /// 503: the restriction list is too old to decide.
 pub const STATE_STALE: Problem = problem(
     503,
@@ -219,6 +226,7 @@ pub fn of_outcome(outcome: Outcome) -> Problem {
         Outcome::InvalidProof => INVALID_PROOF,
         Outcome::InsufficientScope => INSUFFICIENT_SCOPE,
         Outcome::Forbidden => FORBIDDEN,
+        Outcome::TooManyRequests => RATE_LIMITED,
         Outcome::Unavailable => STATE_STALE,
     }
 }

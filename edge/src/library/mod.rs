@@ -295,6 +295,8 @@ impl Gate {
             return Answer::Refresh(Need::Stale);
         };
         let facts = RequestFacts {
+            // A brake counts by addresses, which an app knows best itself.
+            braked: false,
             method: &question.method,
             path: &question.path,
             authorization: question.authorization.as_deref(),

@@ -7,6 +7,7 @@ use shared::feed::{
     Trust, join_message, split_message,
 };
 use shared::time::UnixMillis;
+use shared::usage::Collect;
 
 use super::{Account, Log, Position};
 
@@ -219,6 +220,11 @@ impl<L: Log> Feed<L> {
     /// Reads an authenticated fetch request.
     pub fn fetch_request(&mut self, bytes: &[u8]) -> Result<FetchRequest, Refusal> {
         self.replica.fetch_request(bytes)
+    }
+
+    /// Reads an authenticated question for usage.
+    pub fn collect_request(&mut self, bytes: &[u8]) -> Result<Collect, Refusal> {
+        self.replica.collect_request(bytes)
     }
 }
 

@@ -11,7 +11,7 @@ use shared::verdict::Reason;
 use super::{Credential, Statement, Validator};
 
 /// Whether this is the organisation of canaries.
-pub(super) fn is_canary(org: OrgId) -> bool {
+pub(crate) fn is_canary(org: OrgId) -> bool {
     org.get() == LIMIT.saturating_sub(1)
 }
 

@@ -47,6 +47,7 @@ use shared::verdict::Reason;
 use crate::replication::LocalSet;
 
 pub use cache::{CacheReport, Form, StatementCache, Tag};
+pub(crate) use canary::is_canary;
 pub use credential::{Credential, Scheme};
 pub use explain::{Explanation, Step};
 pub use foreign::{MAX_LIFETIME_SECONDS, qualified};
@@ -89,6 +90,8 @@ pub struct RequestFacts<'a> {
     pub mcp_name: Option<&'a str>,
     /// The MCP-Protocol-Version header, several joined by commas.
     pub mcp_version: Option<&'a str>,
+    /// The caller's address has shown too many bad credentials: none is looked at that is not known to be true.
+    pub braked: bool,
     /// The least seq that a state must have for this decision; 0: any.
     pub min_seq: u64,
 }
@@ -234,6 +237,7 @@ impl<'p> Validator<'p> {
         let stale = stale(Some(route), freshness, self.policy);
         stale
             .or_else(|| behind(route, facts, freshness))
+            .map(|decision| of(decision, &statement))
             .unwrap_or_else(|| {
                 Decision::Allow(Grant {
                     route,
@@ -259,6 +263,8 @@ impl<'p> Validator<'p> {
         let known = cache.find(tag).filter(|known| self.is_current(known));
         let statement = if let Some(known) = known {
             known
+        } else if facts.braked {
+            return Err(Reason::AddressBraked);
         } else {
             let statement = Rc::new(self.verify(&credential)?);
             cache.insert(tag, Rc::clone(&statement));
@@ -302,6 +308,17 @@ fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Rc<St
         needed: route.map(|route| route.all.union(route.any)).unwrap_or_default(),
         statement,
     })
+}
+
+/// A refusal of somebody who was proven.
+fn of<'p>(decision: Decision<'p>, statement: &Rc<Statement>) -> Decision<'p> {
+    match decision {
+        Decision::Refuse(refusal) => Decision::Refuse(Refusal {
+            statement: Some(Rc::clone(statement)),
+            ..refusal
+        }),
+        other => other,
+    }
 }
 
 /// A refusal names what this operation needs beside what its route does.

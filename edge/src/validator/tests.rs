@@ -12,6 +12,7 @@ use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 
 use super::vectors::{self, Case};
+use super::{Decision, Freshness, RequestFacts, StatementCache};
 
 fn check(fixture: &Fixture, path: &str, authorization: &str) -> String {
     fixture.reason(&Case {
@@ -89,9 +90,9 @@ fn every_reason_of_the_validator_has_a_vector() {
         .map(|case| case.expected)
         .collect();
     for reason in shared::verdict::Reason::ALL {
-        // The adapter's own: it has no state at all yet, and the memory for proofs.
-        use shared::verdict::Reason::{ProofReplayed, StateMissing};
-        if !matches!(reason, StateMissing | ProofReplayed) {
+        // The adapter's own: it has no state at all yet, and the memory for proofs, limits and addresses.
+        use shared::verdict::Reason::{AddressBraked, ProofReplayed, RateLimited, StateMissing};
+        if !matches!(reason, StateMissing | ProofReplayed | RateLimited | AddressBraked) {
             assert!(seen.iter().any(|code| code == reason.code()), "{}", reason.code());
         }
     }
@@ -292,4 +293,31 @@ fn an_early_end_counts_to_the_second() {
     assert_eq!(check(&fixture, "/v1/memory/x", &key), "allowed");
     fixture.say(end(NOW));
     assert_eq!(check(&fixture, "/v1/memory/x", &key), "ended");
+}
+
+#[test]
+fn from_a_braked_address_only_a_known_credential_is_heard() {
+    use shared::verdict::Reason;
+    let fixture = Fixture::new();
+    let authorization = format!("Bearer {}", fixture.key().expose());
+    fixture.with_validator(&[], |validator| {
+        let mut cache = StatementCache::default();
+        let mut ask = |braked| {
+            let facts = RequestFacts {
+                method: "GET",
+                path: "/v1/memory/x",
+                authorization: Some(&authorization),
+                braked,
+                ..RequestFacts::default()
+            };
+            match validator.check(&facts, Freshness::default(), UnixSeconds(NOW), &mut cache) {
+                Decision::Allow(_) => None,
+                Decision::Refuse(refusal) => Some(refusal.reason),
+                Decision::Refresh(_) => panic!("fresh"),
+            }
+        };
+        assert_eq!(ask(true), Some(Reason::AddressBraked));
+        assert_eq!(ask(false), None);
+        assert_eq!(ask(true), None, "it is known to be true by now");
+    });
 }

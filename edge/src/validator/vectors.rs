@@ -168,6 +168,7 @@ fn facts<'a>(case: &'a Case, public_origin: &'a str) -> RequestFacts<'a> {
         mcp_name: case.mcp_name.as_deref(),
         mcp_version: case.mcp_version.as_deref(),
         min_seq: case.min_seq.unwrap_or(0),
+        braked: false,
     }
 }
 

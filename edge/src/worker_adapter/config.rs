@@ -19,7 +19,7 @@
 //! | `ASSERTION_KEY` | a secret: what the gate signs its word to origins with, see [`assertion`](super::assertion) |
 //! | `COLO_CACHE` | `on`: the isolates of a data centre share what one of them has read, for a second |
 //!
-//! Bindings: `HUB`, `REGION` (Durable Objects, classes `Hub` and `Region`), `SNAPSHOT` (KV, optional).
+//! Bindings: `HUB`, `REGION` (Durable Objects, classes `Hub` and `Region`), `SNAPSHOT` (KV, optional), `BRAKE` (rate limiter, optional).
 
 use std::cell::RefCell;
 use std::rc::Rc;

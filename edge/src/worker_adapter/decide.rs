@@ -4,9 +4,12 @@
 //! [`decide`] may read and wait. What that returns borrows nothing, so the isolate's memory is free again before anything is
 //! awaited.
 
+use std::sync::Arc;
+
 use shared::assertion;
 use shared::dpop::{self, Proof};
 use shared::id::StatusIndex;
+use shared::policy::limits::CompiledLimit;
 use shared::policy::{CompiledPolicy, OnStale};
 use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
@@ -18,9 +21,12 @@ use super::cors;
 use super::feed;
 use super::http::{self, HeaderList, now};
 use super::isolate::{self, Cause, Isolate};
+use super::limits;
 use super::peers;
 use super::response::{CONFLICT, OK};
+use super::usage;
 use crate::assertion::Caller;
+use crate::usage::Mark;
 use crate::validator::{
     Decision, Freshness, Grant, Need, Refusal, RequestFacts, Signer, Statement, StatementCache, Validator,
 };
@@ -49,6 +55,12 @@ pub(super) struct Pass {
     pub(super) index: Option<StatusIndex>,
     /// How long the connection may stay open.
     pub(super) lifetime_ms: u64,
+    /// The limits of the route's class.
+    pub(super) limit: Option<Arc<CompiledLimit>>,
+    /// What the answer says of them.
+    pub(super) limits: HeaderList,
+    /// For usage.
+    pub(super) mark: Mark,
     /// `X-Portcullis-*`, empty on a public route.
     pub(super) identity: HeaderList,
     pub(super) cors: HeaderList,
@@ -62,18 +74,25 @@ pub(super) struct Stop {
     pub(super) scopes: String,
     /// The resource that a token must be for, where a route matched.
     pub(super) audience: Option<String>,
+    /// For usage.
+    pub(super) mark: Mark,
     pub(super) cors: HeaderList,
 }
 
-/// Decides about one request, for good: nothing that comes out of here is judged again.
+/// Decides about one request, of a caller at this place, for good, and counts it: nothing that comes out of here is judged
+/// again.
 pub(super) async fn decide(
     facts: RequestFacts<'_>,
+    place: &str,
     env: &Env,
     context: &Context,
     config: &EdgeConfig,
 ) -> Result<Pass, Stop> {
+    let facts = limits::braked(facts, place);
     let decided = settle(facts, env, context, config).await;
+    let decided = limits::admit(decided, place, env, context, config).await;
     isolate::with(|isolate| isolate.count_decision(false));
+    usage::count(&decided, place, env, context);
     decided
 }
 
@@ -119,6 +138,7 @@ async fn settle(
         reason: Reason::StateStale,
         scopes: String::new(),
         audience: None,
+        mark: Mark::default(),
         cors: HeaderList::default(),
     })
 }
@@ -154,6 +174,7 @@ async fn spend(
         reason,
         scopes: String::new(),
         audience: Some(audience),
+        mark: pass.mark,
         cors: pass.cors,
     })
 }
@@ -194,7 +215,7 @@ pub(super) fn ask<'i>(
                     reason: Reason::StateStale,
                     route: Some(grant.route),
                     needed: ScopeSet::EMPTY,
-                    statement: None,
+                    statement: grant.statement,
                 })
             } else {
                 Decision::Refresh(Need::Stale)
@@ -216,6 +237,7 @@ fn judge(
             reason: Reason::StateMissing,
             scopes: String::new(),
             audience: None,
+            mark: Mark::default(),
             cors: HeaderList::default(),
         }),
         Some((Decision::Refresh(need), ..)) => Judged::Refresh(need),
@@ -245,7 +267,10 @@ fn pass(grant: &Grant<'_>, origin: Option<&str>) -> Pass {
         index: grant.statement.as_ref().and_then(|statement| statement.index()),
         lifetime_ms: route.max_connection_seconds.saturating_mul(1000),
         cors: cors::answer_headers(Some(route), origin),
+        limit: route.limit.clone(),
+        limits: HeaderList::default(),
         identity: HeaderList::default(),
+        mark: Mark::of(grant.statement.as_ref(), Some(route)),
         path: grant.path.clone(),
     }
 }
@@ -256,6 +281,7 @@ pub(super) fn stop(refusal: &Refusal<'_>, policy: &CompiledPolicy, origin: Optio
         reason: refusal.reason,
         scopes: policy.catalogue().join(refusal.needed),
         audience: refusal.route.map(|route| route.audience.clone()),
+        mark: Mark::of(refusal.statement.as_ref(), refusal.route),
         cors: cors::answer_headers(refusal.route, origin),
     }
 }

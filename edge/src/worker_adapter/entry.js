@@ -40,7 +40,7 @@ async function guarded(use) {
 
 // As fast.rs has them.
 const ANSWER = 2;
-const [REFRESH, STATUS, HEADERS, BODY, IDENTITY, FLAGS, UPSTREAM, PATH_AT, LIFETIME, COUNT] = Array(10).keys();
+const [REFRESH, STATUS, HEADERS, BODY, IDENTITY, FLAGS, UPSTREAM, PATH_AT, LIFETIME, WINDOW, COUNT] = Array(11).keys();
 
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 const HARMLESS = /^[A-Za-z0-9_.:-]{1,128}$/;
@@ -105,7 +105,7 @@ function fast(request, env, context) {
   const id = sent !== null && HARMLESS.test(sent) ? sent : crypto.randomUUID();
   const asks = url.includes(VERIFY);
   let lines = request.method + "\n" + url + "\n" + (headers.get("authorization") ?? "\0") + "\n"
-    + (headers.get("origin") ?? "\0") + "\n" + id;
+    + (headers.get("origin") ?? "\0") + "\n" + id + "\n" + (request.cf?.country ?? "");
   if (asks) {
     lines += "\n" + (headers.get("x-original-method") ?? "\0") + "\n" + (headers.get("x-forwarded-method") ?? "\0")
       + "\n" + (headers.get("x-original-uri") ?? "\0") + "\n" + (headers.get("x-forwarded-uri") ?? "\0");
@@ -120,6 +120,7 @@ function fast(request, env, context) {
   if (verdict === 0) return undefined;
   look();
   if (numbers[REFRESH] !== 0) context.waitUntil(wasm.gate_refresh(env, now));
+  if (numbers[WINDOW] !== 0) context.waitUntil(wasm.gate_keep(env, numbers[WINDOW]));
   if (verdict === ANSWER) {
     const [status, end, body] = [numbers[STATUS], numbers[HEADERS], numbers[BODY]];
     return respond(status, decoder.decode(text.subarray(0, end)), decoder.decode(text.subarray(end, end + body)));

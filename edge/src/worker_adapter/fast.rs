@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
+use shared::verdict::{Outcome, Reason};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
@@ -23,8 +24,9 @@ use super::decide::{self, Stop};
 use super::http::{HeaderList, split_url};
 use super::isolate::{self, Latch};
 use super::response::Answer;
-use super::{cors, feed, gateway, metadata, self_revoke, verify};
+use super::{cors, feed, gateway, metadata, self_revoke, usage, verify};
 use crate::answer;
+use crate::usage::Mark;
 use crate::validator::{Decision, Form, Freshness, Grant, RequestFacts, Statement};
 
 /// Of the text, in both directions. A credential and a path have at most 8 KiB each.
@@ -64,10 +66,12 @@ struct Numbers {
     path_at: u32,
     /// How long the connection may stay open, in seconds.
     lifetime: u32,
+    /// The window of usage that has opened with this request, and needs a keeper; 0: none has.
+    window: u32,
 }
 
 impl Numbers {
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
 
     fn write(self, to: &mut [u32]) {
         let all: [u32; Self::COUNT] = [
@@ -80,6 +84,7 @@ impl Numbers {
             self.upstream,
             self.path_at,
             self.lifetime,
+            self.window,
         ];
         for (place, number) in to.iter_mut().zip(all) {
             *place = number;
@@ -138,7 +143,7 @@ pub fn gate_text_length() -> u32 {
 }
 
 /// Decides about the request in the first `length` bytes of the text: ASCII lines, with a NUL for what was not sent. Method,
-/// URL, Authorization, Origin, request id; at the verify endpoint also X-Original-Method, X-Forwarded-Method, X-Original-URI,
+/// URL, Authorization, Origin, request id, the caller's country; at the verify endpoint also X-Original-Method, X-Forwarded-Method, X-Original-URI,
 /// X-Forwarded-Uri. It has neither DPoP nor Portcullis-Min-Seq, and is no upgrade. `now`: milliseconds.
 #[wasm_bindgen]
 pub fn gate_decide(length: u32, now: f64) -> u32 {
@@ -153,19 +158,32 @@ pub fn gate_decide(length: u32, now: f64) -> u32 {
     with_window(|window| {
         window.text = text;
         match decided {
-            Some((Verdict::Pass(numbers, cors), refresh)) => {
+            Some((
+                Verdict::Pass(numbers, cors),
+                Chores {
+                    refresh,
+                    window: opened,
+                },
+            )) => {
                 let Some([headers, _]) = put(&mut window.text, [cors.lines(), ""]) else {
                     return OTHER_WAY;
                 };
                 let numbers = Numbers {
                     refresh,
                     headers,
+                    window: opened,
                     ..numbers
                 };
                 numbers.write(&mut window.numbers);
                 PASS
             }
-            Some((Verdict::Answer(answer), refresh)) => {
+            Some((
+                Verdict::Answer(answer),
+                Chores {
+                    refresh,
+                    window: opened,
+                },
+            )) => {
                 let Some([headers, body]) = put(&mut window.text, [answer.headers.lines(), &answer.body])
                 else {
                     return OTHER_WAY;
@@ -175,6 +193,7 @@ pub fn gate_decide(length: u32, now: f64) -> u32 {
                     status: answer.status.into(),
                     headers,
                     body,
+                    window: opened,
                     ..Numbers::default()
                 };
                 numbers.write(&mut window.numbers);
@@ -214,6 +233,12 @@ pub fn gate_upstream(number: u32) -> String {
     with_window(|window| window.upstreams.get(at).cloned())
         .flatten()
         .unwrap_or_default()
+}
+
+/// Keeps the window of usage that opened with a request, behind it.
+#[wasm_bindgen]
+pub async fn gate_keep(env: Env, window: u32) {
+    usage::keep(window.into(), &env).await;
 }
 
 /// Reads the region, behind the request that [`gate_decide`] gave this to at that time.
@@ -266,6 +291,8 @@ struct Asked<'a> {
     authorization: Option<&'a str>,
     origin: Option<&'a str>,
     request_id: &'a str,
+    /// Empty where nobody knows.
+    country: &'a str,
     query: Option<&'a str>,
     /// Where the path starts in the URL.
     path_at: usize,
@@ -282,7 +309,7 @@ impl<'a> Asked<'a> {
         let mut lines = input.split('\n');
         let (method, url) = (lines.next()?, lines.next()?);
         let mut next = || lines.next().map(|line| (line != "\0").then_some(line));
-        let (authorization, origin, request_id) = (next()?, next()?, next()??);
+        let (authorization, origin, request_id, country) = (next()?, next()?, next()??, next()??);
         let (base, path, query) = split_url(url);
         #[cfg(feature = "test-routes")]
         if path == super::test_routes::PANIC_ON_THE_FAST_PATH {
@@ -305,6 +332,7 @@ impl<'a> Asked<'a> {
             authorization,
             origin,
             request_id,
+            country,
             query,
             path_at: base.len(),
             method,
@@ -314,45 +342,77 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The verdict, and 1 if a refresh was taken on. `None`: nothing was decided.
-fn run(input: &str, now: UnixMillis) -> Option<(Verdict, u32)> {
+/// What else there is to do behind the answer.
+struct Chores {
+    /// 1: read the region.
+    refresh: u32,
+    /// Keep this window.
+    window: u32,
+}
+
+/// The verdict. `None`: nothing was decided.
+fn run(input: &str, now: UnixMillis) -> Option<(Verdict, Chores)> {
     let asked = Asked::read(input)?;
     let config = EdgeConfig::known()?;
-    let facts = RequestFacts {
-        method: asked.method,
-        path: asked.path,
-        authorization: asked.authorization,
-        origin: asked.origin,
-        ..RequestFacts::default()
-    };
     isolate::with(|isolate| {
+        // The first count names the isolate.
+        if !isolate.usage.is_named() {
+            return None;
+        }
+        // With a brake on addresses, what is bad or new is the other path's, which knows the address.
+        let brakes = isolate.policy()?.policy.failures_per_address.is_some();
+        let facts = RequestFacts {
+            method: asked.method,
+            path: asked.path,
+            authorization: asked.authorization,
+            origin: asked.origin,
+            braked: brakes,
+            ..RequestFacts::default()
+        };
         let (decision, policy, cache) = decide::ask(isolate, &facts, Freshness::default(), &config, now)?;
-        let verdict = match decision {
+        let (verdict, mark, reason) = match decision {
             Decision::Refresh(_) => return None,
             Decision::Refuse(refusal) => {
+                let is_bad = matches!(
+                    refusal.reason.outcome(),
+                    Outcome::InvalidToken | Outcome::TooManyRequests
+                );
                 // Which operation it is, the other path has to read in further headers.
-                if refusal.route.is_some_and(|route| route.mcp.is_some()) {
+                if brakes && is_bad || refusal.route.is_some_and(|route| route.mcp.is_some()) {
                     return None;
                 }
+                let mark = Mark::of(refusal.statement.as_ref(), refusal.route);
                 let stop = decide::stop(&refusal, policy, asked.origin);
-                Verdict::Answer(refusal_of(stop, &asked, &config))
+                (
+                    Verdict::Answer(refusal_of(stop, &asked, &config)),
+                    mark,
+                    refusal.reason,
+                )
             }
             Decision::Allow(grant) => {
                 let origin = upstream(config.upstream(grant.route.route.origin.as_deref())?)?;
-                let identity = match &grant.statement {
+                let (identity, reason) = match &grant.statement {
                     Some(statement) => {
-                        cache.identity(statement, grant.effective, form(&config, origin, now))?
+                        let form = form(&config, origin, now);
+                        (cache.identity(statement, grant.effective, form)?, Reason::Allowed)
                     }
-                    None => 0,
+                    None => (0, Reason::Public),
                 };
-                pass(&grant, identity, origin, &asked)?
+                let mark = Mark::of(grant.statement.as_ref(), Some(grant.route));
+                (pass(&grant, identity, origin, &asked)?, mark, reason)
             }
         };
         // Here it is final.
         isolate.count_decision(true);
+        let opened = isolate.usage.count(&mark, reason, asked.country, now);
         let due = isolate.is_refresh_due(now);
         let refresh = due && matches!(isolate.take_latch(now), Latch::Taken(_));
-        Some((verdict, u32::from(refresh)))
+        let chores = Chores {
+            refresh: u32::from(refresh),
+            // A window that is never kept is closed by a later request.
+            window: opened.and_then(|window| u32::try_from(window).ok()).unwrap_or(0),
+        };
+        Some((verdict, chores))
     })
     .flatten()
 }
@@ -369,7 +429,7 @@ fn refusal_of(stop: Stop, asked: &Asked<'_>, config: &EdgeConfig) -> Answer {
 /// What there is to do for a request that is let in. `None`: more than this path does.
 fn pass(grant: &Grant<'_>, identity: u32, upstream: u32, asked: &Asked<'_>) -> Option<Verdict> {
     let route = grant.route;
-    if route.mcp.is_some() || grant.proof.is_some() {
+    if route.mcp.is_some() || route.limit.is_some() || grant.proof.is_some() {
         return None;
     }
     let mut numbers = Numbers {

@@ -45,7 +45,7 @@ pub(super) async fn handle(
     let Some(facts) = facts(incoming, config) else {
         return response::refuse(MIN_SEQ, &incoming.request_id, HeaderList::default());
     };
-    match decide::decide(facts, env, context, config).await {
+    match decide::decide(facts, &incoming.place, env, context, config).await {
         Ok(pass) => forward(request, incoming, pass, env, config).await,
         Err(stop) => {
             let authorization = incoming.authorization.as_deref();
@@ -73,6 +73,7 @@ pub(super) fn min_seq(incoming: &Incoming) -> Option<u64> {
 fn facts<'a>(incoming: &'a Incoming, config: &'a EdgeConfig) -> Option<RequestFacts<'a>> {
     Some(RequestFacts {
         min_seq: min_seq(incoming)?,
+        braked: false,
         method: &incoming.method,
         path: &incoming.path,
         authorization: incoming.authorization.as_deref(),
@@ -122,6 +123,7 @@ async fn forward(
         outgoing.push("x-forwarded-host", host);
     }
     let mut answer = pass.cors.clone();
+    answer.append(&pass.limits);
     answer.push("x-request-id", &incoming.request_id);
     let rules = ForwardRules {
         guarded: !pass.public,

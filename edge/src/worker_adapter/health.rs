@@ -39,6 +39,12 @@ pub(super) async fn handle(
     response::json_answer(response::OK, &report, &incoming.request_id, headers)
 }
 
+/// What was counted and has not left yet.
+fn usage(isolate: &Isolate) -> Value {
+    let (waiting, failures, uncounted) = isolate.usage.account();
+    json!({ "waiting": waiting, "failures": failures, "uncounted": uncounted })
+}
+
 fn report(isolate: &mut Isolate) -> Value {
     let now = now();
     let age = isolate.contact_age_ms(now);
@@ -77,6 +83,7 @@ fn report(isolate: &mut Isolate) -> Value {
         "shared_reads": isolate.shared_reads,
         "hub_reads": total,
         "hub_reads_by_cause": reads,
+        "usage": usage(isolate),
         "refused": { "hub": isolate.account().refused, "gate": isolate.refused },
     })
 }

@@ -16,8 +16,9 @@ const END_TO_END = /^(content-length|cookie|host|mcp-.+|origin)$/;
 const CORS = /^access-control-/;
 const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-// Where the caller is: continent, country, longitude.
-const place = (cf) => [cf?.continent ?? "", cf?.country ?? "", cf?.longitude ?? ""].join(" ");
+// Where the caller is, the data centre, and the address: continent, country, longitude, colo, address.
+const place = ({ cf, headers }) =>
+  [cf?.continent ?? "", cf?.country ?? "", cf?.longitude ?? "", cf?.colo ?? "", headers.get("cf-connecting-ip") ?? ""].join(" ");
 
 // The request in fifteen lines; a header that is not there is a NUL.
 export function facts(request) {
@@ -25,7 +26,7 @@ export function facts(request) {
   const header = (name) => headers.get(name) ?? "\0";
   return [request.method, request.url, header("authorization"), header("origin"), header("x-request-id"),
     header("upgrade"), header("access-control-request-method"), header("access-control-request-headers"),
-    header("dpop"), header("mcp-method"), header("mcp-name"), header("mcp-protocol-version"), header("portcullis-min-seq"), place(request.cf),
+    header("dpop"), header("mcp-method"), header("mcp-name"), header("mcp-protocol-version"), header("portcullis-min-seq"), place(request),
     crypto.randomUUID()].join("\n");
 }
 

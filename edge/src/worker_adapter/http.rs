@@ -97,7 +97,8 @@ pub(super) struct Incoming {
     pub(super) mcp_version: Option<String>,
     /// The least seq that the decision must be made from, as sent.
     pub(super) min_seq: Option<String>,
-    /// Where the caller is, as the platform knows it: continent, country, longitude, with spaces between.
+    /// Where the caller is, as the platform knows it: continent, country, longitude, and the data centre's name, with spaces
+    /// between, then the address, if the platform says it.
     pub(super) place: String,
     /// The caller's `X-Request-Id` if it is harmless, else a new one.
     pub(super) request_id: String,
@@ -204,6 +205,13 @@ impl HeaderList {
         for part in [name, "\n", value, "\n"] {
             self.0.push_str(part);
         }
+    }
+}
+
+impl HeaderList {
+    /// Adds all headers of another list.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `POST /.portcullis/feed` and `/.portcullis/feed/fetch`: the publisher's way in.
+//! `POST /.portcullis/feed`, `/.portcullis/feed/fetch` and `/.portcullis/usage/collect`: the publisher's way in.
 //!
 //! Size, form, certificate and signature are checked here, with the isolate's own replica, before the hub is touched: what
 //! is not signed for this feed costs no object anything. And no memory: unless the front of a body holds a certificate of
@@ -25,7 +25,10 @@ use crate::replication::{LEASE_MARGIN_MS, LEASE_MS, MAX_LOCAL, Place, RegionRepo
 pub(super) const PATH: &str = "/.portcullis/feed";
 /// Gives them back to a publisher that lost them.
 pub(super) const FETCH_PATH: &str = "/.portcullis/feed/fetch";
+/// Hands usage out to the control plane.
+pub(super) const COLLECT_PATH: &str = "/.portcullis/usage/collect";
 const CONTENT_TYPE: &str = "application/vnd.portcullis.feed";
+const USAGE_TYPE: &str = "application/vnd.portcullis.usage";
 /// A signed request is small.
 const MAX_FETCH: usize = 4096;
 /// A message without a snapshot: a batch of frames.
@@ -47,7 +50,12 @@ pub(super) async fn handle(
     if incoming.method != "POST" {
         return response::refuse(METHOD_NOT_ALLOWED, &incoming.request_id, HeaderList::default());
     }
-    let fetch = incoming.path == FETCH_PATH;
+    let question = match incoming.path.as_str() {
+        FETCH_PATH => Some((EnvelopeType::Fetch, "/fetch")),
+        COLLECT_PATH => Some((EnvelopeType::Collect, "/collect")),
+        _ => None,
+    };
+    let fetch = question.is_some();
     let body = Body::open(request)?;
     let mut is_bulk = false;
     let limit = if fetch {
@@ -64,10 +72,9 @@ pub(super) async fn handle(
     let Some(body) = body.whole(limit).await? else {
         return refuse(TOO_LARGE.status, TOO_LARGE.code, incoming);
     };
-    let checked = if fetch {
-        check_fetch(&body, config)
-    } else {
-        check_message(&body, config)
+    let checked = match question {
+        Some((kind, path)) => check_question(&body, kind, config).map(|envelope| (path, envelope)),
+        None => check_message(&body, config),
     };
     let (path, payload) = match checked {
         Ok(checked) => checked,
@@ -89,7 +96,11 @@ pub(super) async fn handle(
     let is_feed = fetch && answer.status == OK;
     headers.push(
         "content-type",
-        if is_feed { CONTENT_TYPE } else { "application/json" },
+        match question {
+            Some((EnvelopeType::Collect, _)) if is_feed => USAGE_TYPE,
+            _ if is_feed => CONTENT_TYPE,
+            _ => "application/json",
+        },
     );
     headers.push("cache-control", "no-store");
     headers.push("x-request-id", &incoming.request_id);
@@ -208,7 +219,7 @@ fn check_message<'a>(body: &'a [u8], config: &EdgeConfig) -> Result<(&'static st
     }
     for bytes in envelopes {
         let (kind, length) = authenticate(bytes, config)?;
-        if kind == EnvelopeType::Fetch {
+        if matches!(kind, EnvelopeType::Fetch | EnvelopeType::Collect) {
             return Err(Refusal::Unexpected);
         }
         if kind == EnvelopeType::Frame && length > MAX_FRAME {
@@ -218,8 +229,12 @@ fn check_message<'a>(body: &'a [u8], config: &EdgeConfig) -> Result<(&'static st
     Ok(("/apply", body))
 }
 
-/// One signed fetch request: bare, or as a message of one. An envelope starts with its version; a message never does.
-fn check_fetch<'a>(body: &'a [u8], config: &EdgeConfig) -> Result<(&'static str, &'a [u8]), Refusal> {
+/// One signed question of this kind: bare, or as a message of one. An envelope starts with its version; a message never does.
+fn check_question<'a>(
+    body: &'a [u8],
+    expected: EnvelopeType,
+    config: &EdgeConfig,
+) -> Result<&'a [u8], Refusal> {
     let envelopes = if body.first() == Some(&VERSION) {
         vec![body]
     } else {
@@ -229,7 +244,7 @@ fn check_fetch<'a>(body: &'a [u8], config: &EdgeConfig) -> Result<(&'static str,
         return Err(Refusal::Malformed);
     };
     match authenticate(envelope, config)? {
-        (EnvelopeType::Fetch, _) => Ok(("/fetch", envelope)),
+        (kind, _) if kind == expected => Ok(envelope),
         _ => Err(Refusal::Unexpected),
     }
 }

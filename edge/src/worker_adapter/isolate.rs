@@ -1,5 +1,5 @@
 //! What one isolate remembers between requests: its copy of the feed ([`Follower`], which also knows how old it is), the
-//! compiled policy, verified statements, and which region it reads. Plain bytes and numbers only; never a promise, stream or future of some request.
+//! compiled policy, verified statements, and which region it reads, and what it has counted. Plain bytes and numbers only; never a promise, stream or future of some request.
 //!
 //! Everything here is synchronous. The reading is in `feed`, the deciding in `decide`.
 
@@ -12,7 +12,10 @@ use shared::policy::{CompiledPolicy, DEFAULT_REFRESH_MS, Policy};
 use shared::time::UnixMillis;
 use worker::console_error;
 
+use crate::limits::Allowances;
+use crate::limits::brake::Brake;
 use crate::replication::{Account, Caught, Follower, LocalSet, RegionName};
+use crate::usage::Counter;
 use crate::validator::{Replays, StatementCache};
 
 use super::http;
@@ -100,6 +103,12 @@ pub(super) struct Isolate {
     pub(super) decisions: [u64; 2],
     /// Reads that another isolate of the data centre had made already.
     pub(super) shared_reads: u64,
+    /// Requests that were counted and are not delivered yet.
+    pub(super) usage: Counter,
+    /// Requests that limits still allow.
+    pub(super) allowances: Allowances,
+    /// Bad credentials by address.
+    pub(super) brake: Brake,
     /// Feed messages refused before the hub was touched, by code.
     pub(super) refused: BTreeMap<String, u64>,
 }

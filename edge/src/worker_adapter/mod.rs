@@ -20,6 +20,7 @@ mod http;
 mod hub;
 mod ingress;
 mod isolate;
+mod limits;
 mod log;
 mod metadata;
 mod object;
@@ -30,6 +31,7 @@ mod self_revoke;
 #[cfg(feature = "test-routes")]
 mod test_routes;
 mod uplink;
+mod usage;
 mod verify;
 
 use wasm_bindgen::JsValue;
@@ -88,7 +90,9 @@ async fn route(
     match incoming.path.as_str() {
         canary::PATH => canary::handle(incoming, env, &config).await,
         verify::PATH => verify::handle(request, incoming, env, context, &config).await,
-        ingress::PATH | ingress::FETCH_PATH => ingress::handle(request, incoming, env, &config).await,
+        ingress::PATH | ingress::FETCH_PATH | ingress::COLLECT_PATH => {
+            ingress::handle(request, incoming, env, &config).await
+        }
         shared::assertion::JWKS_PATH => assertion::keys(&config, incoming),
         health::PATH => health::handle(incoming, env, &config).await,
         path if metadata::is_here(path) => {

@@ -55,6 +55,25 @@ export async function poll(env, url, etag, report, timeout_ms, limit) {
   return [answer.status, answer.headers.get("etag") ?? "", body];
 }
 
+// The platform's rate limiter, counted per data centre: optional.
+export function has_brake(env) {
+  return typeof env.BRAKE?.limit === "function";
+}
+
+export async function over_brake(env, key) {
+  const { success } = await env.BRAKE.limit({ key });
+  return !success;
+}
+
+// Posts usage to a control plane; the status of its answer.
+export async function carry(env, url, body, timeout_ms) {
+  const headers = { authorization: `Bearer ${env.UPLINK_KEY}`, "content-type": "application/vnd.portcullis.usage" };
+  const init = { method: "POST", headers, body, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(timeout_ms) };
+  const answer = await fetch(url, init);
+  await answer.body?.cancel();
+  return answer.status;
+}
+
 // Passes a request of a peer on to an object of ours; undefined if there is none.
 export async function pass_on(env, region, path, request) {
   if (!(region ? env.REGION : env.HUB)) return undefined;

@@ -50,6 +50,12 @@ extern "C" {
         timeout_ms: u32,
         limit: u32,
     ) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch, js_name = has_brake)]
+    fn brake_is_bound(env: &JsValue) -> Result<bool, JsValue>;
+    #[wasm_bindgen(catch, js_name = over_brake)]
+    fn over(env: &JsValue, key: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch, js_name = carry)]
+    fn post(env: &JsValue, url: &str, body: Uint8Array, timeout_ms: u32) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = pass_on)]
     fn pass(env: &JsValue, region: &str, path: &str, request: &web_sys::Request) -> Result<Promise, JsValue>;
     #[wasm_bindgen(catch, js_name = cached)]
@@ -186,6 +192,24 @@ pub(super) async fn poll(
         etag: parts.get(1).as_string().unwrap_or_default(),
         body: Uint8Array::new(&parts.get(2)).to_vec(),
     })
+}
+
+/// Whether the optional rate limiter is bound.
+pub(super) fn has_brake(env: &Env) -> bool {
+    brake_is_bound(env).unwrap_or(false)
+}
+
+/// Counts a key at the rate limiter; whether that is too many. One that fails says no.
+pub(super) async fn is_over_brake(env: &Env, key: &str) -> bool {
+    let Ok(asked) = over(env, key) else { return false };
+    let answer = JsFuture::from(asked).await;
+    answer.is_ok_and(|over| over.as_bool() == Some(true))
+}
+
+/// Posts usage to a control plane, with the uplink key; gives the status.
+pub(super) async fn carry(env: &Env, url: &str, body: &[u8], timeout_ms: u32) -> Result<u16, JsValue> {
+    let answer = JsFuture::from(post(env, url, Uint8Array::from(body), timeout_ms)?).await?;
+    Ok(status(&answer))
 }
 
 /// A status code as it crosses.

@@ -36,8 +36,8 @@ pub(super) async fn handle(
     };
     let expected = match (region, path) {
         (_, "state") => "GET",
-        (_, "apply" | "local") | ("", "fetch" | "proof") => "POST",
-        (name, "canary") if !name.is_empty() => "POST",
+        (_, "apply" | "local" | "usage") | ("", "fetch" | "proof" | "collect") => "POST",
+        (name, "canary" | "quota") if !name.is_empty() => "POST",
         _ => return refuse(NOT_FOUND),
     };
     if incoming.method != expected {

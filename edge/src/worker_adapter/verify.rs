@@ -73,10 +73,12 @@ pub(super) async fn handle(
         mcp_name: incoming.mcp_name.as_deref(),
         mcp_version: incoming.mcp_version.as_deref(),
         min_seq,
+        braked: false,
     };
-    match decide::decide(facts, env, context, config).await {
+    match decide::decide(facts, &incoming.place, env, context, config).await {
         Ok(pass) => {
             let mut headers = pass.identity;
+            headers.append(&pass.limits);
             headers.push("cache-control", "no-store");
             headers.push("x-request-id", &incoming.request_id);
             http::answer(OK, &headers, None)

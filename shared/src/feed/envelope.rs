@@ -54,6 +54,8 @@ pub enum EnvelopeType {
     Heartbeat,
     /// [`super::FetchRequest`].
     Fetch,
+    /// [`crate::usage::Collect`].
+    Collect,
 }
 
 impl EnvelopeType {
@@ -63,14 +65,19 @@ impl EnvelopeType {
             Self::Snapshot => 2,
             Self::Heartbeat => 3,
             Self::Fetch => 4,
+            Self::Collect => 5,
         }
     }
 
     fn from_code(code: u8) -> Result<Self, Malformed> {
-        [Self::Frame, Self::Snapshot, Self::Heartbeat, Self::Fetch]
-            .into_iter()
-            .find(|kind| kind.code() == code)
-            .ok_or(Malformed)
+        let all = [
+            Self::Frame,
+            Self::Snapshot,
+            Self::Heartbeat,
+            Self::Fetch,
+            Self::Collect,
+        ];
+        all.into_iter().find(|kind| kind.code() == code).ok_or(Malformed)
     }
 }
 

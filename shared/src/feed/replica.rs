@@ -6,6 +6,7 @@ use super::{
     Snapshot, State, Trust, ranges,
 };
 use crate::crypto::Digest;
+use crate::usage::Collect;
 use crate::wire::Malformed;
 
 /// Why an envelope changed nothing.
@@ -138,7 +139,7 @@ impl Replica {
             EnvelopeType::Frame => self.accept_frame(envelope.body, epoch),
             EnvelopeType::Snapshot => self.accept_snapshot(envelope.body, epoch),
             EnvelopeType::Heartbeat => self.accept_heartbeat(envelope.body, epoch),
-            EnvelopeType::Fetch => Err(Refusal::Unexpected),
+            EnvelopeType::Fetch | EnvelopeType::Collect => Err(Refusal::Unexpected),
         }
     }
 
@@ -149,6 +150,20 @@ impl Replica {
             return Err(Refusal::Unexpected);
         }
         let request = FetchRequest::decode(envelope.body)?;
+        if request.feed == self.trust.feed {
+            Ok(request)
+        } else {
+            Err(Refusal::WrongFeed)
+        }
+    }
+
+    /// Reads an authenticated question for usage.
+    pub fn collect_request(&mut self, bytes: &[u8]) -> Result<Collect, Refusal> {
+        let envelope = self.authenticate(bytes)?;
+        if envelope.kind != EnvelopeType::Collect {
+            return Err(Refusal::Unexpected);
+        }
+        let request = Collect::decode(envelope.body)?;
         if request.feed == self.trust.feed {
             Ok(request)
         } else {

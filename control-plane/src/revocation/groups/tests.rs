@@ -62,7 +62,9 @@ impl Pair {
         .await;
         let now = test.clock.now();
         let mut tx = test.app.store.begin().await.expect("tx");
-        tx.insert_org(org(ACME), "Acme", now.saturating_add(1)).await.expect("org");
+        tx.insert_org(org(ACME), "Acme", now.saturating_add(1))
+            .await
+            .expect("org");
         let user = NewUser {
             id: UserId::from_u64(501).expect("small"),
             email: "eve@acme.example",

@@ -25,6 +25,7 @@ mod sessions;
 mod signals;
 mod signing;
 mod status_lists;
+mod usage;
 
 use shared::id::{AuditId, KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
 use shared::key::Environment;
@@ -86,6 +87,11 @@ suite! {
         an_issuer_comes_back_as_it_went_in,
         a_due_issuer_is_taken_by_one,
         a_block_has_a_version,
+    },
+    usage::{
+        usage_is_summed_by_what_is_asked,
+        missing_windows_are_kept_by_isolate,
+        uses_add_up,
     },
     edges::{
         edge_keys_are_found_until_they_end,

@@ -263,7 +263,11 @@ impl Fixture {
             .expect("verifies")
     }
 
-    fn with_validator<T>(&self, ended: &[StatusIndex], ask: impl FnOnce(&Validator<'_>) -> T) -> T {
+    pub(super) fn with_validator<T>(
+        &self,
+        ended: &[StatusIndex],
+        ask: impl FnOnce(&Validator<'_>) -> T,
+    ) -> T {
         let (_, document) = self.replica.state().policy().expect("a policy");
         let policy = Policy::from_json(document).and_then(Policy::compile);
         ask(&Validator {

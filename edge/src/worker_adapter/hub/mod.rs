@@ -10,15 +10,19 @@
 //! | `GET /hub/state?region=&epoch=&after=&digest=` | what a region that stands there lacks, and a lease |
 //! | `POST /hub/fetch`, a signed fetch request | the same, for the publisher, without a lease |
 //! | `POST /hub/local`, a JSON list of indexes | credentials that were ended in a region |
+//! | `POST /hub/usage`, records | 200: they are on disk here, until the control plane has them |
+//! | `POST /hub/collect`, a signed question | the oldest of them, after forgetting what the question says is applied |
 //! | `POST /hub/proof`, a DPoP proof's id and end | whether it is new |
 //!
 //! In pull mode it asks the control plane itself ([`polling`]). Every answer carries the hub's [`Account`]. While the hub waits for regions other events run: nothing is borrowed then,
 //! and what was learnt before is asked again.
 
+mod handing;
 mod polling;
 mod proofs;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use shared::feed::{Head, MAX_MESSAGE, kinds};
@@ -32,6 +36,7 @@ use super::log::SqlLog;
 use super::object::{self, Reply};
 use super::peers::{PUSH_MS, Peer, Question};
 use super::response::{self, FORBIDDEN, HUB_UNREACHABLE, INVALID_REQUEST, NOT_FOUND, OK};
+use super::usage::{self, Shelf};
 use crate::replication::{self, Account, Place, Position, RegionName, Taken};
 use polling::Polling;
 use proofs::Proofs;
@@ -56,6 +61,8 @@ pub struct Hub {
     polling: Polling,
     /// Opened when first needed: most deployments never are asked.
     proofs: RefCell<Option<Proofs>>,
+    /// Usage records on their way to the control plane.
+    shelf: Rc<Shelf>,
 }
 
 impl DurableObject for Hub {
@@ -67,6 +74,7 @@ impl DurableObject for Hub {
             copied_at: Cell::new(None),
             polling: Polling::default(),
             proofs: RefCell::new(None),
+            shelf: Rc::default(),
         };
         // The leases of the one before count from here.
         hub.with(|_| Ok(()));
@@ -83,6 +91,8 @@ impl DurableObject for Hub {
             "apply" | "fetch" => MAX_MESSAGE,
             "local" => MAX_LOCAL_BYTES,
             "proof" => proofs::LENGTH,
+            "usage" => usage::MAX_BODY,
+            "collect" => MAX_LOCAL_BYTES,
             _ => 0,
         };
         let Ok(Some(body)) = http::body(request.inner(), limit).await else {
@@ -94,6 +104,8 @@ impl DurableObject for Hub {
             "fetch" => self.fetch_back(&body),
             "local" => self.add_local(&body),
             "proof" => Some(Reply::status(self.judge_proof(&body))),
+            "usage" => Some(self.keep_usage(&body)),
+            "collect" => self.hand_out_usage(&body),
             _ => Some(Reply::status(NOT_FOUND.status)),
         };
         self.copy_to_kv();
@@ -153,7 +165,9 @@ impl Hub {
             let account = hub.account(now);
             Ok(Reply {
                 status: taken.refused.map_or(OK, response::feed_status),
-                body: receipt(hub, &account, &taken, now).to_string().into_bytes(),
+                body: receipt(hub, &account, &taken, self.usage_report(), now)
+                    .to_string()
+                    .into_bytes(),
                 account: Some(account),
             })
         })
@@ -294,7 +308,7 @@ impl Hub {
 }
 
 /// What a publisher is told.
-fn receipt(hub: &Core, account: &Account, taken: &Taken, now: UnixMillis) -> Value {
+fn receipt(hub: &Core, account: &Account, taken: &Taken, usage: Value, now: UnixMillis) -> Value {
     json!({
         "epoch": account.head.as_ref().map(|head| head.epoch),
         "seq": account.head.as_ref().map(|head| head.seq),
@@ -307,6 +321,7 @@ fn receipt(hub: &Core, account: &Account, taken: &Taken, now: UnixMillis) -> Val
         "hub": true,
         "regions": hub.report(now),
         "local": account.local,
+        "usage": usage,
     })
 }
 

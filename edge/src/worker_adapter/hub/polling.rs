@@ -74,6 +74,7 @@ impl Hub {
         while http::now().since(begun) < ALARM_MS {
             let started = http::now();
             self.polling.at.set(Some(started));
+            self.carry_usage();
             match self.poll(base).await {
                 Some(true) => {}
                 Some(false) if http::now().since(started) >= u64::from(MIN_INTERVAL_MS) => {}
@@ -91,6 +92,7 @@ impl Hub {
     async fn poll(&self, base: &str) -> Option<bool> {
         let now = http::now();
         let refused = take(&self.polling.refused);
+        let usage = self.usage_report();
         let (place, report, is_settled) = self.with(|hub| {
             let account = hub.account(now);
             let regions = hub.report(now);
@@ -108,6 +110,7 @@ impl Hub {
                 "refused": refused,
                 "regions": regions,
                 "local": local,
+                "usage": usage,
             });
             Ok((
                 peers::place_query(account.head.as_ref()),

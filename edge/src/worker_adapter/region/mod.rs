@@ -9,6 +9,8 @@
 //! | `GET /NAME/state?epoch=&after=` | what an isolate that stands there lacks |
 //! | `POST /NAME/apply`, a feed message | nothing but the account |
 //! | `POST /NAME/local`, a JSON list of one index | 200: that credential is dead here, on disk |
+//! | `POST /NAME/usage`, records | 200: they are on disk here, and go on to the hub |
+//! | `POST /NAME/quota`, a question | the next batch of requests that a limit allows |
 //! | `POST /NAME/canary`, an Authorization header | 200, 401, or 503 if this region is not fresh |
 //!
 //! Every answer carries the region's account of itself. A pull is one event's own, and goes on behind it: all that need it sleep
@@ -22,14 +24,17 @@ use shared::feed::{MAX_MESSAGE, Refusal};
 use shared::id::StatusIndex;
 use shared::policy::Policy;
 use shared::time::UnixMillis;
+use shared::usage::join_records;
 use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
 use super::config::EdgeConfig;
 use super::http;
+use super::limits::{self, Quotas};
 use super::log::SqlLog;
 use super::object::{self, Reply};
 use super::peers::{self, PULL_MS, PUSH_MS, Peer};
 use super::response::{self, HUB_UNREACHABLE, INVALID_REQUEST, INVALID_TOKEN, NOT_FOUND, OK};
+use super::usage::{self, Shelf};
 use crate::replication::{self, Caught, Place, Position, RegionName};
 use crate::validator::Validator;
 
@@ -45,6 +50,8 @@ const MAX_ROUNDS: usize = 8;
 const MAX_PULL_MS: u64 = 20_000;
 /// When the hub is told again of what was ended here.
 const RETRY: Duration = Duration::from_secs(1);
+/// When what is left of usage is handed on again.
+const USAGE_RETRY: Duration = Duration::from_secs(3);
 /// The most bytes of an Authorization header, and of a list of one index.
 const MAX_QUESTION: usize = 9 * 1024;
 
@@ -64,6 +71,10 @@ struct Inner {
     core: RefCell<Option<Core>>,
     latch: Cell<Option<UnixMillis>>,
     attempted_at: Cell<Option<UnixMillis>>,
+    /// Records on their way to the hub.
+    shelf: Shelf,
+    /// Opened when first needed: most deployments have no limits.
+    quotas: RefCell<Option<Quotas>>,
 }
 
 impl DurableObject for Region {
@@ -75,6 +86,8 @@ impl DurableObject for Region {
                 core: RefCell::new(None),
                 latch: Cell::new(None),
                 attempted_at: Cell::new(None),
+                shelf: Shelf::default(),
+                quotas: RefCell::new(None),
             }),
         }
     }
@@ -93,6 +106,8 @@ impl DurableObject for Region {
         let limit = match path {
             "apply" => MAX_MESSAGE,
             "local" | "canary" => MAX_QUESTION,
+            "usage" => usage::MAX_BODY,
+            "quota" => limits::MAX_QUESTION,
             _ => 0,
         };
         let Ok(Some(body)) = http::body(request.inner(), limit).await else {
@@ -104,13 +119,17 @@ impl DurableObject for Region {
             "apply" => inner.apply(&body),
             "local" => inner.end_locally(name, &body).await,
             "canary" => inner.canary(name, &body, &config).await,
+            "usage" => Some(inner.keep_usage(&body)),
+            "quota" => inner.grant(&body),
             _ => Some(Reply::status(NOT_FOUND.status)),
         };
         object::respond(&reply.unwrap_or_else(|| Reply::status(HUB_UNREACHABLE.status)))
     }
 
-    /// Set while the hub has not been told of an ending: a region that nobody asks any more must tell it all the same.
+    /// Set while the hub has not been told of an ending, or has not taken usage: a region that nobody asks any more must tell it
+    /// all the same.
     async fn alarm(&self) -> Result<Response> {
+        self.inner.hand_on_usage().await;
         let local = self.inner.with(|region| Ok(region.local().all()));
         let config = EdgeConfig::of_isolate(&self.inner.env)?;
         if let Some(local) = local.filter(|local| !local.is_empty()) {
@@ -263,6 +282,81 @@ impl Inner {
         }
         console_error!("the hub was not told of what was ended here; it will be told again");
         self.state.storage().set_alarm(RETRY).await
+    }
+
+    /// Gives an isolate its next batch of a limit.
+    fn grant(&self, question: &[u8]) -> Option<Reply> {
+        let Ok(question) = serde_json::from_slice(question) else {
+            return Some(Reply::status(INVALID_REQUEST.status));
+        };
+        let sql = self.state.storage().sql();
+        let grant = object::with(
+            &self.quotas,
+            || Quotas::open(sql),
+            "limits",
+            |quotas| quotas.grant(&question),
+        )?;
+        Some(Reply {
+            status: OK,
+            body: serde_json::to_vec(&grant).unwrap_or_default(),
+            account: None,
+        })
+    }
+
+    /// Takes an isolate's usage records in, and hands them on behind the answer.
+    fn keep_usage(self: &Rc<Self>, body: &[u8]) -> Reply {
+        let status = self.shelf.keep(&self.state.storage().sql(), body);
+        if status == OK {
+            let inner = Rc::clone(self);
+            self.state.wait_until(async move { inner.hand_on_usage().await });
+        }
+        Reply::status(status)
+    }
+
+    /// Hands on to the hub what waits. An alarm sees to what is left, should this fail or be cut off, and nobody ask this region
+    /// any more.
+    async fn hand_on_usage(&self) {
+        let storage = self.state.storage();
+        if self.shelf.waiting(&storage.sql()) == Some(0) {
+            return;
+        }
+        if matches!(storage.get_alarm().await, Ok(None))
+            && let Err(error) = storage.set_alarm(USAGE_RETRY).await
+        {
+            console_error!("no alarm for usage: {}", error);
+        }
+        let started = http::now();
+        if !self.shelf.take_latch(started) {
+            return;
+        }
+        self.empty_shelf().await;
+        self.shelf.release(started);
+    }
+
+    /// `None`: something is left.
+    async fn empty_shelf(&self) -> Option<()> {
+        let config = EdgeConfig::of_isolate(&self.env).ok()?;
+        let sql = self.state.storage().sql();
+        loop {
+            let parcel = self.shelf.parcel(&sql)?;
+            let Some(through) = parcel.through() else {
+                return Some(());
+            };
+            let body = join_records(parcel.records.iter().map(|(_, record)| record.as_slice()));
+            let asked =
+                peers::ask_peer(&self.env, &config, Peer::Hub, usage::PATH, Some(&body), PULL_MS).await;
+            match asked {
+                Ok(answer) if answer.status == OK => self.shelf.forget(&sql, parcel.store, through)?,
+                Ok(answer) => {
+                    console_error!("the hub answered {} to usage", answer.status);
+                    return None;
+                }
+                Err(error) => {
+                    console_error!("the hub did not take usage: {}", http::describe(&error));
+                    return None;
+                }
+            }
+        }
     }
 
     /// Takes a push in.
