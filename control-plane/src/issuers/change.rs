@@ -11,7 +11,7 @@ use shared::time::UnixMillis;
 
 use super::keys::Found;
 use super::rules::{self, Asked};
-use super::watch;
+use super::{block, watch};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::error::{ApiError, Code};
@@ -88,7 +88,11 @@ pub async fn create(
         watch: watched(app, &found, now)?,
     };
     match former {
-        Some(former) if tx.change_issuer(former.entry.version, &row).await? => {}
+        Some(former) if tx.change_issuer(former.entry.version, &row).await? => {
+            if former.entry.org != caller.org {
+                block::forget(&mut tx, &row.entry.issuer, now).await?;
+            }
+        }
         Some(_) => return Err(taken(None)),
         None => match tx.insert_issuer(&row).await {
             Err(error) if error.is_unique_violation() => return Err(taken(None)),
