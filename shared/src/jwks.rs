@@ -97,13 +97,9 @@ pub fn admit(
                 continue;
             }
         };
-        match admit_one(jwk, algorithms).and_then(|key| {
-            if is_point(&key) {
-                Ok(key)
-            } else {
-                Err(LeftOut::Point)
-            }
-        }) {
+        let outcome = admit_one(jwk, algorithms);
+        let outcome = outcome.and_then(|key| is_point(&key).then_some(key).ok_or(LeftOut::Point));
+        match outcome {
             Ok(key) => match admitted.keys.get(&kid) {
                 Some(known) if *known != key => {
                     ambiguous.insert(kid);

@@ -162,7 +162,7 @@ async fn three_real_issuers_are_let_in_and_out() {
         assert_invalid_token(&stack.caller(&before).get(PATH).await, "a foreign token");
     }
     // A second installation of the same product.
-    let client = Client::create(&other, "memory:read memory:write");
+    let client = Client::create(&other, "memory:read");
     let token = client.token(&other).await;
     stack.secrets.saw(&token);
     assert_invalid_token(&stack.caller(&token).get(PATH).await, "a foreign token");

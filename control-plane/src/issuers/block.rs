@@ -8,6 +8,7 @@ use serde_json::json;
 use shared::feed::{Entry, Subject};
 use shared::id::IssuerId;
 use shared::scope::ScopeSet;
+use shared::time::UnixMillis;
 
 use super::change::{find, must_be_understood};
 use super::rules;
@@ -16,7 +17,9 @@ use crate::audit::{self, Event};
 use crate::error::ApiError;
 use crate::http::auth::Caller;
 use crate::keys::{confirm_rights, hold_caller};
-use crate::revocation::{self, Receipt, Wait};
+use crate::revocation::{self, Reach, Receipt, Wait};
+use crate::store::issuers::BlockedSubject;
+use crate::store::{StoreError, Tx};
 
 /// OpenID Connect Core §2.
 const MAX_SUBJECT: usize = 255;
@@ -57,11 +60,7 @@ pub async fn block(
     let name = |version: u64| format!("{id}/{version}/{subject}");
     let version = match tx.block_subject(&issuer, subject, blocked, now).await? {
         Some(version) => {
-            let entry = Entry::Ceiling {
-                subject: Subject::Foreign(issuer, subject.to_owned()),
-                version,
-                scopes: if blocked { ScopeSet::EMPTY } else { ScopeSet::ALL },
-            };
+            let entry = ceiling(&issuer, subject, version, blocked);
             let outbox =
                 revocation::enqueue(&mut tx, &caller.org.into(), &name(version), &entry, now).await?;
             tx.insert_receipt(&name(version), now, outbox).await?;
@@ -91,4 +90,28 @@ pub async fn block(
         blocked,
         receipt: revocation::await_receipt(app, &name(version), wait).await?,
     })
+}
+
+/// Lets everybody of an issuer in again: it is another organisation's now, which has blocked nobody.
+pub(super) async fn forget(
+    tx: &mut Tx,
+    reach: &Reach,
+    issuer: &str,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    for BlockedSubject { subject, .. } in tx.blocked_subjects(issuer, u32::MAX).await? {
+        if let Some(version) = tx.block_subject(issuer, &subject, false, now).await? {
+            let entry = ceiling(issuer, &subject, version, false);
+            revocation::enqueue(tx, reach, issuer, &entry, now).await?;
+        }
+    }
+    Ok(())
+}
+
+fn ceiling(issuer: &str, subject: &str, version: u64, blocked: bool) -> Entry {
+    Entry::Ceiling {
+        subject: Subject::Foreign(issuer.to_owned(), subject.to_owned()),
+        version,
+        scopes: if blocked { ScopeSet::EMPTY } else { ScopeSet::ALL },
+    }
 }

@@ -11,13 +11,13 @@ use shared::time::UnixMillis;
 
 use super::keys::Found;
 use super::rules::{self, Asked};
-use super::watch;
+use super::{block, watch};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::keys::{confirm_rights, hold_caller};
-use crate::revocation::{self, Receipt, Wait};
+use crate::revocation::{self, Reach, Receipt, Wait};
 use crate::store::issuers::{TrustedIssuer, Watch};
 use crate::store::{StoreError, Tx};
 
@@ -88,7 +88,12 @@ pub async fn create(
         watch: watched(app, &found, now)?,
     };
     match former {
-        Some(former) if tx.change_issuer(former.entry.version, &row).await? => {}
+        Some(former) if tx.change_issuer(former.entry.version, &row).await? => {
+            if former.entry.org != caller.org {
+                let both = Reach::from(former.entry.org).and(caller.org.into());
+                block::forget(&mut tx, &both, &row.entry.issuer, now).await?;
+            }
+        }
         Some(_) => return Err(taken(None)),
         None => match tx.insert_issuer(&row).await {
             Err(error) if error.is_unique_violation() => return Err(taken(None)),

@@ -181,7 +181,7 @@ impl IssuerView {
                 .collect(),
             subject_claim: binding.map(|binding| ClaimName::of(&binding.subject)),
             scope_claims: binding
-                .map(|binding| binding.scopes.iter().map(ClaimName::of).collect())
+                .map(|binding| binding.scopes.iter().map(|path| ClaimName::of(path)).collect())
                 .unwrap_or_default(),
             scope_values: binding
                 .and_then(|binding| binding.scope_values.as_ref())

@@ -37,10 +37,10 @@ impl ClaimName {
     }
 
     /// The shorter way to write a path.
-    pub(super) fn of(path: &ClaimPath) -> Self {
-        match path.as_slice() {
+    pub(super) fn of(path: &[String]) -> Self {
+        match path {
             [name] => Self::One(name.clone()),
-            _ => Self::Path(path.clone()),
+            _ => Self::Path(path.to_vec()),
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use serde_json::{Map, Value};
 use shared::crypto::VerifyingKey;
-use shared::feed::issuer::{ClaimPath, WorkspaceRule};
+use shared::feed::issuer::WorkspaceRule;
 use shared::feed::{IssuerBinding, IssuerEntry, KeyRef};
 use shared::id::WorkspaceId;
 use shared::scope::{Catalogue, ScopeSet};
@@ -154,7 +154,7 @@ pub fn qualified(issuer: &str, subject: &str) -> String {
     text
 }
 
-fn find<'c>(claims: &'c Map<String, Value>, path: &ClaimPath) -> Option<&'c Value> {
+fn find<'c>(claims: &'c Map<String, Value>, path: &[String]) -> Option<&'c Value> {
     let (first, rest) = path.split_first()?;
     rest.iter()
         .try_fold(claims.get(first)?, |value, name| value.get(name))

@@ -43,10 +43,6 @@ pub type ClaimPath = Vec<String>;
 
 /// Which `typ` a token of the issuer may have in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a bit of its own in the format"
-)]
 pub struct Forms {
     /// `at+jwt` (RFC 9068).
     pub at_jwt: bool,

@@ -108,16 +108,19 @@ async fn an_issuer_belongs_to_one_organisation() {
         .admin(Method::POST, "/v1/revocations", Some(issuer))
         .await;
     assert_eq!(revoked.outcome(), (404, "not_found"));
-    // Removed there, it is free.
+    // Removed there, it is free, and whom the other organisation has blocked is let in.
     let mut tx = app.store.begin().await.expect("tx");
+    let blocked = tx.block_subject(&world.idp.url, "ada", true, START).await;
+    assert_eq!(blocked.expect("blocked"), Some(1));
     row.removed_at = Some(START);
     row.entry.version = 2;
     row.entry.binding = None;
     assert!(tx.change_issuer(1, &row).await.expect("changed"));
     tx.commit().await.expect("commit");
-    world.trust(json!({})).await;
+    let id = world.trust(json!({})).await;
     let entry = world.entry().await;
     assert_eq!((entry.org, entry.version), (world.test.made.org, 3));
+    assert_eq!(world.show(&id).await.body["blocked"], json!([]));
 }
 
 #[tokio::test]
