@@ -12,6 +12,8 @@ const LATCH_MS = 2000;
 /** Fetches after a failure, for everybody together. */
 const RETRY_MS = 1000;
 const RETRY_COLD_MS = 250;
+/** Callers who name a seq, or whose index is new to us, cause no more than a fetch in this time. */
+const SHARED_MS = 1000;
 /** How long the control plane may wait for news, in servers. Two of these and the way there stay below the usual bound. */
 const POLL_MS = 500;
 /** What an answer may take beyond that: it may hold a snapshot. */
@@ -33,6 +35,7 @@ export class Feed {
   #isClosed = false;
   /** Fetches that were started, and the latest of those that were answered. */
   #started = 0;
+  #startedAt;
   #heard = 0;
   /** When the fetch started that is running, and when the last one failed. */
   #running;
@@ -67,7 +70,7 @@ export class Feed {
     this.#isClosed = true;
   }
 
-  /** What was fetched before a request arrived; asked once per request. Starts what a constructor may not do in Workers. */
+  /** How many fetches had started when a request arrived: those that come after it have higher numbers. */
   arrival() {
     return this.#started;
   }
@@ -94,12 +97,12 @@ export class Feed {
     return this.#heardAt !== before;
   }
 
-  /** Waits for a fetch that started after a request arrived. Whether it was answered. */
-  async readAfter(arrived) {
+  /** Waits for a fetch that started after a request arrived: of its own, or shared by all that want one within a second. */
+  async readAfter(arrived, isShared) {
     const end = Date.now() + WAIT_MS;
     while (this.#isFetched && Date.now() < end) {
       if (this.#heard > arrived) return true;
-      if (this.#isRunning()) await sleep(NAP_MS);
+      if (this.#isRunning() || (isShared && this.#isRecent())) await sleep(NAP_MS);
       else if (this.#isTooSoon()) return false;
       else await this.#fetch(0);
     }
@@ -115,6 +118,10 @@ export class Feed {
 
   #isRunning() {
     return this.#running !== undefined && Date.now() - this.#running < LATCH_MS && Date.now() >= this.#running;
+  }
+
+  #isRecent() {
+    return this.#startedAt !== undefined && Date.now() - this.#startedAt < SHARED_MS && Date.now() >= this.#startedAt;
   }
 
   #isTooSoon() {
@@ -143,6 +150,7 @@ export class Feed {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const number = ++this.#started;
       const startedAt = Date.now();
+      this.#startedAt = startedAt;
       const { query, report } = JSON.parse(core.fetch());
       const answer = await this.#ask(`${query}&wait=${wait}`, report, wait);
       if (answer.status === 304) {

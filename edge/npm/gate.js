@@ -83,7 +83,9 @@ class Gate {
       if (reads === MAX_READS) question.exhausted = true;
       answer = await settled(() => ask(core, "verify", question));
       if (!answer.refresh) break;
-      const heard = await (answer.refresh === "stale" ? this.#feed.refresh(arrived) : this.#feed.readAfter(arrived));
+      const heard = await (answer.refresh === "stale"
+        ? this.#feed.refresh(arrived)
+        : this.#feed.readAfter(arrived, answer.refresh === "shared"));
       if (!heard) question.exhausted = true;
       else if (answer.refresh !== "stale") question.readAfterArrival = true;
     }

@@ -96,8 +96,10 @@ impl Serialize for Answer {
             Self::Refresh(need) => {
                 let need = match need {
                     Need::Stale => "stale",
-                    // Only a read that starts after the request arrived will do.
-                    _ => "after",
+                    // A read that starts after the request arrived.
+                    Need::Strict => "strict",
+                    // The same, but all such requests share one in a second.
+                    Need::Seq | Need::Block => "shared",
                 };
                 serde_json::json!({ "refresh": need }).serialize(serializer)
             }

@@ -1,11 +1,16 @@
 //! The library's gate against the golden vectors: it decides what the validator decides, and never sooner.
 
-use shared::crypto::from_base64url;
+use shared::crypto::{VerifyingKey, from_base64url};
+use shared::dpop::Proof;
+use shared::jwk::Thumbprint;
+use shared::policy::Policy;
+use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
+use shared::verdict::Reason;
 
-use super::{Answer, Config, Gate, Question, Refused};
-use crate::validator::StatementCache;
+use super::{Answer, Config, Gate, Question, Refused, spend};
 use crate::validator::vectors::{Case, Vectors};
+use crate::validator::{Grant, Replays, StatementCache};
 
 const VERDICTS: &[u8] = include_bytes!("../../../shared/vectors/verdicts.json");
 
@@ -129,7 +134,7 @@ fn a_gate_that_has_heard_nothing_lets_nobody_in() {
 }
 
 #[test]
-fn a_proof_counts_once_and_on_a_strict_route_only_with_a_memory_that_all_share() {
+fn a_proof_counts_once() {
     let vectors = vectors();
     let bound = |case: &&Case| case.proof.is_some() && case.expected == "allowed" && case.contact_age_ms == 0;
     let case = vectors.cases.iter().find(bound).expect("one with a proof");
@@ -142,29 +147,71 @@ fn a_proof_counts_once_and_on_a_strict_route_only_with_a_memory_that_all_share()
 }
 
 #[test]
+fn on_a_strict_route_a_proof_counts_only_with_a_memory_that_all_share() {
+    let policy = Policy::demo("https://api.example", "https://id.example");
+    let policy = policy.compile().expect("the demo's policy");
+    let now = UnixMillis(1_000_000);
+    for (path, shared, first, second) in [
+        (
+            "/admin/x",
+            false,
+            Some(Reason::StateStale),
+            Some(Reason::StateStale),
+        ),
+        ("/admin/x", true, None, Some(Reason::ProofReplayed)),
+        ("/v1/memory/x", false, None, Some(Reason::ProofReplayed)),
+    ] {
+        let (route, _) = policy.route("GET", path).expect("a route");
+        let grant = Grant {
+            route,
+            path: path.into(),
+            statement: None,
+            effective: ScopeSet::EMPTY,
+            proof: Some(Proof {
+                key: Thumbprint::of(&VerifyingKey::ed25519([1; 32])),
+                id: [7; 32],
+                ends: now.seconds().saturating_add(60),
+            }),
+        };
+        let question = Question {
+            proofs_are_shared: shared,
+            ..Question::default()
+        };
+        let mut replays = Replays::default();
+        assert_eq!(spend(&grant, &mut replays, &question, now), first, "{path}");
+        assert_eq!(spend(&grant, &mut replays, &question, now), second, "{path}");
+    }
+}
+
+#[test]
 fn callers_are_told_no_more_than_by_the_worker() {
     let vectors = vectors();
     let mut gate = gate(&vectors);
-    let case = vectors
-        .cases
-        .iter()
-        .find(|case| case.expected == "revoked")
-        .expect("one");
-    let now = UnixMillis(case.now * 1000);
+    let now = UnixMillis(vectors.cases[0].now * 1000);
     gate.take(&message(&vectors), now, now, true);
-    let answer = refused(gate.verify(&question(case), now));
-    assert_eq!((answer.status, answer.code), (401, "invalid_token"));
-    let body = answer.body.as_deref().expect("problem+json");
+    let mut told = |reason: &str| {
+        let case = vectors.cases.iter().find(|case| case.expected == reason);
+        let mut answer = refused(gate.verify(&question(case.expect(reason)), now));
+        assert_eq!(answer.reason.take(), Some(reason));
+        answer
+    };
+    let revoked = told("revoked");
+    assert_eq!((revoked.status, revoked.code), (401, "invalid_token"));
+    let challenge = revoked.headers.find("www-authenticate").expect("a challenge");
+    let metadata = "resource_metadata=\"https://api.example/.well-known/oauth-protected-resource\"";
     assert!(
-        !body.contains("revoked, ") || body.contains("malformed, expired, revoked"),
-        "{body}"
-    );
-    let challenge = answer.headers.find("www-authenticate").expect("a challenge");
-    assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
-    assert!(
-        challenge.contains("https://api.example/.well-known/oauth-protected-resource"),
+        challenge.contains("error=\"invalid_token\"") && challenge.contains(metadata),
         "{challenge}"
     );
+    for reason in [
+        "signature_invalid",
+        "expired",
+        "superseded",
+        "checksum_mismatch",
+        "audience_refused",
+    ] {
+        assert_eq!(told(reason), revoked, "{reason}");
+    }
 }
 
 #[test]

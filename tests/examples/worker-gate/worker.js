@@ -7,6 +7,8 @@
 // Nothing of the gate is in this Worker, and no secret: the other one has the feed, the limits and the usage counters.
 
 const CREDENTIALS = ["authorization", "dpop"];
+// Only the gate may say who it is, in any spelling that a server could read as the same name.
+const IDENTITY = /^(x[^a-z0-9]+)?portcullis([^a-z0-9]|$)/;
 const SENT = [...CREDENTIALS, "origin", "portcullis-min-seq", "mcp-method", "mcp-name", "mcp-protocol-version", "x-request-id"];
 
 async function judge(request, env) {
@@ -22,7 +24,7 @@ export default {
     // 401, 403, 400 or 503, with challenge and body: the caller's answer.
     if (verdict.status !== 200) return verdict;
     const headers = new Headers(request.headers);
-    for (const name of [...headers.keys()]) if (/^(x-)?portcullis-/.test(name) || CREDENTIALS.includes(name)) headers.delete(name);
+    for (const name of [...headers.keys()]) if (IDENTITY.test(name) || CREDENTIALS.includes(name)) headers.delete(name);
     for (const [name, value] of verdict.headers) if (name.startsWith("x-portcullis-")) headers.set(name, value);
     return answer(new Request(request, { headers }));
   },
