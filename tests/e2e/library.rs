@@ -160,7 +160,7 @@ impl Example {
     }
 
     /// `tests/examples/<name>/worker.js` in workerd, bundled as wrangler does, with these bindings.
-    async fn in_workerd(name: &str, stack: Stack, bindings: &str, services: &str) -> Self {
+    async fn in_workerd(name: &str, stack: Stack, bindings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         installed(folder.path(), &[]);
         let source = folder.path().join("source.js");
@@ -183,7 +183,7 @@ impl Example {
         let port = Port::reserve();
         let capnp = format!(
             "using Workerd = import \"/workerd/workerd.capnp\";\n\
-             const config :Workerd.Config = (\n  services = [(name = \"main\", worker = .main),{services}\n    \
+             const config :Workerd.Config = (\n  services = [(name = \"main\", worker = .main),\n    \
              (name = \"internet\", network = (allow = [\"public\", \"private\", \"local\"]))],\n  \
              sockets = [(name = \"http\", address = \"{}\", http = (), service = \"main\")]);\n\
              const main :Workerd.Worker = (\n  modules = [(name = \"worker.js\", esModule = embed \"worker.js\"),\n    \
@@ -197,6 +197,46 @@ impl Example {
             .current_dir(folder.path());
         let process = Process::spawn(name, command, &stack.logs().join(format!("{name}.log"))).unwrap();
         Self::listening(stack, port, process, folder).await
+    }
+
+    /// `tests/examples/<name>/worker.js` beside the gate's Worker in the stack's own workerd, bound to it as `GATE`.
+    async fn beside_the_gate(name: &str, mut stack: Stack) -> Self {
+        stack.edge.kill();
+        let edge = stack.folder().join("edge");
+        let source = files::root().join("tests/examples").join(name).join("worker.js");
+        std::fs::copy(source, edge.join("existing.js")).unwrap();
+        let port = Port::reserve();
+        let socket = format!(
+            "  sockets = [\n    (name = \"existing\", address = \"{}\", http = (), service = \"existing\"),\n",
+            port.address()
+        );
+        let capnp = std::fs::read_to_string(edge.join("edge.capnp")).unwrap();
+        let capnp = capnp
+            .replacen(
+                "  services = [\n",
+                "  services = [\n    (name = \"existing\", worker = .existing),\n",
+                1,
+            )
+            .replacen("  sockets = [\n", &socket, 1);
+        let worker = "const existing :Workerd.Worker = (\n  \
+                      modules = [(name = \"existing.js\", esModule = embed \"existing.js\")],\n  \
+                      compatibilityDate = \"2026-11-01\",\n  bindings = [(name = \"GATE\", service = \"gate0\")]);\n";
+        let file = edge.join("beside.capnp");
+        std::fs::write(&file, format!("{capnp}{worker}")).unwrap();
+        let mut command = Command::new(files::workerd().unwrap());
+        command
+            .arg("serve")
+            .arg(&file)
+            .arg("--experimental")
+            .arg(format!(
+                "--directory-path=objects={}",
+                edge.join("objects").display()
+            ))
+            .arg(format!("--socket-addr=gate0={}", stack.gate(0)));
+        let process = Process::spawn(name, command, &stack.logs().join(format!("{name}.log"))).unwrap();
+        let example = Self::listening(stack, port, process, tempfile::tempdir().unwrap()).await;
+        example.stack.settled().await;
+        example
     }
 
     async fn listening(stack: Stack, port: Port, mut process: Process, folder: tempfile::TempDir) -> Self {
@@ -258,10 +298,16 @@ impl Example {
         );
         let challenge = answer.header("www-authenticate").unwrap();
         assert!(challenge.contains("scope=\"memory:write\""), "{challenge}");
-        let forged = format!("{}x", &reader.key[..reader.key.len() - 1]);
+        let (rest, last) = reader.key.split_at(reader.key.len() - 1);
+        let forged = format!("{rest}{}", if last == "x" { "y" } else { "x" });
         assert_invalid_token(&self.caller(&forged).get(PATH).await, "a forged key");
         assert_eq!(self.anon().get("/nowhere").await.status, 403);
         assert_eq!(self.anon().get("/public/..%2fadmin/x").await.status, 400);
+        // Who names a seq is judged by a state that has it, or not at all.
+        let from = |seq: &str| Request::get(PATH).header("portcullis-min-seq", seq);
+        caller.send(from("1")).await.expect(200);
+        assert_eq!(caller.send(from("9007199254740000")).await.status, 503);
+        assert_eq!(caller.send(from("-1")).await.status, 400);
         let twice = Request::get(PATH).bearer(&reader.key).bearer(&reader.key);
         assert_eq!(http::once(&self.address, &twice).await.unwrap().status, 400);
     }
@@ -339,7 +385,7 @@ async fn a_worker_protects_itself_and_fetches_beside_requests() {
         .iter()
         .map(|(name, value)| format!("(name = \"{name}\", text = \"{value}\")"))
         .collect();
-    let mut example = Example::in_workerd("worker-library", stack, &bindings.join(", "), "").await;
+    let mut example = Example::in_workerd("worker-library", stack, &bindings.join(", ")).await;
     example.keeps_the_rules().await;
     let victim = example.stack.admin().key("admin").await;
     let caller = example.caller(&victim.key);
@@ -368,18 +414,7 @@ async fn a_worker_protects_itself_and_fetches_beside_requests() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_existing_worker_asks_the_gate_through_a_service_binding() {
-    let stack = Stack::start().await;
-    let service = format!(
-        "\n    (name = \"gate\", external = (address = \"{}\", http = ())),",
-        stack.gate(0)
-    );
-    let mut example = Example::in_workerd(
-        "worker-gate",
-        stack,
-        "(name = \"GATE\", service = \"gate\")",
-        &service,
-    )
-    .await;
+    let mut example = Example::beside_the_gate("worker-gate", Stack::start().await).await;
     example.keeps_the_rules().await;
     let victim = example.stack.admin().key("admin").await;
     let caller = example.caller(&victim.key);
