@@ -101,10 +101,10 @@ fn read(question: &str) -> Result<Question, JsError> {
 
 /// Under a key of its own: nobody can make a text that is found under another's name.
 fn cache(random: &[u8]) -> Result<StatementCache, JsError> {
-    let _: [u8; 16] = random
+    let key = random
         .try_into()
         .map_err(|_| JsError::new("random: expected 16 bytes"))?;
-    Ok(StatementCache::default())
+    Ok(StatementCache::with_key(key))
 }
 
 /// A gateway's word to an origin: the claims as JSON. The exception says why not.

@@ -103,7 +103,8 @@ impl Validator<'_> {
             told.add("MCP operation", operation.map(drop), [("needs_besides", needed)]);
         }
 
-        let credential = Credential::from_authorization(facts.authorization);
+        let credential = Credential::from_authorization(facts.authorization)
+            .and_then(|credential| judge::check_single(facts.proof).map(|()| credential));
         let kind = match &credential {
             Ok(Credential::ApiKey(_)) => "API key",
             Ok(Credential::Token(_)) => "token",

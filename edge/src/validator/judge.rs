@@ -220,6 +220,15 @@ pub(super) fn check_browser(
     Ok(())
 }
 
+/// RFC 9449 §4.3, item 1. No proof contains a comma.
+pub(super) fn check_single(proof: Option<&str>) -> Result<(), Reason> {
+    if proof.is_some_and(|proof| proof.contains(',')) {
+        Err(Reason::ProofAmbiguous)
+    } else {
+        Ok(())
+    }
+}
+
 /// A route that lists origins means it, with a credential or without (MCP: against DNS rebinding); one that lists none
 /// leaves the matter to its origin server, and gets no CORS.
 pub(super) fn check_origin(route: &CompiledRoute, origin: Option<&str>) -> Result<(), Reason> {

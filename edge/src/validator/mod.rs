@@ -255,10 +255,7 @@ impl<'p> Validator<'p> {
         cache: &mut StatementCache,
     ) -> Result<Rc<Statement>, Reason> {
         let credential = Credential::from_authorization(facts.authorization)?;
-        // RFC 9449 §4.3, item 1. No proof contains a comma.
-        if facts.proof.is_some_and(|proof| proof.contains(',')) {
-            return Err(Reason::ProofAmbiguous);
-        }
+        judge::check_single(facts.proof)?;
         let tag = cache.tag(credential.text());
         let known = cache.find(tag).filter(|known| self.is_current(known));
         let statement = if let Some(known) = known {
