@@ -20,7 +20,8 @@ async fn published() -> TestApp {
     })
     .await;
     revocation::start(Arc::clone(&test.app));
-    eventually(async || ask(&test, json!({"path": "/public/x"})).await.body["verdict"] == "public").await;
+    let known = json!({"credential": test.made.admin_key, "path": READ});
+    eventually(async || ask(&test, known.clone()).await.body["verdict"] == "allowed").await;
     test
 }
 
