@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { jwk } from "hono/jwk";
 
 const app = new Hono();
-app.use("*", (c, next) => jwk({ keys: [JSON.parse(c.env.JWK)], alg: [c.env.ALG], verification: { iss: c.env.ISSUER, aud: c.env.RESOURCE } })(c, next));
+app.use("*", (c, next) => jwk({ keys: [JSON.parse(c.env.JWK)], alg: [c.env.ALG], verification: { typ: "at+jwt", iss: c.env.ISSUER, aud: c.env.RESOURCE } })(c, next));
 app.get("*", (c) => {
   const payload = c.get("jwtPayload");
   return c.body(null, 200, {
