@@ -17,6 +17,8 @@ pub mod replication;
 pub mod usage;
 pub mod validator;
 
+#[cfg(all(target_arch = "wasm32", any(feature = "npm", feature = "worker")))]
+mod crypto_provider;
 #[cfg(all(target_arch = "wasm32", feature = "npm"))]
 mod npm_adapter;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

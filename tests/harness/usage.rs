@@ -189,7 +189,10 @@ async fn trouble(stack: &mut Stack, requests: usize, left: &AtomicUsize) -> io::
     stack.spread().regions[0].reads.cut();
     eighths(2).await;
     // A quiet machine is through an eighth before any window ends.
-    wait::until_true("a sending fails", Duration::from_secs(30), async || failures(stack).await > 0).await;
+    wait::until_true("a sending fails", Duration::from_secs(30), async || {
+        failures(stack).await > 0
+    })
+    .await;
     stack.spread().regions[0].reads.mend();
     stack.spread().regions[1].part();
     eighths(3).await;

@@ -7,11 +7,13 @@
 
 use std::cell::RefCell;
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{self, Verifier};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use wasm_bindgen::prelude::*;
+
+use crate::crypto_provider::{named_material, provider};
 
 #[wasm_bindgen(module = "/src/worker_adapter/crypto.js")]
 extern "C" {
@@ -22,18 +24,7 @@ extern "C" {
 /// Imported keys at most. Enough for our own keys, those of foreign issuers, and a thousand callers with keys of their own.
 const SLOTS: usize = 1024;
 
-static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory: refuse_to_sign,
-    verifier_factory: verifier,
-    // The defaults panic (I13); nothing here needs any of these.
-    key_utils: KeyUtils {
-        rsa_pub_components_from_private_key: |_| Err(unsupported()),
-        rsa_pub_components_from_public_key: |_| Err(unsupported()),
-        ec_pub_components_from_private_key: |_, _| Err(unsupported()),
-        ed_pub_components_from_private_key: |_, _| Err(unsupported()),
-        compute_digest: |_, _| Err(unsupported()),
-    },
-};
+static PROVIDER: CryptoProvider = provider(verifier);
 
 /// Makes this provider the one that all signature checks use. Called once, when the module starts.
 pub(super) fn install() {
@@ -41,29 +32,12 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-fn unsupported() -> Error {
-    ErrorKind::UnsupportedAlgorithm.into()
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape that the provider asks for"
-)]
-fn refuse_to_sign(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    Err(unsupported())
-}
-
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the shape that the provider asks for"
 )]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    if key.family() != algorithm.family() {
-        return Err(ErrorKind::InvalidKeyFormat.into());
-    }
-    let name = name(*algorithm).ok_or_else(unsupported)?;
-    let (first, second) =
-        material(*algorithm, key).ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?;
+    let (name, first, second) = named_material(*algorithm, key)?;
     let slot = KEYS
         .with(|keys| keys.try_borrow_mut().ok()?.slot(name, first, second))
         .ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?;
@@ -71,40 +45,6 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
         algorithm: *algorithm,
         slot,
     }))
-}
-
-/// The name in [RFC 7518 §3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1); `None` for the HMACs, which no
-/// public key goes with.
-fn name(algorithm: Algorithm) -> Option<&'static str> {
-    Some(match algorithm {
-        Algorithm::RS256 => "RS256",
-        Algorithm::RS384 => "RS384",
-        Algorithm::RS512 => "RS512",
-        Algorithm::PS256 => "PS256",
-        Algorithm::PS384 => "PS384",
-        Algorithm::PS512 => "PS512",
-        Algorithm::ES256 => "ES256",
-        Algorithm::ES384 => "ES384",
-        Algorithm::EdDSA => "EdDSA",
-        _ => return None,
-    })
-}
-
-/// The two halves of a public key as the JWK has them: (n, e), (x, y), or (x, nothing).
-fn material(algorithm: Algorithm, key: &DecodingKey) -> Option<(&[u8], &[u8])> {
-    let raw = match key.kind() {
-        DecodingKeyKind::RsaModulusExponent { n, e } => return Some((n, e)),
-        DecodingKeyKind::SecretOrDer(raw) => raw,
-    };
-    let coordinate = match algorithm {
-        Algorithm::EdDSA => return (raw.len() == 32).then_some((raw.as_slice(), &[])),
-        Algorithm::ES256 => 32,
-        Algorithm::ES384 => 48,
-        _ => return None,
-    };
-    // SEC 1 §2.3.3, uncompressed: 0x04, x, y.
-    let (x, y) = raw.strip_prefix(&[4])?.split_at_checked(coordinate)?;
-    (y.len() == coordinate).then_some((x, y))
 }
 
 struct RuntimeVerifier {
