@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
 use crate::{
-    edge, explain, factors, issuers, keys, mail, members, oauth, pages, people, revocations, sessions,
-    signals, status_lists, usage,
+    clients, edge, explain, factors, grants, issuers, keys, mail, members, oauth, pages, people, revocations,
+    service_accounts, sessions, signals, status_lists, usage, workspaces,
 };
 
 /// The largest body that anything here reads.
@@ -75,6 +75,7 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/account/org", post(sessions::switch_org))
         .merge(for_people())
+        .merge(for_the_organisation())
         .merge(for_edges())
         .merge(for_issuers())
         .merge(for_usage())
@@ -132,6 +133,52 @@ fn for_people() -> Router<Arc<App>> {
         .route("/account/members", get(members::get))
         .route("/account/members/invite", post(members::invite))
         .route("/account/members/invitations/{id}/revoke", post(members::revoke))
+}
+
+/// What administrators see and change of their organisation: programs, workspaces, clients, and what acts for its people.
+fn for_the_organisation() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/auth/keys/{id}/reissue", post(keys::api::reissue))
+        .route("/v1/memberships/{user}/holdings", get(members::api::holdings))
+        .merge(for_programs())
+        .route("/v1/grants", get(grants::api::list))
+        .route("/v1/grants/{id}", delete(grants::api::revoke))
+        .route(
+            "/v1/sessions",
+            get(sessions::api::list).delete(sessions::api::end_all),
+        )
+        .route("/v1/sessions/{id}", delete(sessions::api::end_one))
+}
+
+/// Service accounts, workspaces and OAuth clients.
+fn for_programs() -> Router<Arc<App>> {
+    use {clients::api as client, service_accounts::api as account, workspaces::api as workspace};
+    Router::new()
+        .route("/v1/service-accounts", get(account::list).post(account::create))
+        .route(
+            "/v1/service-accounts/{user}",
+            get(account::show).patch(account::change),
+        )
+        .route("/v1/service-accounts/{user}/suspend", post(account::suspend))
+        .route("/v1/service-accounts/{user}/resume", post(account::resume))
+        .route(
+            "/v1/service-accounts/{user}/deactivate",
+            post(account::deactivate),
+        )
+        .route("/v1/workspaces", get(workspace::list).post(workspace::create))
+        .route(
+            "/v1/workspaces/{id}",
+            get(workspace::show).patch(workspace::rename),
+        )
+        .route("/v1/workspaces/{id}/archive", post(workspace::archive))
+        .route("/v1/workspaces/{id}/restore", post(workspace::restore))
+        .route("/v1/clients", get(client::list).post(client::create))
+        .route(
+            "/v1/clients/{id}",
+            get(client::show).patch(client::update).delete(client::disable),
+        )
+        .route("/v1/clients/{id}/rotate-secret", post(client::rotate_secret))
+        .route("/v1/clients/{id}/revoke", post(client::revoke))
 }
 
 /// Other issuers that an organisation trusts.

@@ -9,4 +9,5 @@ pub mod frame;
 pub mod health;
 pub mod json;
 pub mod limit;
+pub mod paging;
 pub mod time;

@@ -10,16 +10,16 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::UserId;
 
-use super::{Change, MemberView};
+use super::{Change, Listing, MemberView};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::{Admin, Caller};
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::paging;
 use crate::revocation::Wait;
+use crate::store::members::{MemberKind, MemberState};
 use crate::store::orgs::Role;
 
-const DEFAULT_PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 200;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/memberships`.
@@ -28,12 +28,16 @@ const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_st
 pub struct ListQuery {
     limit: Option<u32>,
     cursor: Option<String>,
+    kind: Option<MemberKind>,
+    role: Option<Role>,
+    state: Option<MemberState>,
+    search: Option<String>,
 }
 
 /// The answer of `GET /v1/memberships`.
 #[derive(Debug, Serialize)]
 pub struct MemberPage {
-    /// In the order of their ids.
+    /// By name; by address where that is searched.
     pub memberships: Vec<MemberView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,25 +50,15 @@ pub async fn list(
     Admin(caller): Admin,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<MemberPage>, ApiError> {
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        let detail = format!("must be from 1 to {LARGEST_PAGE}");
-        return Err(ApiError::invalid_field("limit", detail));
-    }
-    let cursor = |text: &str| {
-        text.parse::<UserId>().map_err(|_| {
-            ApiError::new(
-                crate::error::Code::InvalidCursor,
-                "use `next_cursor` of the page before",
-            )
-        })
+    let listing = Listing {
+        kind: query.kind.unwrap_or_default(),
+        role: query.role,
+        state: query.state,
+        search: query.search.as_deref().unwrap_or_default(),
+        cursor: query.cursor.as_deref(),
+        limit: paging::limit(query.limit)?,
     };
-    let after = query.cursor.as_deref().map(cursor).transpose()?;
-    let (memberships, more) = super::list(&app, &caller, after, limit).await?;
-    let next_cursor = memberships
-        .last()
-        .filter(|_| more)
-        .map(|last| last.user.to_string());
+    let (memberships, next_cursor) = super::list(&app, &caller, listing).await?;
     Ok(Json(MemberPage {
         memberships,
         next_cursor,
@@ -78,6 +72,15 @@ pub async fn show(
     Path(user): Path<String>,
 ) -> Result<Json<MemberView>, ApiError> {
     super::show(&app, &caller, user_id(&user)?).await.map(Json)
+}
+
+/// `GET /v1/memberships/{user}/holdings`
+pub async fn holdings(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(user): Path<String>,
+) -> Result<Json<super::Holdings>, ApiError> {
+    super::holdings(&app, &caller, user_id(&user)?).await.map(Json)
 }
 
 /// The query of a change.

@@ -2,6 +2,7 @@
 //!
 //! What is not here: what administrators do to members (`members`), sign-up and invitations (`people`), sign-in.
 
+mod administer;
 pub mod bootstrap;
 pub mod password;
 
@@ -9,6 +10,8 @@ use shared::policy::Policy;
 use shared::scope::{Catalogue, ScopeSet};
 
 use crate::store::orgs::Role;
+
+pub(crate) use administer::{must_administer, must_reach_everything};
 
 /// Ids that travel inside keys are drawn below this, to keep keys short.
 pub(crate) const SHORT_IDS: u64 = 1 << 32;

@@ -1,7 +1,7 @@
 //! What can be revoked, by its name.
 
 use serde::Deserialize;
-use shared::id::{GrantId, KeyId, OrgId, SessionId, UserId};
+use shared::id::{GrantId, KeyId, OrgId, SessionId, UserId, WorkspaceId};
 
 use crate::error::{ApiError, Code};
 
@@ -20,11 +20,12 @@ pub(super) struct TargetBody {
     org: Option<String>,
     signing_key: Option<String>,
     issuer: Option<String>,
+    workspace: Option<String>,
 }
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// An API key.
     Key(KeyId),
     /// A consent with all its tokens.
@@ -41,6 +42,8 @@ pub(super) enum Target {
     SigningKey,
     /// Everything that an identity provider vouched for.
     Issuer(String),
+    /// Every key that is for one workspace only.
+    Workspace(WorkspaceId),
 }
 
 impl Target {
@@ -56,6 +59,7 @@ impl Target {
             org,
             signing_key,
             issuer,
+            workspace,
         } = body;
         let mut named = [
             ("key", key),
@@ -66,11 +70,13 @@ impl Target {
             ("org", org),
             ("signing_key", signing_key),
             ("issuer", issuer),
+            ("workspace", workspace),
         ]
         .into_iter()
         .filter_map(|(kind, name)| Some((kind, name?)));
         let (Some((kind, name)), None) = (named.next(), named.next()) else {
-            let detail = "name exactly one of key, grant, client, user, session, org, signing_key, issuer";
+            let detail =
+                "name exactly one of key, grant, client, user, session, org, signing_key, issuer, workspace";
             return Err(ApiError::new(Code::InvalidField, detail).field("target"));
         };
         if name.is_empty() || name.len() > MAX_NAME || name.contains('\0') {
@@ -85,6 +91,7 @@ impl Target {
             "session" => Self::Session(name.parse().map_err(|_| missing())?),
             "org" => Self::Org(name.parse().map_err(|_| missing())?),
             "signing_key" => Self::SigningKey,
+            "workspace" => Self::Workspace(name.parse().map_err(|_| missing())?),
             _ => Self::Issuer(name),
         })
     }

@@ -93,7 +93,7 @@ impl Tx {
             sqlx::query(
                 "UPDATE memberships SET last_used_at = $3
                  WHERE org_id = $1 AND user_id = $2 AND suspended_at IS NULL
-                   AND EXISTS (SELECT 1 FROM users WHERE id = $2 AND deactivated_at IS NULL)"
+                   AND EXISTS (SELECT 1 FROM users WHERE id = $2 AND kind = 'person' AND deactivated_at IS NULL)"
             )
             .bind(int(org.get()))
             .bind(int(user.get()))

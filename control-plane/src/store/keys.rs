@@ -66,7 +66,7 @@ pub struct Revoked {
 }
 
 #[derive(sqlx::FromRow)]
-struct ApiKeyRow {
+pub(super) struct ApiKeyRow {
     id: i64,
     org_id: i64,
     user_id: i64,

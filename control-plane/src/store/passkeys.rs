@@ -165,7 +165,7 @@ impl Tx {
     pub async fn home_of(&mut self, user: UserId) -> Result<Option<OrgId>, StoreError> {
         let org: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
             "SELECT m.org_id FROM users u JOIN memberships m ON m.user_id = u.id
-             WHERE u.id = $1 AND u.deactivated_at IS NULL AND m.suspended_at IS NULL
+             WHERE u.id = $1 AND u.kind = 'person' AND u.deactivated_at IS NULL AND m.suspended_at IS NULL
              ORDER BY m.created_at, m.org_id LIMIT 1")
             .bind(int(user.get())).fetch_optional(conn).await)?;
         org.map(org_id).transpose()
