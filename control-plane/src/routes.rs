@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
 use crate::{
-    clients, edge, explain, factors, grants, issuers, keys, mail, members, oauth, pages, people, revocations,
-    service_accounts, sessions, signals, status_lists, usage, workspaces,
+    edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, revocations,
+    sessions, signals, status_lists, usage,
 };
 
 /// The largest body that anything here reads.
@@ -91,10 +91,9 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/account/passkeys/{id}/rename", post(factors::rename_passkey))
         .route("/account/passkeys/{id}/remove", post(factors::remove_passkey))
-        .route(&pages::script_path(), get(pages::script))
-        .route(&pages::stylesheet_path(), get(pages::stylesheet))
-        .route(&pages::icon_path(), get(pages::icon))
-        .route("/favicon.ico", get(pages::favicon))
+        .merge(for_dashboard())
+        .route(pages::assets::PATH, get(pages::assets::get))
+        .route("/favicon.ico", get(pages::assets::favicon))
         // Operation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
@@ -105,6 +104,13 @@ pub fn router(app: Arc<App>) -> Router {
         router = router.route("/dev/outbox", get(mail::outbox::get));
     }
     framed(router, app)
+}
+
+/// What administrators see. Each path has a line in `authority::PAGES`.
+fn for_dashboard() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(overview::page::root))
+        .route("/dashboard", get(overview::page::get))
 }
 
 /// More ways to revoke, and quarantine.
@@ -137,6 +143,7 @@ fn for_people() -> Router<Arc<App>> {
 
 /// What administrators see and change of their organisation: programs, workspaces, clients, and what acts for its people.
 fn for_the_organisation() -> Router<Arc<App>> {
+    use crate::grants;
     Router::new()
         .route("/v1/auth/keys/{id}/reissue", post(keys::api::reissue))
         .route("/v1/memberships/{user}/holdings", get(members::api::holdings))
@@ -152,7 +159,7 @@ fn for_the_organisation() -> Router<Arc<App>> {
 
 /// Service accounts, workspaces and OAuth clients.
 fn for_programs() -> Router<Arc<App>> {
-    use {clients::api as client, service_accounts::api as account, workspaces::api as workspace};
+    use crate::{clients::api as client, service_accounts::api as account, workspaces::api as workspace};
     Router::new()
         .route("/v1/service-accounts", get(account::list).post(account::create))
         .route(
