@@ -103,11 +103,110 @@ pub const PAGES: &[Page] = &[
     ("GET", "/dashboard", Act::See),
     // API keys
     // People
+    ("GET", "/dashboard/people", Act::See),
+    ("GET", "/dashboard/people/invite", Act::ManagePeople),
+    ("POST", "/dashboard/people/invite", Act::ManagePeople),
+    ("GET", "/dashboard/people/invitations", Act::ManagePeople),
+    (
+        "POST",
+        "/dashboard/people/invitations/{id}/revoke",
+        Act::ManagePeople,
+    ),
+    (
+        "POST",
+        "/dashboard/people/invitations/{id}/resend",
+        Act::ManagePeople,
+    ),
+    ("GET", "/dashboard/people/{id}", Act::See),
+    ("POST", "/dashboard/people/{id}/role", Act::ManagePeople),
+    ("POST", "/dashboard/people/{id}/suspend", Act::ManagePeople),
+    ("POST", "/dashboard/people/{id}/resume", Act::ManagePeople),
+    ("GET", "/dashboard/people/{id}/deactivate", Act::ManagePeople),
+    ("POST", "/dashboard/people/{id}/deactivate", Act::ManagePeople),
+    ("GET", "/dashboard/people/{id}/reissue", Act::ManageKeys),
+    ("POST", "/dashboard/people/{id}/reissue", Act::ManageKeys),
     // Service accounts
+    ("GET", "/dashboard/service-accounts", Act::See),
+    ("GET", "/dashboard/service-accounts/new", Act::ManagePeople),
+    ("POST", "/dashboard/service-accounts/new", Act::ManagePeople),
+    ("GET", "/dashboard/service-accounts/{id}", Act::See),
+    ("POST", "/dashboard/service-accounts/{id}/role", Act::ManagePeople),
+    (
+        "POST",
+        "/dashboard/service-accounts/{id}/rename",
+        Act::ManagePeople,
+    ),
+    (
+        "POST",
+        "/dashboard/service-accounts/{id}/suspend",
+        Act::ManagePeople,
+    ),
+    (
+        "POST",
+        "/dashboard/service-accounts/{id}/resume",
+        Act::ManagePeople,
+    ),
+    (
+        "GET",
+        "/dashboard/service-accounts/{id}/deactivate",
+        Act::ManagePeople,
+    ),
+    (
+        "POST",
+        "/dashboard/service-accounts/{id}/deactivate",
+        Act::ManagePeople,
+    ),
+    ("GET", "/dashboard/service-accounts/{id}/reissue", Act::ManageKeys),
+    (
+        "POST",
+        "/dashboard/service-accounts/{id}/reissue",
+        Act::ManageKeys,
+    ),
     // Workspaces
+    ("GET", "/dashboard/workspaces", Act::See),
+    ("POST", "/dashboard/workspaces", Act::ManageWorkspaces),
+    ("GET", "/dashboard/workspaces/{id}", Act::See),
+    ("POST", "/dashboard/workspaces/{id}/rename", Act::ManageWorkspaces),
+    ("GET", "/dashboard/workspaces/{id}/archive", Act::ManageWorkspaces),
+    (
+        "POST",
+        "/dashboard/workspaces/{id}/archive",
+        Act::ManageWorkspaces,
+    ),
+    (
+        "POST",
+        "/dashboard/workspaces/{id}/restore",
+        Act::ManageWorkspaces,
+    ),
     // Sessions, sign-in methods
+    ("GET", "/dashboard/sessions", Act::ManageSessions),
+    ("POST", "/dashboard/sessions/{id}/end", Act::ManageSessions),
+    ("GET", "/dashboard/sessions/end-all", Act::ManageSessions),
+    ("POST", "/dashboard/sessions/end-all", Act::ManageSessions),
+    ("GET", "/dashboard/sign-in", Act::See),
+    ("GET", "/dashboard/sign-in/{id}/remove", Act::ManageSessions),
+    ("POST", "/dashboard/sign-in/{id}/remove", Act::ManageSessions),
     // OAuth clients
+    ("GET", "/dashboard/clients", Act::See),
+    ("GET", "/dashboard/clients/new", Act::ManageClients),
+    ("POST", "/dashboard/clients/new", Act::ManageClients),
+    ("GET", "/dashboard/clients/{id}", Act::See),
+    ("GET", "/dashboard/clients/{id}/edit", Act::ManageClients),
+    ("POST", "/dashboard/clients/{id}/edit", Act::ManageClients),
+    ("GET", "/dashboard/clients/{id}/rotate-secret", Act::ManageClients),
+    (
+        "POST",
+        "/dashboard/clients/{id}/rotate-secret",
+        Act::ManageClients,
+    ),
+    ("GET", "/dashboard/clients/{id}/revoke", Act::ManageClients),
+    ("POST", "/dashboard/clients/{id}/revoke", Act::ManageClients),
+    ("GET", "/dashboard/clients/{id}/disable", Act::ManageClients),
+    ("POST", "/dashboard/clients/{id}/disable", Act::ManageClients),
     // Grants
+    ("GET", "/dashboard/grants", Act::See),
+    ("GET", "/dashboard/grants/{id}/revoke", Act::ManageGrants),
+    ("POST", "/dashboard/grants/{id}/revoke", Act::ManageGrants),
     // Route policies
     // Trusted issuers
     // Edge

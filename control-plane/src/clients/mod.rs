@@ -16,6 +16,7 @@
 //! The API, the dashboard and the command line call these functions (I11). What it does not: talk OAuth (`oauth` does).
 
 pub mod api;
+pub mod page;
 #[cfg(test)]
 mod tests;
 mod view;

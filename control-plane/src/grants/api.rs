@@ -69,6 +69,16 @@ pub async fn list(
     Ok(Json(GrantPage { grants, next_cursor }))
 }
 
+/// `GET /v1/grants/{id}`
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<GrantView>, ApiError> {
+    let id = id.parse().map_err(|_| ApiError::not_found("grant"))?;
+    super::show(&app, &caller, id).await.map(Json)
+}
+
 /// `DELETE /v1/grants/{id}`
 pub async fn revoke(
     State(app): State<Arc<App>>,

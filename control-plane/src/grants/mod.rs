@@ -7,6 +7,7 @@
 //! (`oauth` does).
 
 pub mod api;
+pub mod page;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,8 @@ use crate::error::ApiError;
 use crate::http::auth::Caller;
 use crate::http::paging;
 use crate::http::time::Timestamp;
-use crate::oauth::scopes::{Asked, Identity};
 use crate::oauth::grants;
+use crate::oauth::scopes::{Asked, Identity};
 use crate::orgs::must_reach_everything;
 use crate::revocation::{self, Receipt, Wait};
 use crate::revocations::{Answer, Reason, Request, SingleReceipt, Target, Why, revoke_target};
@@ -126,6 +127,15 @@ pub async fn list(
         .map(|last| paging::encode(&(last.created_at, last.id)));
     let views = rows.into_iter().map(|row| GrantView::new(app, row));
     Ok((views.collect(), next))
+}
+
+/// One grant of the organisation that is not over.
+pub async fn show(app: &App, caller: &Caller, id: GrantId) -> Result<GrantView, ApiError> {
+    must_reach_everything(app, caller)?;
+    let not_found = || ApiError::not_found("grant");
+    let mut tx = app.store.begin_read().await?;
+    let row = tx.listed_grant(caller.org, id).await?.ok_or_else(not_found)?;
+    Ok(GrantView::new(app, row))
 }
 
 /// Ends one grant of the organisation, for good. A second call gives the same receipt.

@@ -14,13 +14,14 @@
 //! | `rules` | who may do what to whom |
 //! | `change` | one change: one transaction, one receipt |
 //! | `holdings` | what acts for a member, and would die with a deactivation |
-//! | `api` | HTTP |
+//! | `api`, `page` | HTTP: `/v1`, and the dashboard |
 //!
 //! What it does not: add members (invitations do), or look at credentials (`http::auth`, `oauth::grants` and the edge do).
 
 pub mod api;
 mod change;
 mod holdings;
+pub mod page;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@
 //! `user` set to its id), or change its state (`members` does).
 
 pub mod api;
+pub mod page;
 #[cfg(test)]
 mod tests;
 

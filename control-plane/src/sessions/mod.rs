@@ -9,7 +9,7 @@
 //! | `cookie`, `csrf` | what the browser holds, and forged forms |
 //! | `begin`, `end` | the life of a session |
 //! | `attempts` | how often somebody may try, per account and per address |
-//! | `admin`, `api` | the sessions of an organisation's people |
+//! | `admin`, `api`, `page` | the sessions of an organisation's people |
 //! | `login`, `logout`, `list`, `change`, `switch` | the pages; `browser`, `visitor` and `return_to` help them |
 //!
 //! What it does not: say what the signed-in user may do, or issue tokens (`oauth` does).
@@ -26,6 +26,7 @@ pub(crate) mod end;
 mod list;
 pub mod login;
 mod logout;
+pub mod page;
 pub(crate) mod return_to;
 mod switch;
 #[cfg(test)]

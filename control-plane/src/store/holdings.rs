@@ -199,15 +199,24 @@ macro_rules! sessions {
     };
 }
 
-/// Grants that are not over, with a condition more.
-macro_rules! grants {
-    ($condition:literal) => {
+/// Grants that are not over: the query with this ending.
+macro_rules! grants_where {
+    ($($ending:tt)*) => {
         concat!(
             "SELECT g.id, g.client_id, c.identifier, c.name AS client_name, g.user_id, u.name AS user_name, u.email, g.scopes,
                     g.identity, g.resource, g.created_at, g.acted_at, g.expires_seconds
              FROM grants g JOIN clients c ON c.id = g.client_id JOIN users u ON u.id = g.user_id
-             WHERE g.org_id = $1 AND g.revoked_at IS NULL AND g.idle_expires_seconds > $2
-               AND (g.created_at, g.id) < ($3, $4) AND ",
+             WHERE g.org_id = $1 AND g.revoked_at IS NULL ",
+            $($ending)*
+        )
+    };
+}
+
+/// A page of them, with a condition more.
+macro_rules! grants {
+    ($condition:literal) => {
+        grants_where!(
+            "AND g.idle_expires_seconds > $2 AND (g.created_at, g.id) < ($3, $4) AND ",
             $condition,
             " ORDER BY g.created_at DESC, g.id DESC LIMIT $7"
         )
@@ -248,6 +257,13 @@ impl Tx {
             .bind(filter.user.map(|id| int(id.get()))).bind(filter.client.map(|id| int(id.get())))
             .bind(i64::from(filter.limit)).fetch_all(conn).await)?;
         rows.into_iter().map(ListedGrant::try_from).collect()
+    }
+
+    /// One grant of an organisation, if it was not revoked.
+    pub async fn listed_grant(&mut self, org: OrgId, id: GrantId) -> Result<Option<ListedGrant>, StoreError> {
+        let row: Option<GrantRow> = on_db!(self, conn => sqlx::query_as(grants_where!("AND g.id = $2"))
+            .bind(int(org.get())).bind(int(id.get())).fetch_optional(conn).await)?;
+        row.map(ListedGrant::try_from).transpose()
     }
 
     /// Keys that act for a member and have not ended, newest first.

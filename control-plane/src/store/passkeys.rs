@@ -143,6 +143,14 @@ impl Tx {
         Ok(rows == 1)
     }
 
+    /// Removes every passkey of a user, and gives their number.
+    pub async fn remove_passkeys_of(&mut self, user: UserId) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM passkeys WHERE user_id = $1").bind(int(user.get()))
+        )
+    }
+
     /// Notes that a challenge was answered; false if it was before.
     pub async fn spend_challenge(
         &mut self,

@@ -7,6 +7,7 @@
 //! what other issuers' tokens reach (`issuers`).
 
 pub mod api;
+pub mod page;
 #[cfg(test)]
 mod tests;
 
