@@ -102,6 +102,16 @@ pub const PAGES: &[Page] = &[
     // Overview
     ("GET", "/dashboard", Act::See),
     // API keys
+    ("GET", "/dashboard/keys", Act::See),
+    ("GET", "/dashboard/keys/new", Act::ManageKeys),
+    ("POST", "/dashboard/keys/new", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}", Act::See),
+    ("POST", "/dashboard/keys/{id}/rename", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/rotate", Act::ManageKeys),
+    ("POST", "/dashboard/keys/{id}/rotate", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
+    ("POST", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/receipt", Act::See),
     // People
     // Service accounts
     // Workspaces

@@ -23,7 +23,7 @@
 //! | `flash` | a sentence that survives one redirect |
 //! | `refusal` | errors of the functions as sentences or pages |
 //! | `confirm` | a page that explains what cannot be undone |
-//! | `link` | links to the next page of a list |
+//! | `link`, `query` | links to the next page of a list, and what they say |
 //! | `chart` | bars as inline SVG, with the numbers behind |
 //!
 //! What it does not: know any feature, or use cookies for `/v1`, which takes none.
@@ -32,6 +32,7 @@ pub mod chart;
 mod confirm;
 mod flash;
 mod link;
+mod query;
 mod refusal;
 mod shell;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod visit;
 
 pub use confirm::Confirm;
 pub use link::link;
+pub use query::PageQuery;
 pub use refusal::{refused, refused_form};
 pub use shell::Shell;
 pub use visit::{Sent, Visit};
