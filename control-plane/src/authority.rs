@@ -102,6 +102,16 @@ pub const PAGES: &[Page] = &[
     // Overview
     ("GET", "/dashboard", Act::See),
     // API keys
+    ("GET", "/dashboard/keys", Act::See),
+    ("GET", "/dashboard/keys/new", Act::ManageKeys),
+    ("POST", "/dashboard/keys/new", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}", Act::See),
+    ("POST", "/dashboard/keys/{id}/rename", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/rotate", Act::ManageKeys),
+    ("POST", "/dashboard/keys/{id}/rotate", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
+    ("POST", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/receipt", Act::See),
     // People
     ("GET", "/dashboard/people", Act::See),
     ("GET", "/dashboard/people/invite", Act::ManagePeople),
@@ -183,7 +193,7 @@ pub const PAGES: &[Page] = &[
     ("POST", "/dashboard/sessions/{id}/end", Act::ManageSessions),
     ("GET", "/dashboard/sessions/end-all", Act::ManageSessions),
     ("POST", "/dashboard/sessions/end-all", Act::ManageSessions),
-    ("GET", "/dashboard/sign-in", Act::See),
+    ("GET", "/dashboard/sign-in", Act::ManageSessions),
     ("GET", "/dashboard/sign-in/{id}/remove", Act::ManageSessions),
     ("POST", "/dashboard/sign-in/{id}/remove", Act::ManageSessions),
     // OAuth clients

@@ -113,6 +113,19 @@ fn for_dashboard() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(overview::page::root))
         .route("/dashboard", get(overview::page::get))
+        .merge(for_key_pages())
+}
+
+fn for_key_pages() -> Router<Arc<App>> {
+    use keys::page::{list, new, revoke, rotate, show};
+    Router::new()
+        .route("/dashboard/keys", get(list::get))
+        .route("/dashboard/keys/new", get(new::get).post(new::post))
+        .route("/dashboard/keys/{id}", get(show::get))
+        .route("/dashboard/keys/{id}/rename", post(show::rename))
+        .route("/dashboard/keys/{id}/rotate", get(rotate::get).post(rotate::post))
+        .route("/dashboard/keys/{id}/revoke", get(revoke::get).post(revoke::post))
+        .route("/dashboard/keys/{id}/receipt", get(revoke::receipt))
 }
 
 /// More ways to revoke, and quarantine.

@@ -21,6 +21,7 @@ CREATE INDEX api_keys_in_use ON api_keys (workspace_id, expires_at_seconds)
     WHERE revoked_at IS NULL AND rotated_to IS NULL;
 
 -- Keys of a member, newest first.
+DROP INDEX api_keys_user;
 CREATE INDEX api_keys_of_member ON api_keys (org_id, user_id, created_at, id) WHERE revoked_at IS NULL;
 
 -- Sessions of an organisation's people, the newest sign-in first. Those that have run out are behind the others.

@@ -13,7 +13,9 @@ use shared::scope::ScopeSet;
 use super::{ClientView, Kind, Settings, Which, WithSecret};
 use crate::app::App;
 use crate::authority::Act;
-use crate::dashboard::{Confirm, Query, Sent, Shell, Visit, counted, in_force, link, refused, refused_form};
+use crate::dashboard::{
+    Confirm, Parameters, Sent, Shell, Visit, counted, in_force, link, refused, refused_form,
+};
 use crate::error::ApiError;
 use crate::oauth::form::Form;
 use crate::pages::Moment;
@@ -50,7 +52,7 @@ struct FormPage {
     kind: Kind,
     /// Of the one that is changed.
     id: Option<ClientId>,
-    name: String,
+    typed: String,
     redirect_uris: String,
     post_logout_redirect_uris: String,
     backchannel_logout_uri: String,
@@ -167,7 +169,11 @@ async fn own(app: &App, visit: &Visit, id: &str) -> Result<ClientView, Instead> 
 }
 
 /// `GET /dashboard/clients`
-pub async fn get_list(State(app): State<Arc<App>>, visit: Visit, query: Query) -> Result<Response, Instead> {
+pub async fn get_list(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    query: Parameters,
+) -> Result<Response, Instead> {
     let (which, show) = match query.value("show") {
         "let_in" => (Which::LetIn, "let_in"),
         "disabled" => (Which::Disabled, "disabled"),
@@ -209,7 +215,11 @@ pub async fn get(
 }
 
 /// `GET /dashboard/clients/new`: first what it is, then what it needs.
-pub async fn get_new(State(app): State<Arc<App>>, visit: Visit, query: Query) -> Result<Response, Instead> {
+pub async fn get_new(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    query: Parameters,
+) -> Result<Response, Instead> {
     let Some(kind) = kind(query.value("kind")) else {
         let page = KindsPage {
             shell: visit.shell(),
@@ -257,7 +267,7 @@ fn form_page(
         shell: visit.shell(),
         kind,
         id,
-        name: settings.name,
+        typed: settings.name,
         redirect_uris: settings.redirect_uris.join("\n"),
         post_logout_redirect_uris: settings.post_logout_redirect_uris.join("\n"),
         backchannel_logout_uri: settings.backchannel_logout_uri.unwrap_or_default(),

@@ -120,9 +120,9 @@ fn part(value: u64, most: u64, height: u32) -> u32 {
     u32::try_from(scaled).unwrap_or(height).clamp(1, height)
 }
 
-/// `1234567` as `1,234,567`.
-pub fn grouped(number: impl std::borrow::Borrow<u64>) -> String {
-    let digits = number.borrow().to_string();
+/// A whole number for people: `1234567` as `1,234,567`.
+pub fn grouped(number: impl std::fmt::Display) -> String {
+    let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (n, digit) in digits.chars().enumerate() {
         if n > 0 && (digits.len() - n) % 3 == 0 {

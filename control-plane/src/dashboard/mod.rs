@@ -23,7 +23,7 @@
 //! | `flash` | a sentence that survives one redirect |
 //! | `refusal` | errors of the functions as sentences or pages |
 //! | `confirm` | a page that explains what cannot be undone |
-//! | `link`, `query` | links to the next page of a list, and what they say |
+//! | `link`, `query`, `parameters` | links to the next page of a list, and what they say |
 //! | `in_force` | a receipt in one sentence |
 //! | `chart` | bars as inline SVG, with the numbers behind |
 //!
@@ -34,6 +34,7 @@ mod confirm;
 mod flash;
 mod in_force;
 mod link;
+mod parameters;
 mod query;
 mod refusal;
 mod shell;
@@ -44,7 +45,8 @@ mod visit;
 pub use confirm::Confirm;
 pub use in_force::{counted, in_force};
 pub use link::link;
-pub use query::Query;
+pub use parameters::Parameters;
+pub use query::PageQuery;
 pub use refusal::{refused, refused_form};
 pub use shell::Shell;
 pub use visit::{Sent, Visit};

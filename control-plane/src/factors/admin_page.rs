@@ -11,7 +11,7 @@ use shared::id::UserId;
 use super::admin::{self, Methods};
 use crate::app::App;
 use crate::authority::Act;
-use crate::dashboard::{Confirm, Query, Sent, Shell, Visit, link, refused, refused_form};
+use crate::dashboard::{Confirm, Parameters, Sent, Shell, Visit, link, refused, refused_form};
 use crate::error::ApiError;
 use crate::members::Listing;
 use crate::sessions::Instead;
@@ -37,7 +37,7 @@ struct SignInPage<'a> {
 }
 
 /// `GET /dashboard/sign-in`
-pub async fn get(State(app): State<Arc<App>>, visit: Visit, query: Query) -> Result<Response, Instead> {
+pub async fn get(State(app): State<Arc<App>>, visit: Visit, query: Parameters) -> Result<Response, Instead> {
     let search = query.value("search").trim();
     let listing = Listing {
         search,

@@ -14,7 +14,7 @@ use super::{GrantView, Listing, list, own, revoke, take_back};
 use crate::app::App;
 use crate::authority::Act;
 use crate::clients::{self, ClientView};
-use crate::dashboard::{Confirm, Query, Sent, Shell, Visit, in_force, link, refused, refused_form};
+use crate::dashboard::{Confirm, Parameters, Sent, Shell, Visit, in_force, link, refused, refused_form};
 use crate::error::{ApiError, Code};
 use crate::http::frame::RequestId;
 use crate::members::{self, MemberView};
@@ -74,7 +74,11 @@ struct OwnApp {
 }
 
 /// `GET /dashboard/grants`
-pub async fn get_list(State(app): State<Arc<App>>, visit: Visit, query: Query) -> Result<Response, Instead> {
+pub async fn get_list(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    query: Parameters,
+) -> Result<Response, Instead> {
     let person = match query.some("user") {
         Some(id) => {
             let user = id.parse().map_err(|_| refused(ApiError::not_found("member")))?;

@@ -11,7 +11,7 @@ use super::invite::may_give;
 use super::{Inviter, list_pending, resend};
 use crate::app::App;
 use crate::authority::Act;
-use crate::dashboard::{Query, Sent, Shell, Visit, link, refused, refused_form};
+use crate::dashboard::{Parameters, Sent, Shell, Visit, link, refused, refused_form};
 use crate::error::ApiError;
 use crate::members::page::{PEOPLE, role_in_words};
 use crate::pages::Moment;
@@ -102,7 +102,11 @@ pub async fn post_invite(State(app): State<Arc<App>>, sent: Sent) -> Result<Resp
 }
 
 /// `GET /dashboard/people/invitations`
-pub async fn get_list(State(app): State<Arc<App>>, visit: Visit, query: Query) -> Result<Response, Instead> {
+pub async fn get_list(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    query: Parameters,
+) -> Result<Response, Instead> {
     let (invitations, next) = list_pending(&app, visit.caller.org, query.some("cursor"), PAGE)
         .await
         .map_err(refused)?;

@@ -17,7 +17,7 @@ use crate::store::orgs::Role;
 #[template(path = "dashboard/service_account_new.html")]
 struct NewPage<'a> {
     shell: Shell,
-    name: &'a str,
+    typed: &'a str,
     role: Role,
     roles: &'static [Role],
     failure: Option<String>,
@@ -31,7 +31,7 @@ fn show(visit: &Visit, name: &str, role: Role, failure: Option<String>) -> Respo
     };
     let page = NewPage {
         shell: visit.shell(),
-        name,
+        typed: name,
         role,
         roles: SERVICE_ACCOUNTS.roles(),
         failure,

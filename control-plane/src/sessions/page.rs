@@ -10,7 +10,7 @@ use shared::id::{SessionId, UserId};
 use super::Instead;
 use super::admin::{self, SessionView};
 use crate::app::App;
-use crate::dashboard::{Confirm, Query, Sent, Shell, Visit, counted, in_force, link, refused};
+use crate::dashboard::{Confirm, Parameters, Sent, Shell, Visit, counted, in_force, link, refused};
 use crate::error::ApiError;
 use crate::members::{self, MemberView};
 use crate::pages::Moment;
@@ -58,7 +58,11 @@ async fn person(app: &App, visit: &Visit, id: &str) -> Result<MemberView, Instea
 }
 
 /// `GET /dashboard/sessions`
-pub async fn get_list(State(app): State<Arc<App>>, visit: Visit, query: Query) -> Result<Response, Instead> {
+pub async fn get_list(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    query: Parameters,
+) -> Result<Response, Instead> {
     let person = match query.some("user") {
         Some(id) => Some(person(&app, &visit, id).await?),
         None => None,
@@ -114,7 +118,7 @@ pub async fn post_end(
 pub async fn get_end_all(
     State(app): State<Arc<App>>,
     visit: Visit,
-    query: Query,
+    query: Parameters,
 ) -> Result<Response, Instead> {
     let person = person(&app, &visit, query.value("user")).await?;
     let user = person.user.to_string();

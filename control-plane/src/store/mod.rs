@@ -27,6 +27,7 @@ pub mod audit;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod idempotency;
+pub mod key_lists;
 pub mod keys;
 pub mod orgs;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub mod logouts;
 pub mod mails;
 pub mod master;
 pub mod members;
+pub mod names;
 pub mod not_before;
 pub mod passkeys;
 pub mod proofs;
@@ -66,6 +68,7 @@ pub mod signing;
 pub mod status_lists;
 mod turn;
 pub mod usage;
+pub mod usage_days;
 pub mod workspaces;
 
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -12,7 +12,9 @@ use super::WorkspaceView;
 use super::api::workspace_id;
 use crate::app::App;
 use crate::authority::Act;
-use crate::dashboard::{Confirm, Query, Sent, Shell, Visit, counted, in_force, link, refused, refused_form};
+use crate::dashboard::{
+    Confirm, Parameters, Sent, Shell, Visit, counted, in_force, link, refused, refused_form,
+};
 use crate::pages::Moment;
 use crate::revocation::Wait;
 use crate::sessions::Instead;
@@ -78,14 +80,18 @@ fn status(failure: Option<&String>) -> StatusCode {
 }
 
 /// `GET /dashboard/workspaces`
-pub async fn get_list(State(app): State<Arc<App>>, visit: Visit, query: Query) -> Result<Response, Instead> {
+pub async fn get_list(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    query: Parameters,
+) -> Result<Response, Instead> {
     show_list(&app, &visit, &query, "", None).await
 }
 
 async fn show_list(
     app: &App,
     visit: &Visit,
-    query: &Query,
+    query: &Parameters,
     name: &str,
     failure: Option<String>,
 ) -> Result<Response, Instead> {
@@ -126,7 +132,7 @@ pub async fn post_new(State(app): State<Arc<App>>, sent: Sent) -> Result<Respons
         }
         Err(error) => {
             let failure = refused_form(error)?;
-            show_list(&app, &visit, &Query::default(), name, Some(failure)).await
+            show_list(&app, &visit, &Parameters::default(), name, Some(failure)).await
         }
     }
 }

@@ -18,7 +18,6 @@ use crate::sessions::Instead;
 #[template(path = "dashboard/person_end.html")]
 struct EndPage {
     shell: Shell,
-    place: Place,
     lines: Lines,
     word: String,
     word_label: &'static str,
@@ -61,7 +60,6 @@ async fn show(
     };
     let page = EndPage {
         shell: visit.shell(),
-        place,
         lines: Lines::of(holdings),
         word,
         word_label,

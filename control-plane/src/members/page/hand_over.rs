@@ -9,7 +9,7 @@ use shared::id::{KeyId, UserId};
 use super::person::find;
 use super::{PEOPLE, Place, SERVICE_ACCOUNTS, role};
 use crate::app::App;
-use crate::dashboard::{Query, Sent, Shell, Visit, refused, refused_form};
+use crate::dashboard::{Parameters, Sent, Shell, Visit, refused, refused_form};
 use crate::error::ApiError;
 use crate::keys::{self, Issued};
 use crate::members::{self, Listing, MemberView};
@@ -83,7 +83,7 @@ pub(super) async fn get(
     place: Place,
     visit: &Visit,
     id: &str,
-    query: &Query,
+    query: &Parameters,
 ) -> Result<Response, Instead> {
     let member = find(app, place, visit, id).await?;
     let key = key_of(app, visit, &member, query.value("key")).await?;

@@ -6,7 +6,7 @@ use axum::response::Response;
 use super::{Place, role, state, tone};
 use crate::app::App;
 use crate::authority::Act;
-use crate::dashboard::{Query, Shell, Visit, link, refused};
+use crate::dashboard::{Parameters, Shell, Visit, link, refused};
 use crate::members::{self, Listing, MemberView};
 use crate::pages::Moment;
 use crate::sessions::Instead;
@@ -38,7 +38,12 @@ struct Line {
     page: String,
 }
 
-pub(super) async fn get(app: &App, place: Place, visit: &Visit, query: &Query) -> Result<Response, Instead> {
+pub(super) async fn get(
+    app: &App,
+    place: Place,
+    visit: &Visit,
+    query: &Parameters,
+) -> Result<Response, Instead> {
     let search = query.value("search").trim();
     let (role, state) = (role(query.value("role")), state(query.value("state")));
     let listing = Listing {

@@ -11,7 +11,7 @@ macro_rules! pages_of {
 
             use super::super::{end, hand_over, list, person};
             use crate::app::App;
-            use crate::dashboard::{Query, Sent, Visit};
+            use crate::dashboard::{Parameters, Sent, Visit};
             use crate::members::Change;
             use crate::sessions::Instead;
 
@@ -19,7 +19,7 @@ macro_rules! pages_of {
             pub async fn get(
                 State(app): State<Arc<App>>,
                 visit: Visit,
-                query: Query,
+                query: Parameters,
             ) -> Result<Response, Instead> {
                 list::get(&app, $place, &visit, &query).await
             }
@@ -83,7 +83,7 @@ macro_rules! pages_of {
                 State(app): State<Arc<App>>,
                 Path(id): Path<String>,
                 visit: Visit,
-                query: Query,
+                query: Parameters,
             ) -> Result<Response, Instead> {
                 hand_over::get(&app, $place, &visit, &id, &query).await
             }
