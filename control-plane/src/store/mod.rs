@@ -37,6 +37,7 @@ pub mod belonging;
 pub mod clients;
 pub mod codes;
 pub mod copy;
+pub mod demo;
 pub mod device_codes;
 pub mod edges;
 pub mod exchanges;
@@ -112,6 +113,11 @@ impl StoreError {
     /// Whether a unique constraint or primary key refused the row.
     pub fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
+    /// Whether something else hangs on the row.
+    pub fn is_foreign_key_violation(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_foreign_key_violation())
     }
 
     /// Whether the same transaction may succeed if it is tried again: a lock was held too long, or two waited for each other.
