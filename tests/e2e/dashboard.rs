@@ -41,3 +41,8 @@ async fn a_key_lives_and_dies() {
 async fn every_page_is_accessible() {
     run("pages.mjs").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lighthouse_gives_95_of_100() {
+    run("lighthouse.mjs").await;
+}
