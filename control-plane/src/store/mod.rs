@@ -21,7 +21,8 @@
 //!    revocation at a power loss. Within this process writers queue up (`turn`): SQLite itself lets them poll in no order,
 //!    and with sixteen of them one may lose for five seconds.
 //! 7. Migrations have the same names for both engines and are never edited after a release.
-//! 8. Every query is reached by `conformance.rs`, which runs on both engines.
+//! 8. A list goes on with `(a, b) < ($1, $2)`: with `a < $1 OR (a = $1 AND b < $2)` PostgreSQL reads it from the beginning.
+//! 9. Every query is reached by `conformance.rs`, which runs on both engines.
 
 pub mod audit;
 #[cfg(test)]
