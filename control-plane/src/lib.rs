@@ -15,6 +15,7 @@ pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod dashboard;
+pub mod demo;
 pub mod edge;
 pub mod error;
 pub mod explain;

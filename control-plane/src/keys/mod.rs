@@ -16,6 +16,7 @@ mod rules;
 mod tests;
 
 pub use admin::create_admin;
+pub(crate) use admin::{Made, make};
 pub use issue::{Idempotency, Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
 pub use reissue::reissue;

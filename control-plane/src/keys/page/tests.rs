@@ -135,7 +135,7 @@ async fn a_form_that_is_refused_keeps_what_was_typed() {
     for (field, value, sentence) in [
         ("name", "", "A name has 1 to"),
         ("lifetime", "0", "Expires at: choose how long"),
-        ("preset", "scopes", "A key needs at least one scope"),
+        ("preset", "scopes", "Scopes: a key needs at least one scope"),
         ("environment", "moon", "Environment: choose one"),
         ("workspace", "ws_000000999", "no such workspace"),
     ] {

@@ -122,6 +122,7 @@ suite! {
         a_page_reads_a_bounded_number_of_rows,
         lists_are_ordered_paged_and_filtered,
         names_are_found_by_how_they_begin,
+        the_overview_counts_and_looks_ahead,
         a_status_follows_the_clock,
         a_dead_key_is_not_held,
         rotations_are_counted_by_line,
