@@ -113,6 +113,7 @@ fn for_dashboard() -> Router<Arc<App>> {
         .merge(for_key_pages())
 }
 
+/// The same pages on both sides; which one it is they see by their path.
 fn for_key_pages() -> Router<Arc<App>> {
     use keys::page::{list, new, revoke, rotate, show};
     Router::new()
@@ -123,6 +124,13 @@ fn for_key_pages() -> Router<Arc<App>> {
         .route("/dashboard/keys/{id}/rotate", get(rotate::get).post(rotate::post))
         .route("/dashboard/keys/{id}/revoke", get(revoke::get).post(revoke::post))
         .route("/dashboard/keys/{id}/receipt", get(revoke::receipt))
+        .route("/account/keys", get(list::get))
+        .route("/account/keys/new", get(new::get).post(new::post))
+        .route("/account/keys/{id}", get(show::get))
+        .route("/account/keys/{id}/rename", post(show::rename))
+        .route("/account/keys/{id}/rotate", get(rotate::get).post(rotate::post))
+        .route("/account/keys/{id}/revoke", get(revoke::get).post(revoke::post))
+        .route("/account/keys/{id}/receipt", get(revoke::receipt))
 }
 
 /// More ways to revoke, and quarantine.
