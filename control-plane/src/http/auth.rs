@@ -1,7 +1,8 @@
-//! Who calls `/v1`: an API key of ours in the Authorization header.
+//! Who calls `/v1`: an API key of ours in the Authorization header, or an access token of ours whose audience is the issuer,
+//! which only the command line gets (`oauth::built_in`).
 //!
-//! The key is checked as the edge checks it, and then against the database, which is never stale here. Dashboard sessions
-//! and OAuth tokens whose audience is the issuer come in at [`authenticate`], as further forms of [`Credential`].
+//! Either is checked as the edge checks it, and then against the database, which is never stale here. Further forms of
+//! [`Credential`] come in at [`authenticate`].
 
 use std::sync::Arc;
 
@@ -9,18 +10,19 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use shared::id::{KeyId, OrgId, UserId, WorkspaceId};
+use shared::id::{GrantId, KeyId, OrgId, UserId, WorkspaceId};
 use shared::key::{self, Environment, ParsedKey};
 use shared::scope::{ADMIN, ScopeSet};
 use shared::time::UnixSeconds;
 
+use super::budget;
 use super::frame::RequestId;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::error::{ApiError, Code};
 use crate::store::keys::{ApiKey, KeyStatus, Reach};
 use crate::store::orgs::{IssueSubjects, Role};
-use crate::{keys, orgs};
+use crate::{keys, oauth, orgs};
 
 /// Longer credentials are refused unread.
 const MAX_CREDENTIAL: usize = 8 * 1024;
@@ -28,8 +30,23 @@ const MAX_CREDENTIAL: usize = 8 * 1024;
 /// What was presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
+    /// An access token.
+    AccessToken {
+        /// What its person agreed to.
+        grant: GrantId,
+    },
     /// An API key.
     ApiKey(KeyId),
+}
+
+impl std::fmt::Display for Credential {
+    /// As the audit trail names it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AccessToken { grant } => grant.fmt(f),
+            Self::ApiKey(key) => key.fmt(f),
+        }
+    }
 }
 
 /// An authenticated caller and the most that it may do.
@@ -69,10 +86,9 @@ impl Caller {
 
     /// As the audit trail names it.
     pub fn actor(&self) -> Actor {
-        let Credential::ApiKey(key) = self.credential;
         Actor {
             who: self.user.to_string(),
-            credential: Some(key.to_string()),
+            credential: Some(self.credential.to_string()),
             request_id: Some(self.request_id.clone()),
         }
     }
@@ -92,7 +108,9 @@ impl FromRequestParts<Arc<App>> for Caller {
             .map(|id| id.0.clone())
             .unwrap_or_default();
         let text = bearer(&parts.headers)?;
-        authenticate(app, text, request_id).await
+        let caller = authenticate(app, text, request_id).await?;
+        budget::charge(app, parts, &caller.credential.to_string())?;
+        Ok(caller)
     }
 }
 
@@ -178,6 +196,32 @@ pub(crate) async fn recognise(app: &App, text: &str) -> Result<Option<ApiKey>, A
 
 /// Checks a credential and finds out what it may do.
 async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
+    // A JWS has dots, an API key has none.
+    if text.contains('.') {
+        return of_token(app, text, request_id).await;
+    }
+    of_key(app, text, request_id).await
+}
+
+/// The person who signed in at the command line: what they may do, in every workspace and environment.
+async fn of_token(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
+    let person = oauth::built_in::person(app, text).await?.ok_or_else(invalid)?;
+    Ok(Caller {
+        org: person.org,
+        user: person.user,
+        workspace: None,
+        environment: *app.config.environments.iter().min().unwrap_or(&Environment::Live),
+        scopes: person.scopes,
+        // A token ends within the hour, its person's rights do not: what they make outlives it.
+        ends_at: None,
+        role: person.role,
+        membership_version: person.membership_version,
+        credential: Credential::AccessToken { grant: person.grant },
+        request_id,
+    })
+}
+
+async fn of_key(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
     let now = app.clock.now().seconds();
     // 1. to 3. A key of ours, neither revoked nor ended.
     let row = recognise(app, text).await?.ok_or_else(invalid)?;
