@@ -1,8 +1,8 @@
 //! Who calls `/v1`: an API key of ours in the Authorization header, or an access token of ours whose audience is the issuer,
 //! which only the command line gets (`oauth::built_in`).
 //!
-//! Either is checked as the edge checks it, and then against the database, which is never stale here. Further forms of
-//! [`Credential`] come in at [`authenticate`].
+//! Either is checked as the edge checks it, and then against the database, which is never stale here. The dashboard makes a
+//! [`Caller`] of its session, so that pages call the functions of `/v1`; `/v1` itself takes no cookies.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use shared::id::{GrantId, KeyId, OrgId, UserId, WorkspaceId};
+use shared::id::{GrantId, KeyId, OrgId, SessionId, UserId, WorkspaceId};
 use shared::key::{self, Environment, ParsedKey};
 use shared::scope::{ADMIN, ScopeSet};
 use shared::time::UnixSeconds;
@@ -20,8 +20,10 @@ use super::frame::RequestId;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::error::{ApiError, Code};
+use crate::sessions::Session;
 use crate::store::keys::{ApiKey, KeyStatus, Reach};
 use crate::store::orgs::{IssueSubjects, Role};
+use crate::store::{StoreError, Tx};
 use crate::{keys, oauth, orgs};
 
 /// Longer credentials are refused unread.
@@ -37,6 +39,18 @@ pub enum Credential {
     },
     /// An API key.
     ApiKey(KeyId),
+    /// A session of the dashboard.
+    Session(SessionId),
+}
+
+impl Credential {
+    /// The API key, if that is what was presented.
+    pub fn api_key(self) -> Option<KeyId> {
+        match self {
+            Self::ApiKey(id) => Some(id),
+            Self::AccessToken { .. } | Self::Session(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Credential {
@@ -44,7 +58,8 @@ impl std::fmt::Display for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AccessToken { grant } => grant.fmt(f),
-            Self::ApiKey(key) => key.fmt(f),
+            Self::ApiKey(id) => id.fmt(f),
+            Self::Session(id) => id.fmt(f),
         }
     }
 }
@@ -91,6 +106,32 @@ impl Caller {
             credential: Some(self.credential.to_string()),
             request_id: Some(self.request_id.clone()),
         }
+    }
+
+    /// Somebody who is signed in to the dashboard: everything that their role allows. `None`: no active member.
+    pub(crate) async fn of_session(
+        tx: &mut Tx,
+        app: &App,
+        session: &Session,
+        request_id: String,
+    ) -> Result<Option<Self>, StoreError> {
+        let membership = tx.membership(session.org, session.user).await?;
+        let membership = membership.filter(|membership| membership.alive);
+        Ok(membership.map(|membership| Self {
+            org: session.org,
+            user: session.user,
+            workspace: None,
+            // The keys of every environment that there is: `Reach` says which those are.
+            environment: *app.config.environments.iter().min().unwrap_or(&Environment::Live),
+            scopes: app
+                .catalogue()
+                .expand(orgs::rights(membership.role, &app.policy.policy)),
+            ends_at: None,
+            role: membership.role,
+            membership_version: membership.version,
+            credential: Credential::Session(session.sid),
+            request_id,
+        }))
     }
 }
 

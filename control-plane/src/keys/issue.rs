@@ -219,6 +219,16 @@ pub(crate) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -
         Credential::ApiKey(key) => key,
         // Grants are held after memberships: `confirm_rights` does.
         Credential::AccessToken { .. } => return Ok(()),
+        // A session needs no lock: what is issued does not hang on it, and its member is held before the commit.
+        Credential::Session(sid) => {
+            return match tx.session_ended_at(sid).await? {
+                None => Ok(()),
+                Some(_) => Err(ApiError::new(
+                    Code::InvalidToken,
+                    "the session has ended; sign in again",
+                )),
+            };
+        }
     };
     if tx.hold_key(key, now).await? {
         return Ok(());

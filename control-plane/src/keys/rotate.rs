@@ -12,7 +12,7 @@ use super::rules::{self, Grant};
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
-use crate::http::auth::{Caller, Credential};
+use crate::http::auth::Caller;
 use crate::http::idempotency::Idempotency;
 use crate::revocation::{self, Wait};
 use crate::store::Tx;
@@ -61,10 +61,11 @@ pub async fn rotate_itself(
     rotation: Rotation,
     idempotency: Option<Idempotency>,
 ) -> Result<Rotated, ApiError> {
-    let Credential::ApiKey(id) = caller.credential else {
-        let detail = "only an API key rotates itself; call this with the key, or rotate it by its id";
-        return Err(ApiError::new(Code::ExceedsCaller, detail));
-    };
+    let detail = "only an API key rotates itself; call this with the key, or rotate it by its id";
+    let id = caller
+        .credential
+        .api_key()
+        .ok_or_else(|| ApiError::new(Code::ExceedsCaller, detail))?;
     rotate_key(app, caller, id, rotation, (true, idempotency)).await
 }
 

@@ -18,7 +18,7 @@ use super::write::{self, Record, RevocationReceipt, Scope, live_at, live_grants_
 use super::{Cause, Why};
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::auth::{Caller, Credential};
+use crate::http::auth::Caller;
 use crate::http::time::parse_rfc3339;
 use crate::keys::{confirm_rights, hold_caller};
 use crate::store::Tx;
@@ -266,10 +266,6 @@ impl Matching {
             let known = found.filter(|client| !client.is_of_another(caller.org));
             client = Some(known.ok_or_else(|| ApiError::not_found("client"))?.id);
         }
-        let calling = match caller.credential {
-            Credential::ApiKey(calling) => Some(calling),
-            Credential::AccessToken { .. } => None,
-        };
         let keys = filter.has_keys().then(|| KeysWhere {
             user: filter.user,
             environment: filter.environment,
@@ -279,7 +275,7 @@ impl Matching {
             created_before: filter.created_before,
             created_after: filter.created_after,
             scopes,
-            except: calling,
+            except: caller.credential.api_key(),
             ..KeysWhere::in_reach(caller.reach(), live_at(now))
         });
         let grants = filter.has_grants().then(|| GrantsWhere {
