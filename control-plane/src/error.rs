@@ -75,6 +75,8 @@ pub enum Code {
     NotFound,
     /// A part of a standard that we leave out.
     NotSupported,
+    /// It is not what the caller has seen (`If-Match`).
+    PreconditionFailed,
     /// Too often.
     RateLimited,
     /// The caller's rights changed meanwhile.
@@ -135,6 +137,7 @@ impl Code {
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not_acceptable", "Not acceptable"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
             Self::NotSupported => (S::NOT_IMPLEMENTED, "not_supported", "Not supported"),
+            Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition_failed", "Changed meanwhile"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),

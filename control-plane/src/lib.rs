@@ -6,6 +6,7 @@
 //!
 //! What is not here: formats (crate `shared`), checking credentials at the edge (crate `edge`).
 
+pub mod api;
 pub mod app;
 pub mod audit;
 pub mod authority;

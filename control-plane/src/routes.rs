@@ -13,9 +13,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::{frame, health};
+use crate::http::{budget, frame, health};
 use crate::{
-    edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, revocations,
+    api, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, revocations,
     sessions, signals, status_lists, usage,
 };
 
@@ -35,6 +35,7 @@ pub fn router(app: Arc<App>) -> Router {
                 .delete(keys::api::revoke),
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
+        .merge(for_readers())
         .merge(for_revocations())
         .route("/v1/explain", post(explain::api::post))
         // Members
@@ -103,6 +104,16 @@ pub fn router(app: Arc<App>) -> Router {
         router = router.route("/dev/outbox", get(mail::outbox::get));
     }
     framed(router, app)
+}
+
+/// The description of `/v1`, for programs and for people.
+fn for_readers() -> Router<Arc<App>> {
+    use api::docs;
+    Router::new()
+        .route("/v1/openapi.json", get(docs::openapi))
+        .route("/v1/docs", get(docs::index))
+        .route(docs::ERRORS, get(docs::errors))
+        .route("/v1/docs/{group}", get(docs::group))
 }
 
 /// What administrators see. Each path has a line in `authority::PAGES`.
@@ -267,6 +278,7 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), budget::tell))
         .layer(from_fn_with_state(app.clone(), time_limit))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), frame::frame))

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use shared::id::OrgId;
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use super::canary::{self, Summary};
 use super::uplink;
@@ -33,7 +34,8 @@ use crate::store::feed::{Peer, Position};
 use crate::store::{StoreError, uint};
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EdgesStatus)]
 pub struct Status {
     /// The newest frame.
     head: Place,
@@ -44,7 +46,8 @@ pub struct Status {
     alerts: Vec<Alert>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FeedPlace)]
 struct Place {
     epoch: u64,
     seq: u64,
@@ -56,12 +59,13 @@ impl From<Position> for Place {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct EdgeStatus {
     name: String,
     mode: EdgeMode,
     /// The group that it belongs to; absent: it admits every organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     group: Option<String>,
     /// Whether the hub itself answered last.
     hub: Option<bool>,
@@ -76,7 +80,7 @@ struct EdgeStatus {
 }
 
 /// For the operator alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct OperatorStatus {
     failures: u64,
     failure: Option<String>,
@@ -86,14 +90,15 @@ struct OperatorStatus {
     keys: Vec<UplinkView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UplinkKey)]
 struct UplinkView {
     id: String,
     created_at: Timestamp,
     used_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RegionStatus {
     /// As in receipts.
     name: String,
@@ -113,13 +118,14 @@ struct RegionStatus {
     canary: Option<Summary>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct CanaryStatus {
     enabled: bool,
     interval_seconds: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EdgeAlert)]
 struct Alert {
     edge: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -130,6 +136,13 @@ struct Alert {
 }
 
 /// `GET /v1/edge/status`
+#[utoipa::path(
+    get, path = "/v1/edge/status", tag = "edge",
+    summary = "Where every edge is",
+    description = "Of the edges that admit the caller's organisation: regions, how far they are, how long frames and canaries took, and \
+        alerts. Failures, clocks and keys are for administrators of the first organisation.",
+    responses((status = 200, description = "What is known at this moment.", body = Status)),
+)]
 pub async fn get(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
     let first = app.store.begin_read().await?.first_org().await?;
     let viewer = if first == Some(caller.org) {

@@ -32,14 +32,17 @@ use shared::id::UserId;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Caller;
+use crate::http::tag::Tag;
 use crate::http::time::Timestamp;
 use crate::store::members::{Member, MemberState};
 use crate::store::orgs::Role;
 
 /// A member as the API shows them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Member)]
 pub struct MemberView {
     /// Who.
+    #[schema(value_type = String, example = "usr_000000001")]
     pub user: UserId,
     /// Their address.
     pub email: String,
@@ -74,11 +77,17 @@ impl MemberView {
     }
 }
 
-/// One member of the caller's organisation.
-pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<MemberView, ApiError> {
+/// The version of what can be changed about a member.
+pub(crate) fn tag(member: &Member) -> Tag {
+    Tag::of(&(member.user, member.version))
+}
+
+/// One member of the caller's organisation, and which version of them this is.
+pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<(MemberView, Tag), ApiError> {
     let member = app.store.begin_read().await?.member(caller.org, user).await?;
     let member = member.ok_or_else(|| ApiError::not_found("member"))?;
-    Ok(MemberView::new(app, member))
+    let tag = tag(&member);
+    Ok((MemberView::new(app, member), tag))
 }
 
 /// A page of members after one of them, and whether there are more.

@@ -64,7 +64,7 @@ pub async fn invite(
     let Some(role) = role else {
         return Ok(show(&app, &session, email, Some("Choose a role.")).await?);
     };
-    match super::invite(&app, &inviter(&session, &request_id), email, role).await {
+    match super::invite(&app, &inviter(&session, &request_id), (email, role), None).await {
         Ok(_) => Ok(see_other(HERE)),
         Err(error) => match sentence(&error) {
             Some(failure) => Ok(show(&app, &session, email, Some(failure)).await?),

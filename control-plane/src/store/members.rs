@@ -9,7 +9,7 @@ use super::orgs::{Role, millis, user_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// Where a member stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
     /// May do what the role allows.

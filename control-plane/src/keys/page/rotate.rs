@@ -78,7 +78,7 @@ pub async fn post(
         overlap_seconds: overlap.parse().ok(),
         wait: Wait::None,
     };
-    match keys::rotate(&app, &visit.caller, key.id, rotation).await {
+    match keys::rotate(&app, &visit.caller, key.id, rotation, None).await {
         Ok(rotated) => {
             let old = rotated.old.ends_at().map(|at| Moment::from(at.millis()).words);
             let old = match &rotated.old.revoked {

@@ -14,6 +14,7 @@ use super::{Line, Side};
 use crate::app::App;
 use crate::authority::Act;
 use crate::dashboard::{Sent, Shell, Visit, refused_form};
+use crate::http::tag::IfMatch;
 use crate::keys;
 use crate::pages::Moment;
 use crate::sessions::Instead;
@@ -69,7 +70,7 @@ pub async fn rename(
 ) -> Result<Response, Instead> {
     let key = side.key(&app, &visit, &id).await?;
     let name = form.value("name").unwrap_or_default();
-    match keys::rename(&app, &visit.caller, key.id, name).await {
+    match keys::rename(&app, &visit.caller, key.id, name, &IfMatch::Any).await {
         Ok(key) => Ok(visit.done(
             &format!("{}/{id}", side.base()),
             &format!("The key is called “{}” now.", key.name),
