@@ -26,6 +26,7 @@ pub mod oauth;
 pub mod orgs;
 pub mod pages;
 pub mod people;
+pub mod policies;
 pub mod random;
 pub mod revocation;
 pub mod revocations;

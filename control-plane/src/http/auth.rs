@@ -207,9 +207,9 @@ async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Calle
 
     // 5. Effective permission: the key's scopes under the role's ceiling and that of a quarantine, the hierarchy expanded on
     //    all sides first.
-    let ceiling = orgs::rights(membership.role, &app.policy.policy);
+    let ceiling = orgs::rights(membership.role, &app.policy().policy);
     let quarantine = row.quarantine.map_or(ScopeSet::ALL, |(ceiling, _)| {
-        keys::quarantine::scopes(ceiling, &app.policy.policy)
+        keys::quarantine::scopes(ceiling, &app.policy().policy)
     });
     let scopes = app
         .catalogue()

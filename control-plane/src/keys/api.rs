@@ -50,7 +50,11 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let idempotency = idempotency(&headers, &bytes)?;
     let new = NewKey {
-        scopes: rules::scopes(body.scope.as_deref(), body.scopes.as_deref(), &app.policy.policy)?,
+        scopes: rules::scopes(
+            body.scope.as_deref(),
+            body.scopes.as_deref(),
+            &app.policy().policy,
+        )?,
         // Without a word about it, a key gets the reach that its maker has.
         workspace: body
             .workspace

@@ -52,6 +52,7 @@ pub mod master;
 pub mod members;
 pub mod not_before;
 pub mod passkeys;
+pub mod policies;
 pub mod proofs;
 pub mod pushed_requests;
 pub mod quarantine;
