@@ -27,6 +27,7 @@ pub mod audit;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod idempotency;
+pub mod key_lists;
 pub mod keys;
 pub mod orgs;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub mod logouts;
 pub mod mails;
 pub mod master;
 pub mod members;
+pub mod names;
 pub mod not_before;
 pub mod passkeys;
 pub mod policies;
@@ -65,6 +67,7 @@ pub mod signing;
 pub mod status_lists;
 mod turn;
 pub mod usage;
+pub mod usage_days;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
