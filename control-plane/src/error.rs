@@ -47,6 +47,8 @@ pub enum Code {
     InvalidField,
     /// Not one JSON object.
     InvalidJson,
+    /// A route policy that cannot be applied.
+    InvalidPolicy,
     /// A message that its sender has not signed.
     InvalidSignature,
     /// A bad, expired or revoked credential.
@@ -63,6 +65,8 @@ pub enum Code {
     KeyRevoked,
     /// Nobody would be left who may do everything.
     LastOwner,
+    /// A file of the operator's says it, and nothing else.
+    ManagedByFile,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
@@ -75,8 +79,10 @@ pub enum Code {
     NotFound,
     /// A part of a standard that we leave out.
     NotSupported,
-    /// It is not what the caller has seen (`If-Match`).
+    /// Somebody changed it meanwhile.
     PreconditionFailed,
+    /// A change that does not say what it changes.
+    PreconditionRequired,
     /// Too often.
     RateLimited,
     /// The caller's rights changed meanwhile.
@@ -118,6 +124,11 @@ impl Code {
             Self::InvalidDpopProof => (S::UNAUTHORIZED, "invalid_dpop_proof", "Invalid DPoP proof"),
             Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
+            Self::InvalidPolicy => (
+                S::UNPROCESSABLE_ENTITY,
+                "invalid_policy",
+                "The policy cannot be applied",
+            ),
             Self::InvalidSignature => (S::UNAUTHORIZED, "invalid_signature", "Invalid signature"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
             Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
@@ -131,6 +142,7 @@ impl Code {
             Self::KeyQuarantined => (S::CONFLICT, "key_quarantined", "The key is in quarantine"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
             Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
+            Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "Managed by a file"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
@@ -138,6 +150,11 @@ impl Code {
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
             Self::NotSupported => (S::NOT_IMPLEMENTED, "not_supported", "Not supported"),
             Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition_failed", "Changed meanwhile"),
+            Self::PreconditionRequired => (
+                S::PRECONDITION_REQUIRED,
+                "precondition_required",
+                "Say what you change",
+            ),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),

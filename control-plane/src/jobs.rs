@@ -9,9 +9,11 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{edge, issuers, mail, oauth, people, revocation, sessions, signing, usage};
+use crate::{edge, issuers, mail, oauth, people, policies, revocation, sessions, signing, usage};
 
 const HOUR: Duration = Duration::from_hours(1);
+/// How long another instance goes by an older policy; edges have their own bound.
+const POLICY: Duration = Duration::from_millis(500);
 const METRICS: Duration = Duration::from_secs(5);
 const MAIL: Duration = Duration::from_secs(1);
 const LOGOUTS: Duration = Duration::from_secs(1);
@@ -28,6 +30,7 @@ pub fn start(app: &Arc<App>) {
     edge::start(app);
     issuers::start(Arc::clone(app));
     usage::start(app);
+    every("follow the route policy", POLICY, app, policies::follow);
     every("forget old usage", HOUR, app, usage::forget);
     every("forget old idempotency keys", HOUR, app, forget_idempotency);
     every("forget ended status indexes", HOUR, app, prune_indexes);

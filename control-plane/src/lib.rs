@@ -31,6 +31,7 @@ pub mod orgs;
 pub mod overview;
 pub mod pages;
 pub mod people;
+pub mod policies;
 pub mod random;
 pub mod revocation;
 pub mod revocations;

@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{budget, frame, health};
 use crate::{
-    api, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, revocations,
-    sessions, signals, status_lists, usage,
+    api, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, policies,
+    revocations, sessions, signals, status_lists, usage,
 };
 
 /// The largest body that anything here reads.
@@ -79,6 +79,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(for_edges())
         .merge(for_issuers())
         .merge(for_usage())
+        .merge(for_policies())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -191,6 +192,19 @@ fn for_edges() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/edge/status", get(edge::status::get))
         .route("/v1/edge/feed", get(edge::pull::get))
+}
+
+/// The route policy of the installation.
+fn for_policies() -> Router<Arc<App>> {
+    use policies::api;
+    Router::new()
+        .route("/v1/policy", get(api::show).put(api::apply))
+        .route("/v1/policy/check", post(api::check))
+        .route("/v1/policy/test", post(api::test))
+        .route("/v1/policy/rollback", post(api::roll_back))
+        .route("/v1/policy/history", get(api::history))
+        .route("/v1/policy/history/{version}", get(api::version))
+        .layer(DefaultBodyLimit::max(policies::MAX_BODY))
 }
 
 /// What the edges counted.

@@ -54,21 +54,50 @@ impl Client {
         body: Option<Value>,
         idempotency_key: Option<&str>,
     ) -> Result<Value, CliError> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base))
-            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self
-            .http
-            .request(method, url)
-            .bearer_auth(self.admin_key.expose_secret());
+        let mut request = self.request(method, path, query)?;
         if let Some(body) = body {
             request = request.json(&body);
         }
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
+        self.answer(request).await
+    }
+
+    /// A change of what is as it was known to be; the answer's JSON, or its problem as an error.
+    pub(super) async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Value,
+        if_match: &str,
+    ) -> Result<Value, CliError> {
+        let request = self
+            .request(method, path, query)?
+            .header("If-Match", if_match)
+            .json(&body);
+        self.answer(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<reqwest::RequestBuilder, CliError> {
+        let mut url = url::Url::parse(&format!("{}{path}", self.base))
+            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self
+            .http
+            .request(method, url)
+            .bearer_auth(self.admin_key.expose_secret()))
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, CliError> {
         let response = request
             .send()
             .await

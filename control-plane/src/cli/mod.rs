@@ -1,6 +1,6 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `invitations`, `issuers`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
+//! `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
 //! API (I11); `doctor`
 //! looks at one from outside; `key inspect` needs nothing.
 //!
@@ -20,6 +20,7 @@ mod local;
 mod master;
 mod members;
 mod output;
+mod policy;
 mod revoke;
 mod server;
 mod usage;
@@ -99,6 +100,8 @@ enum Command {
     Invitations(invitations::InvitationsArgs),
     /// Other issuers whose tokens count in your organisation (over the server's API)
     Issuers(issuers::IssuersArgs),
+    /// The route policy: show, check, apply, test, roll back (over the server's API)
+    Policy(policy::PolicyArgs),
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
@@ -206,6 +209,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Issuers(args) => issuers::run(args, format).await,
+        Command::Policy(args) => policy::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
         Command::Edge(edge::EdgeCommand::Init(args)) => edge_init::run(load()?, *args, format).await,
         Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,

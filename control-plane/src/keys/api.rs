@@ -75,7 +75,11 @@ pub async fn create(
     Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
     let new = NewKey {
-        scopes: rules::scopes(body.scope.as_deref(), body.scopes.as_deref(), &app.policy.policy)?,
+        scopes: rules::scopes(
+            body.scope.as_deref(),
+            body.scopes.as_deref(),
+            &app.policy().policy,
+        )?,
         // Without a word about it, a key gets the reach that its maker has.
         workspace: body
             .workspace

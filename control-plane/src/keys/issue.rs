@@ -288,7 +288,7 @@ async fn confirm_owner(
         .ok_or_else(no_member)?;
     let ceiling = app
         .catalogue()
-        .expand(orgs::rights(member.role, &app.policy.policy));
+        .expand(orgs::rights(member.role, &app.policy().policy));
     if ceiling.contains(app.catalogue().expand(grant.scopes)) {
         return Ok(());
     }

@@ -222,7 +222,7 @@ pub(super) async fn receipt(
 
 /// How long connections that were let in before may stay open.
 pub(super) fn until(app: &App, receipt: &Receipt) -> Option<Timestamp> {
-    let lifetime_ms = app.policy.max_connection_seconds().saturating_mul(1000);
+    let lifetime_ms = app.policy().max_connection_seconds().saturating_mul(1000);
     receipt
         .effective_at
         .map(|at| at.0.saturating_add(lifetime_ms).into())

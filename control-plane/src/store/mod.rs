@@ -56,6 +56,7 @@ pub mod members;
 pub mod names;
 pub mod not_before;
 pub mod passkeys;
+pub mod policies;
 pub mod proofs;
 pub mod pushed_requests;
 pub mod quarantine;

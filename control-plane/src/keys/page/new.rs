@@ -123,8 +123,8 @@ fn read(app: &App, side: Side, form: &Form) -> Result<NewKey, ApiError> {
         .cloned()
         .collect();
     let scopes = match value("preset") {
-        "scopes" => keys::scopes_of(None, Some(&listed), &app.policy.policy)?,
-        preset => keys::scopes_of(Some(preset), None, &app.policy.policy)?,
+        "scopes" => keys::scopes_of(None, Some(&listed), &app.policy().policy)?,
+        preset => keys::scopes_of(Some(preset), None, &app.policy().policy)?,
     };
     let workspace = match value("workspace") {
         "" | "all" => None,
@@ -195,7 +195,7 @@ async fn page(
     let environment = chosen("environment", &visit.caller.environment.to_string());
     let presets = PRESETS
         .iter()
-        .filter(|(value, ..)| *value == "scopes" || app.policy.policy.presets.contains_key(*value));
+        .filter(|(value, ..)| *value == "scopes" || app.policy().policy.presets.contains_key(*value));
     let scopes: Vec<(String, bool)> = app
         .catalogue()
         .all()
