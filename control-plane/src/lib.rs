@@ -27,6 +27,7 @@ pub mod orgs;
 pub mod pages;
 pub mod people;
 pub mod random;
+pub mod retention;
 pub mod revocation;
 pub mod revocations;
 pub mod routes;
@@ -39,6 +40,7 @@ pub mod store;
 pub(crate) mod testing;
 mod text;
 pub mod usage;
+pub mod webhooks;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -24,6 +24,7 @@
 //! 8. Every query is reached by `conformance.rs`, which runs on both engines.
 
 pub mod audit;
+pub mod audit_chain;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod idempotency;
@@ -52,6 +53,7 @@ pub mod master;
 pub mod members;
 pub mod not_before;
 pub mod passkeys;
+pub mod person_keys;
 pub mod proofs;
 pub mod pushed_requests;
 pub mod quarantine;
@@ -64,6 +66,7 @@ pub mod signing;
 pub mod status_lists;
 mod turn;
 pub mod usage;
+pub mod webhooks;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
