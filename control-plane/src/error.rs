@@ -91,12 +91,16 @@ pub enum Code {
     SeveralCredentials,
     /// It took too long.
     Timeout,
+    /// More things than an organisation may have.
+    TooMany,
     /// A revocation of all that match, of which there are too many.
     TooManyMatches,
     /// A field that does not exist.
     UnknownField,
     /// Not JSON.
     UnsupportedMediaType,
+    /// A webhook that is told nothing.
+    WebhookDisabled,
     /// A key of an edge that has no business here.
     WrongEdge,
 }
@@ -159,6 +163,7 @@ impl Code {
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),
             Self::Timeout => (S::GATEWAY_TIMEOUT, "timeout", "Timeout"),
+            Self::TooMany => (S::CONFLICT, "too_many", "Too many"),
             Self::TooManyMatches => (S::CONFLICT, "too_many_matches", "Too many credentials match"),
             Self::UnknownField => (S::BAD_REQUEST, "unknown_field", "Unknown field"),
             Self::UnsupportedMediaType => (
@@ -166,6 +171,7 @@ impl Code {
                 "unsupported_media_type",
                 "Unsupported media type",
             ),
+            Self::WebhookDisabled => (S::CONFLICT, "webhook_disabled", "The webhook is disabled"),
             Self::WrongEdge => (S::FORBIDDEN, "wrong_edge", "Not an edge of this feed"),
         }
     }

@@ -33,6 +33,7 @@ pub mod pages;
 pub mod people;
 pub mod policies;
 pub mod random;
+pub mod retention;
 pub mod revocation;
 pub mod revocations;
 pub mod routes;
@@ -45,6 +46,7 @@ pub mod store;
 pub(crate) mod testing;
 mod text;
 pub mod usage;
+pub mod webhooks;
 
 use std::future::Future;
 use std::net::SocketAddr;

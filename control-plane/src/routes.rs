@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{budget, frame, health};
 use crate::{
-    api, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, policies,
-    revocations, sessions, signals, status_lists, usage,
+    api, audit, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people,
+    policies, revocations, sessions, signals, status_lists, usage, webhooks,
 };
 
 /// The largest body that anything here reads.
@@ -80,6 +80,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(for_issuers())
         .merge(for_usage())
         .merge(for_policies())
+        .merge(for_audit())
+        .merge(for_webhooks())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -212,6 +214,30 @@ fn for_usage() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/usage", get(usage::api::get))
         .route("/v1/edge/usage", post(usage::carry::post))
+}
+
+/// Who did what.
+fn for_audit() -> Router<Arc<App>> {
+    use audit::api;
+    Router::new()
+        .route("/v1/audit", get(api::list))
+        .route("/v1/audit/export", get(api::export))
+        .route("/v1/audit/verify", get(api::verify))
+}
+
+/// Where organisations hear of changes.
+fn for_webhooks() -> Router<Arc<App>> {
+    use webhooks::api;
+    Router::new()
+        .route("/v1/webhooks", get(api::list).post(api::create))
+        .route(
+            "/v1/webhooks/{id}",
+            get(api::show).patch(api::change).delete(api::remove),
+        )
+        .route("/v1/webhooks/{id}/rotate-secret", post(api::rotate_secret))
+        .route("/v1/webhooks/{id}/ping", post(api::ping))
+        .route("/v1/webhooks/{id}/messages", get(api::messages))
+        .route("/v1/webhooks/{id}/messages/{message}/replay", post(api::replay))
 }
 
 /// What programs in a browser call, from any origin. `/authorize` is never among them.

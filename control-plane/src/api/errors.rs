@@ -55,8 +55,10 @@ explained! {
     RightsChanged: "The caller's rights changed while the request ran. Nothing was done: try again.",
     SeveralCredentials: "The request holds more than one credential. Send exactly one.",
     Timeout: "The request took too long, and it is not known here whether it was done. Look before you try again.",
+    TooMany: "There are as many of these as there may be. Remove one that is not needed, then make another.",
     TooManyMatches: "More credentials match than one revocation ends. Nothing was done: make the filter narrower.",
     UnknownField: "`field` does not exist. Remove it or correct its name: nothing is ignored in silence.",
     UnsupportedMediaType: "Send JSON with `Content-Type: application/json`, or what the endpoint's description names.",
+    WebhookDisabled: "The webhook is off, so nothing is sent to it. Turn it on first.",
     WrongEdge: "The uplink key belongs to an edge that has no business with this feed.",
 }

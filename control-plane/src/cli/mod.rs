@@ -6,6 +6,7 @@
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
+mod audit;
 mod backup;
 mod client;
 mod demo;
@@ -110,6 +111,8 @@ enum Command {
     Edge(edge::EdgeCommand),
     /// Who asked for what at the edges, how often, and how it ended (over the server's API)
     Usage(usage::UsageArgs),
+    /// Who did what: search, export, and check that nobody changed it (over the server's API)
+    Audit(audit::AuditArgs),
     /// Write the whole database into one file, beside a running server
     Backup(backup::BackupArgs),
     /// Fill an empty database from a backup
@@ -218,6 +221,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }
         Command::Usage(args) => usage::run(args, format).await,
+        Command::Audit(args) => audit::run(args, format).await,
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,
