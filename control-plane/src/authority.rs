@@ -112,6 +112,17 @@ pub const PAGES: &[Page] = &[
     ("GET", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
     ("POST", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
     ("GET", "/dashboard/keys/{id}/receipt", Act::See),
+    // One's own keys
+    ("GET", "/account/keys", Act::OwnKeys),
+    ("GET", "/account/keys/new", Act::OwnKeys),
+    ("POST", "/account/keys/new", Act::OwnKeys),
+    ("GET", "/account/keys/{id}", Act::OwnKeys),
+    ("POST", "/account/keys/{id}/rename", Act::OwnKeys),
+    ("GET", "/account/keys/{id}/rotate", Act::OwnKeys),
+    ("POST", "/account/keys/{id}/rotate", Act::OwnKeys),
+    ("GET", "/account/keys/{id}/revoke", Act::OwnKeys),
+    ("POST", "/account/keys/{id}/revoke", Act::OwnKeys),
+    ("GET", "/account/keys/{id}/receipt", Act::OwnKeys),
     // People
     ("GET", "/dashboard/people", Act::See),
     ("GET", "/dashboard/people/invite", Act::ManagePeople),

@@ -6,6 +6,7 @@
 //!
 //! What is not here: formats (crate `shared`), checking credentials at the edge (crate `edge`).
 
+pub mod api;
 pub mod app;
 pub mod audit;
 pub mod authority;
@@ -32,7 +33,9 @@ pub mod orgs;
 pub mod overview;
 pub mod pages;
 pub mod people;
+pub mod policies;
 pub mod random;
+pub mod retention;
 pub mod revocation;
 pub mod revocations;
 pub mod routes;
@@ -46,6 +49,7 @@ pub mod store;
 pub(crate) mod testing;
 mod text;
 pub mod usage;
+pub mod webhooks;
 pub mod workspaces;
 
 use std::future::Future;

@@ -13,10 +13,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::{frame, health};
+use crate::http::{budget, frame, health};
 use crate::{
-    edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, revocations,
-    sessions, signals, status_lists, usage,
+    api, audit, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people,
+    policies, revocations, sessions, signals, status_lists, usage, webhooks,
 };
 
 /// The largest body that anything here reads.
@@ -35,6 +35,7 @@ pub fn router(app: Arc<App>) -> Router {
                 .delete(keys::api::revoke),
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
+        .merge(for_readers())
         .merge(for_revocations())
         .route("/v1/explain", post(explain::api::post))
         // Members
@@ -81,6 +82,9 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(for_edges())
         .merge(for_issuers())
         .merge(for_usage())
+        .merge(for_policies())
+        .merge(for_audit())
+        .merge(for_webhooks())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -108,6 +112,16 @@ pub fn router(app: Arc<App>) -> Router {
     framed(router, app)
 }
 
+/// The description of `/v1`, for programs and for people.
+fn for_readers() -> Router<Arc<App>> {
+    use api::docs;
+    Router::new()
+        .route("/v1/openapi.json", get(docs::openapi))
+        .route("/v1/docs", get(docs::index))
+        .route(docs::ERRORS, get(docs::errors))
+        .route("/v1/docs/{group}", get(docs::group))
+}
+
 /// What administrators see. Each path has a line in `authority::PAGES`.
 fn for_dashboard() -> Router<Arc<App>> {
     Router::new()
@@ -116,6 +130,7 @@ fn for_dashboard() -> Router<Arc<App>> {
         .merge(for_key_pages())
 }
 
+/// The same pages on both sides; which one it is they see by their path.
 fn for_key_pages() -> Router<Arc<App>> {
     use keys::page::{list, new, revoke, rotate, show};
     Router::new()
@@ -126,6 +141,13 @@ fn for_key_pages() -> Router<Arc<App>> {
         .route("/dashboard/keys/{id}/rotate", get(rotate::get).post(rotate::post))
         .route("/dashboard/keys/{id}/revoke", get(revoke::get).post(revoke::post))
         .route("/dashboard/keys/{id}/receipt", get(revoke::receipt))
+        .route("/account/keys", get(list::get))
+        .route("/account/keys/new", get(new::get).post(new::post))
+        .route("/account/keys/{id}", get(show::get))
+        .route("/account/keys/{id}/rename", post(show::rename))
+        .route("/account/keys/{id}/rotate", get(rotate::get).post(rotate::post))
+        .route("/account/keys/{id}/revoke", get(revoke::get).post(revoke::post))
+        .route("/account/keys/{id}/receipt", get(revoke::receipt))
 }
 
 /// More ways to revoke, and quarantine.
@@ -350,11 +372,48 @@ fn for_edges() -> Router<Arc<App>> {
         .route("/v1/edge/feed", get(edge::pull::get))
 }
 
+/// The route policy of the installation.
+fn for_policies() -> Router<Arc<App>> {
+    use policies::api;
+    Router::new()
+        .route("/v1/policy", get(api::show).put(api::apply))
+        .route("/v1/policy/check", post(api::check))
+        .route("/v1/policy/test", post(api::test))
+        .route("/v1/policy/rollback", post(api::roll_back))
+        .route("/v1/policy/history", get(api::history))
+        .route("/v1/policy/history/{version}", get(api::version))
+        .layer(DefaultBodyLimit::max(policies::MAX_BODY))
+}
+
 /// What the edges counted.
 fn for_usage() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/usage", get(usage::api::get))
         .route("/v1/edge/usage", post(usage::carry::post))
+}
+
+/// Who did what.
+fn for_audit() -> Router<Arc<App>> {
+    use audit::api;
+    Router::new()
+        .route("/v1/audit", get(api::list))
+        .route("/v1/audit/export", get(api::export))
+        .route("/v1/audit/verify", get(api::verify))
+}
+
+/// Where organisations hear of changes.
+fn for_webhooks() -> Router<Arc<App>> {
+    use webhooks::api;
+    Router::new()
+        .route("/v1/webhooks", get(api::list).post(api::create))
+        .route(
+            "/v1/webhooks/{id}",
+            get(api::show).patch(api::change).delete(api::remove),
+        )
+        .route("/v1/webhooks/{id}/rotate-secret", post(api::rotate_secret))
+        .route("/v1/webhooks/{id}/ping", post(api::ping))
+        .route("/v1/webhooks/{id}/messages", get(api::messages))
+        .route("/v1/webhooks/{id}/messages/{message}/replay", post(api::replay))
 }
 
 /// What programs in a browser call, from any origin. `/authorize` is never among them.
@@ -435,6 +494,7 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), budget::tell))
         .layer(from_fn_with_state(app.clone(), time_limit))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), frame::frame))

@@ -13,6 +13,9 @@ use crate::config::environment_variable;
 /// Longer than the longest wait for a receipt.
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// A download.
+const LONG: Duration = Duration::from_hours(24);
+
 /// An API client with the admin key.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -45,6 +48,34 @@ impl Client {
         })
     }
 
+    /// A long answer, to be read as it comes; its problem as an error. Takes as long as it takes.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<reqwest::Response, CliError> {
+        let mut url = url::Url::parse(&format!("{}{path}", self.base))
+            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
+        url.query_pairs_mut().extend_pairs(query);
+        let response = self
+            .http
+            .get(url)
+            .bearer_auth(self.admin_key.expose_secret())
+            .timeout(LONG)
+            .send()
+            .await
+            .with_context(|| format!("no answer from {}", self.base))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let answer: Value = response
+            .json()
+            .await
+            .with_context(|| format!("{status}, and the answer is not JSON"))?;
+        Err(CliError::Refused(problem_text(&answer)))
+    }
+
     /// One call; the answer's JSON, or its problem as an error.
     pub(super) async fn call(
         &self,
@@ -54,21 +85,50 @@ impl Client {
         body: Option<Value>,
         idempotency_key: Option<&str>,
     ) -> Result<Value, CliError> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base))
-            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self
-            .http
-            .request(method, url)
-            .bearer_auth(self.admin_key.expose_secret());
+        let mut request = self.request(method, path, query)?;
         if let Some(body) = body {
             request = request.json(&body);
         }
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
+        self.answer(request).await
+    }
+
+    /// A change of what is as it was known to be; the answer's JSON, or its problem as an error.
+    pub(super) async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Value,
+        if_match: &str,
+    ) -> Result<Value, CliError> {
+        let request = self
+            .request(method, path, query)?
+            .header("If-Match", if_match)
+            .json(&body);
+        self.answer(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<reqwest::RequestBuilder, CliError> {
+        let mut url = url::Url::parse(&format!("{}{path}", self.base))
+            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self
+            .http
+            .request(method, url)
+            .bearer_auth(self.admin_key.expose_secret()))
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, CliError> {
         let response = request
             .send()
             .await

@@ -1,11 +1,13 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
+//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke`
+//! and the other `keys` commands call a running server over its
 //! API (I11); `doctor`
 //! looks at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
+mod audit;
 mod backup;
 mod client;
 mod demo;
@@ -22,6 +24,7 @@ mod master;
 mod members;
 mod output;
 mod pages;
+mod policy;
 mod revoke;
 mod server;
 mod service_accounts;
@@ -112,6 +115,8 @@ enum Command {
     Invitations(invitations::InvitationsArgs),
     /// Other issuers whose tokens count in your organisation (over the server's API)
     Issuers(issuers::IssuersArgs),
+    /// The route policy: show, check, apply, test, roll back (over the server's API)
+    Policy(policy::PolicyArgs),
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
@@ -120,6 +125,8 @@ enum Command {
     Edge(edge::EdgeCommand),
     /// Who asked for what at the edges, how often, and how it ended (over the server's API)
     Usage(usage::UsageArgs),
+    /// Who did what: search, export, and check that nobody changed it (over the server's API)
+    Audit(audit::AuditArgs),
     /// Write the whole database into one file, beside a running server
     Backup(backup::BackupArgs),
     /// Fill an empty database from a backup
@@ -223,6 +230,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Issuers(args) => issuers::run(args, format).await,
+        Command::Policy(args) => policy::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
         Command::Edge(edge::EdgeCommand::Init(args)) => edge_init::run(load()?, *args, format).await,
         Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,
@@ -231,6 +239,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }
         Command::Usage(args) => usage::run(args, format).await,
+        Command::Audit(args) => audit::run(args, format).await,
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,

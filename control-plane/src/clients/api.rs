@@ -14,8 +14,10 @@ use super::{ClientView, Kind, Settings, Which, WithSecret};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
+use crate::http::idempotency::Creation;
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
+use crate::http::tag::IfMatch;
 use crate::keys::api::wait;
 use crate::keys::scopes_of;
 use crate::revocations::Reason;
@@ -23,27 +25,35 @@ use crate::revocations::Reason;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/clients`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Which: those that are registered, if absent.
+    #[param(inline)]
     which: Option<Which>,
 }
 
 /// The answer of `GET /v1/clients`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ClientPage {
     /// Newest first.
     pub clients: Vec<ClientView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// The body of `POST /v1/clients`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewClient)]
 pub struct CreateBody {
     name: String,
     kind: Kind,
@@ -64,8 +74,9 @@ pub struct CreateBody {
 }
 
 /// The body of `PATCH /v1/clients/{id}`: what is not named stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ClientChange)]
 pub struct UpdateBody {
     name: Option<String>,
     scope: Option<String>,
@@ -79,19 +90,27 @@ pub struct UpdateBody {
 }
 
 /// A client with its secret: the one answer that holds it.
-#[derive(Serialize)]
-struct SecretView<'a> {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ClientWithSecret)]
+pub struct SecretView {
     #[serde(flatten)]
-    client: &'a ClientView,
+    client: ClientView,
+    /// Shown once; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<&'a str>,
+    #[schema(nullable = false)]
+    client_secret: Option<String>,
 }
 
 /// The query of what waits.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct WaitQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
+    /// Why; `unspecified`, if absent.
+    #[param(value_type = Option<crate::revocations::Reason>, inline)]
     reason: Option<String>,
 }
 
@@ -101,6 +120,15 @@ pub struct WaitQuery {
 pub struct NoBody {}
 
 /// `GET /v1/clients`
+#[utoipa::path(
+    get, path = "/v1/clients", tag = "clients",
+    summary = "List OAuth clients",
+    description = "Newest first. Grants of each are counted up to ten.",
+    params(
+        ListQuery,
+    ),
+    responses((status = 200, description = "A page of clients.", body = ClientPage)),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -113,13 +141,27 @@ pub async fn list(
 }
 
 /// `POST /v1/clients`
+#[utoipa::path(
+    post, path = "/v1/clients", tag = "clients",
+    summary = "Register an OAuth client",
+    description = "What kind it is decides whether it gets a secret, which only this answer holds.",
+    params(
+        crate::http::idempotency::IdempotencyKeyHeader,
+    ),
+    request_body = CreateBody,
+    responses((status = 201, description = "The client, with its secret if it has one.", body = SecretView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`already_created`.")),
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
-    StrictJson(body, _): StrictJson<CreateBody>,
+    Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
     let settings = Settings {
-        scopes: scopes_of(body.scope.as_deref(), body.scopes.as_deref(), &app.policy.policy)?,
+        scopes: scopes_of(
+            body.scope.as_deref(),
+            body.scopes.as_deref(),
+            &app.policy().policy,
+        )?,
         name: body.name,
         redirect_uris: body.redirect_uris,
         post_logout_redirect_uris: body.post_logout_redirect_uris,
@@ -129,40 +171,67 @@ pub async fn create(
         require_pushed_authorization_requests: body.require_pushed_authorization_requests,
         device_flow: body.device_flow,
     };
-    let made = super::create(&app, &caller, body.kind, settings).await?;
+    let made = super::create(&app, &caller, (body.kind, settings), idempotency).await?;
     let location = (LOCATION, format!("/v1/clients/{}", made.client.id));
-    Ok((StatusCode::CREATED, [location], once(&made)).into_response())
+    Ok((StatusCode::CREATED, [location], once(made)).into_response())
 }
 
 /// The answer that holds a secret is kept nowhere.
-fn once(made: &WithSecret) -> Response {
+fn once(made: WithSecret) -> Response {
+    let headers = [NO_STORE, made.client.tag().header()];
     let view = SecretView {
-        client: &made.client,
-        client_secret: made.secret.as_ref().map(|secret| secret.expose()),
+        client: made.client,
+        client_secret: made.secret.map(|secret| secret.expose().to_owned()),
     };
-    ([NO_STORE], Json(view)).into_response()
+    (headers, Json(view)).into_response()
 }
 
 /// `GET /v1/clients/{id}`
+#[utoipa::path(
+    get, path = "/v1/clients/{id}", tag = "clients",
+    summary = "Show an OAuth client",
+    description = "One of the organisation, or one that its people let in.",
+    params(
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+    ),
+    responses((status = 200, description = "The client.", body = ClientView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
-) -> Result<Json<ClientView>, ApiError> {
-    super::show(&app, &caller, client_id(&id)?).await.map(Json)
+) -> Result<Response, ApiError> {
+    let client = super::show(&app, &caller, client_id(&id)?).await?;
+    Ok(([client.tag().header()], Json(client)).into_response())
 }
 
 /// `PATCH /v1/clients/{id}`
+#[utoipa::path(
+    patch, path = "/v1/clients/{id}", tag = "clients",
+    summary = "Change an OAuth client",
+    description = "What is not named stays. Fewer scopes count for what is asked for from then on. Other redirect URIs: people are asked again.",
+    params(
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        crate::http::tag::IfMatchHeader,
+    ),
+    request_body = UpdateBody,
+    responses((status = 200, description = "The client as it is now.", body = ClientView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`client_disabled`.")),
+)]
 pub async fn update(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
+    seen: IfMatch,
     StrictJson(body, _): StrictJson<UpdateBody>,
-) -> Result<Json<ClientView>, ApiError> {
+) -> Result<Response, ApiError> {
     let id = client_id(&id)?;
     let before = super::show(&app, &caller, id).await?;
     let scopes = if body.scope.is_some() || body.scopes.is_some() {
-        scopes_of(body.scope.as_deref(), body.scopes.as_deref(), &app.policy.policy)?
+        scopes_of(
+            body.scope.as_deref(),
+            body.scopes.as_deref(),
+            &app.policy().policy,
+        )?
     } else {
         app.catalogue()
             .parse(&before.scopes)
@@ -189,10 +258,20 @@ pub async fn update(
             .unwrap_or(before.require_pushed_authorization_requests),
         device_flow: body.device_flow.unwrap_or(before.device_flow),
     };
-    super::update(&app, &caller, id, settings).await.map(Json)
+    let updated = super::update(&app, &caller, id, settings, &seen).await?;
+    Ok(([updated.tag().header()], Json(updated)).into_response())
 }
 
 /// `POST /v1/clients/{id}/rotate-secret`
+#[utoipa::path(
+    post, path = "/v1/clients/{id}/rotate-secret", tag = "clients",
+    summary = "Give an OAuth client another secret",
+    description = "The old one counts for nothing from then on. Only this answer holds the new one.",
+    params(
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+    ),
+    responses((status = 200, description = "The client, with its secret.", body = SecretView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`client_disabled`.")),
+)]
 pub async fn rotate_secret(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -200,10 +279,20 @@ pub async fn rotate_secret(
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
     let made = super::rotate_secret(&app, &caller, client_id(&id)?).await?;
-    Ok(once(&made))
+    Ok(once(made))
 }
 
 /// `DELETE /v1/clients/{id}`
+#[utoipa::path(
+    delete, path = "/v1/clients/{id}", tag = "clients",
+    summary = "Disable an OAuth client for good",
+    description = "It gets no token any more, and those that it has die at the edge.",
+    params(
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        WaitQuery,
+    ),
+    responses((status = 200, description = "The client, and the receipt.", body = super::Disabled)),
+)]
 pub async fn disable(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -216,6 +305,16 @@ pub async fn disable(
 }
 
 /// `POST /v1/clients/{id}/revoke`
+#[utoipa::path(
+    post, path = "/v1/clients/{id}/revoke", tag = "clients",
+    summary = "Revoke everything that an OAuth client has",
+    description = "It may ask again.",
+    params(
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        WaitQuery,
+    ),
+    responses((status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt)),
+)]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -5,20 +5,24 @@ use shared::id::{ClientId, OrgId};
 
 use super::Kind;
 use crate::app::App;
+use crate::http::tag::Tag;
 use crate::http::time::Timestamp;
 use crate::revocation::Receipt;
 use crate::store::clients::Client;
 use crate::store::{StoreError, Tx};
 
 /// A client as lists and details show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a statement of its own")]
+#[schema(as = Client)]
 pub struct ClientView {
     /// Its number here; in `/v1`, in grants and in the audit trail.
+    #[schema(value_type = String, example = "cli_000000001")]
     pub id: ClientId,
     /// What it calls itself in OAuth.
     pub client_id: String,
     /// Whose it is; nobody's, if nobody registered it.
+    #[schema(value_type = Option<String>, example = "org_000000001")]
     pub org: Option<OrgId>,
     /// What people call it.
     pub name: String,
@@ -89,6 +93,22 @@ impl ClientView {
         })
     }
 
+    /// The version of what can be changed about it.
+    pub fn tag(&self) -> Tag {
+        let flags = (
+            self.dpop_bound_access_tokens,
+            self.require_pushed_authorization_requests,
+            self.device_flow,
+            self.disabled_at,
+        );
+        let addresses = (
+            &self.redirect_uris,
+            &self.post_logout_redirect_uris,
+            &self.backchannel_logout_uri,
+        );
+        Tag::of(&(self.id, &self.name, &self.scopes, addresses, flags))
+    }
+
     /// Whether it shows a secret.
     pub fn has_secret(&self) -> bool {
         matches!(
@@ -99,7 +119,8 @@ impl ClientView {
 }
 
 /// What became of a client that was disabled, and who has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ClientDisabled)]
 pub struct Disabled {
     /// The client as it is now.
     #[serde(flatten)]

@@ -206,7 +206,7 @@ async fn make_keys(
             workspace: story.workspace.and_then(|n| workspaces.get(n).copied()),
             environment,
             // A catalogue without the preset: the demo shows a key that can do everything its owner may.
-            scopes: keys::scopes_of(Some(story.preset), None, &app.policy.policy)?,
+            scopes: keys::scopes_of(Some(story.preset), None, &app.policy().policy)?,
             expires_at: story
                 .ends_in_days
                 .map(|days| now.saturating_add(days.saturating_mul(DAY_MS)).seconds()),

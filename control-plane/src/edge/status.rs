@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use shared::id::OrgId;
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use super::canary::{self, Summary};
 use super::uplink;
@@ -25,6 +26,7 @@ use crate::config::{Edge, EdgeMode};
 use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::time::Timestamp;
+use crate::orgs;
 use crate::revocation::frame;
 use crate::revocation::ledger::Ledger;
 use crate::revocation::receipt::{bound_ms, names};
@@ -33,7 +35,8 @@ use crate::store::feed::{Peer, Position};
 use crate::store::{StoreError, uint};
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EdgesStatus)]
 pub struct Status {
     /// The newest frame.
     head: Place,
@@ -44,7 +47,8 @@ pub struct Status {
     alerts: Vec<Alert>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FeedPlace)]
 struct Place {
     epoch: u64,
     seq: u64,
@@ -56,12 +60,13 @@ impl From<Position> for Place {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct EdgeStatus {
     name: String,
     mode: EdgeMode,
     /// The group that it belongs to; absent: it admits every organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     group: Option<String>,
     /// Whether the hub itself answered last.
     hub: Option<bool>,
@@ -76,7 +81,7 @@ struct EdgeStatus {
 }
 
 /// For the operator alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct OperatorStatus {
     failures: u64,
     failure: Option<String>,
@@ -86,14 +91,15 @@ struct OperatorStatus {
     keys: Vec<UplinkView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UplinkKey)]
 struct UplinkView {
     id: String,
     created_at: Timestamp,
     used_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RegionStatus {
     /// As in receipts.
     name: String,
@@ -113,13 +119,14 @@ struct RegionStatus {
     canary: Option<Summary>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct CanaryStatus {
     enabled: bool,
     interval_seconds: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EdgeAlert)]
 struct Alert {
     edge: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -130,13 +137,15 @@ struct Alert {
 }
 
 /// `GET /v1/edge/status`
+#[utoipa::path(
+    get, path = "/v1/edge/status", tag = "edge",
+    summary = "Where every edge is",
+    description = "Of the edges that admit the caller's organisation: regions, how far they are, how long frames and canaries took, and \
+        alerts. Failures, clocks and keys are for administrators of the first organisation.",
+    responses((status = 200, description = "What is known at this moment.", body = Status)),
+)]
 pub async fn get(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
-    let first = app.store.begin_read().await?.first_org().await?;
-    let viewer = if first == Some(caller.org) {
-        Viewer::Operator
-    } else {
-        Viewer::Of(caller.org)
-    };
+    let viewer = Viewer::of(&app, caller.org).await?;
     let status = status(&app, viewer).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(status)).into_response())
 }
@@ -151,6 +160,12 @@ pub enum Viewer {
 }
 
 impl Viewer {
+    /// Somebody of this organisation.
+    pub async fn of(app: &App, org: OrgId) -> Result<Self, StoreError> {
+        let operator = orgs::is_operator(&mut app.store.begin_read().await?, org).await?;
+        Ok(if operator { Self::Operator } else { Self::Of(org) })
+    }
+
     /// An edge that does not admit one's organisation is nobody else's business.
     fn sees(self, app: &App, edge: &Edge) -> bool {
         match self {

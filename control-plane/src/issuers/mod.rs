@@ -34,7 +34,7 @@ mod tests;
 mod watch;
 
 pub use block::{Blocked, block};
-pub use change::{Changed, change, create, remove};
+pub use change::{Changed, change, create, remove, tag};
 pub use keys::Discovery;
 pub(crate) use restore::take_over;
 pub use rules::{Asked, ClaimName};

@@ -9,13 +9,15 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::UserId;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Change, Listing, MemberView};
+use super::{Change, Holdings, Listing, MemberReceipt, MemberView};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::{Admin, Caller};
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
+use crate::http::tag::{IfMatch, IfMatchHeader};
 use crate::revocation::Wait;
 use crate::store::members::{MemberKind, MemberState};
 use crate::store::orgs::Role;
@@ -23,28 +25,48 @@ use crate::store::orgs::Role;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/memberships`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// People, if absent, or programs.
+    #[param(inline)]
     kind: Option<MemberKind>,
+    /// With this role.
+    #[param(inline)]
     role: Option<Role>,
+    /// In this state.
+    #[param(inline)]
     state: Option<MemberState>,
+    /// How the name begins, or the address, if there is an `@` in it.
+    #[param(max_length = 254)]
     search: Option<String>,
 }
 
 /// The answer of `GET /v1/memberships`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MemberPage {
     /// By name; by address where that is searched.
     pub memberships: Vec<MemberView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// `GET /v1/memberships`
+#[utoipa::path(
+    get, path = "/v1/memberships", tag = "members",
+    summary = "List members",
+    description = "By name, or by address where that is searched: people, or programs with `kind=service`.",
+    params(ListQuery),
+    responses((status = 200, description = "A page of members.", body = MemberPage)),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -66,34 +88,58 @@ pub async fn list(
 }
 
 /// `GET /v1/memberships/{user}`
+#[utoipa::path(
+    get, path = "/v1/memberships/{user}", tag = "members",
+    summary = "Show a member",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+    ),
+    responses((status = 200, description = "The member.", body = MemberView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(user): Path<String>,
-) -> Result<Json<MemberView>, ApiError> {
-    super::show(&app, &caller, user_id(&user)?).await.map(Json)
+) -> Result<Response, ApiError> {
+    let (member, tag) = super::show_tagged(&app, &caller, user_id(&user)?).await?;
+    Ok(([tag.header()], Json(member)).into_response())
 }
 
 /// `GET /v1/memberships/{user}/holdings`
+#[utoipa::path(
+    get, path = "/v1/memberships/{user}/holdings", tag = "members",
+    summary = "List what acts for a member",
+    description = "Keys, apps and sessions with their last use, a hundred of each at most: what dies with a deactivation.",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+    ),
+    responses((status = 200, description = "What they have.", body = Holdings)),
+)]
 pub async fn holdings(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(user): Path<String>,
-) -> Result<Json<super::Holdings>, ApiError> {
+) -> Result<Json<Holdings>, ApiError> {
     super::holdings(&app, &caller, user_id(&user)?).await.map(Json)
 }
 
 /// The query of a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct WaitQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<Wait>, inline)]
     wait: Option<String>,
 }
 
 /// The body of `PATCH /v1/memberships/{user}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MemberChange)]
 pub struct RoleBody {
+    /// The new role.
+    #[schema(value_type = Role)]
     role: String,
 }
 
@@ -103,11 +149,27 @@ pub struct RoleBody {
 pub struct NoBody {}
 
 /// `PATCH /v1/memberships/{user}`
+#[utoipa::path(
+    patch, path = "/v1/memberships/{user}", tag = "members",
+    summary = "Give a member another role",
+    description = "The role is the ceiling of every key and token that acts for them, also of those that were given out before.",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+        IfMatchHeader,
+    ),
+    request_body = RoleBody,
+    responses(
+        (status = 200, description = "The member as they are now, and the receipt.", body = MemberReceipt, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 409, description = "`last_owner`, `rights_changed`."),
+    ),
+)]
 pub async fn change_role(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(user): Path<String>,
     StrictQuery(query): StrictQuery<WaitQuery>,
+    seen: IfMatch,
     StrictJson(body, _): StrictJson<RoleBody>,
 ) -> Result<Response, ApiError> {
     let expected = "must be `owner`, `admin`, `member` or `viewer`";
@@ -115,10 +177,23 @@ pub async fn change_role(
         .role
         .parse()
         .map_err(|_| ApiError::invalid_field("role", expected))?;
-    answer(&app, &caller, &user, Change::Role(role), &query).await
+    answer(&app, &caller, &user, (Change::Role(role), &seen), &query).await
 }
 
 /// `POST /v1/memberships/{user}/suspend`
+#[utoipa::path(
+    post, path = "/v1/memberships/{user}/suspend", tag = "members",
+    summary = "Suspend a member",
+    description = "Their keys and tokens can do nothing until they are resumed.",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "The member as they are now, and the receipt.", body = MemberReceipt, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 409, description = "`last_owner`, `rights_changed`."),
+    ),
+)]
 pub async fn suspend(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -126,10 +201,23 @@ pub async fn suspend(
     StrictQuery(query): StrictQuery<WaitQuery>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
-    answer(&app, &caller, &user, Change::Suspend, &query).await
+    answer(&app, &caller, &user, (Change::Suspend, &IfMatch::Any), &query).await
 }
 
 /// `POST /v1/memberships/{user}/resume`
+#[utoipa::path(
+    post, path = "/v1/memberships/{user}/resume", tag = "members",
+    summary = "Let a suspended member in again",
+    description = "What was ended by a deactivation stays dead.",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "The member as they are now, and the receipt.", body = MemberReceipt, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 409, description = "`last_owner`, `rights_changed`."),
+    ),
+)]
 pub async fn resume(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -137,10 +225,23 @@ pub async fn resume(
     StrictQuery(query): StrictQuery<WaitQuery>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
-    answer(&app, &caller, &user, Change::Resume, &query).await
+    answer(&app, &caller, &user, (Change::Resume, &IfMatch::Any), &query).await
 }
 
 /// `POST /v1/memberships/{user}/deactivate`
+#[utoipa::path(
+    post, path = "/v1/memberships/{user}/deactivate", tag = "members",
+    summary = "Deactivate a member",
+    description = "Shuts them out, and ends every key, token and session of theirs for good.",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "The member as they are now, and the receipt.", body = MemberReceipt, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 409, description = "`last_owner`, `rights_changed`."),
+    ),
+)]
 pub async fn deactivate(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -148,22 +249,22 @@ pub async fn deactivate(
     StrictQuery(query): StrictQuery<WaitQuery>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
-    answer(&app, &caller, &user, Change::Deactivate, &query).await
+    answer(&app, &caller, &user, (Change::Deactivate, &IfMatch::Any), &query).await
 }
 
 async fn answer(
     app: &App,
     caller: &Caller,
     user: &str,
-    change: Change,
+    (change, seen): (Change, &IfMatch),
     query: &WaitQuery,
 ) -> Result<Response, ApiError> {
     let wait = query.wait.as_deref().map_or(Ok(Wait::default()), |text| {
         text.parse()
             .map_err(|_| ApiError::invalid_field("wait", "expected `effective`, `ack` or `none`"))
     })?;
-    let receipt = super::change(app, caller, user_id(user)?, change, wait).await?;
-    Ok(([NO_STORE], Json(receipt)).into_response())
+    let (receipt, tag) = super::change(app, caller, user_id(user)?, (change, seen), wait).await?;
+    Ok(([NO_STORE, tag.header()], Json(receipt)).into_response())
 }
 
 /// An id that is not even one is a member that is not there.

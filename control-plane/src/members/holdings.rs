@@ -20,7 +20,7 @@ use crate::usage::uses;
 const LISTED: u32 = 100;
 
 /// Everything that acts for a member.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Holdings {
     /// Who.
     pub member: MemberView,

@@ -37,6 +37,7 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::http::paging;
+use crate::http::tag::Tag;
 use crate::http::time::Timestamp;
 use crate::store::members::{Member, MemberFilter, MemberKind, MemberState};
 use crate::store::orgs::Role;
@@ -45,9 +46,11 @@ use crate::store::orgs::Role;
 const MAX_SEARCH: usize = 254;
 
 /// A member as the API shows them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Member)]
 pub struct MemberView {
     /// Who.
+    #[schema(value_type = String, example = "usr_000000001")]
     pub user: UserId,
     /// A person, or a program.
     pub kind: MemberKind,
@@ -85,11 +88,22 @@ impl MemberView {
     }
 }
 
-/// One member of the caller's organisation.
-pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<MemberView, ApiError> {
+/// The version of what can be changed about a member.
+pub(crate) fn tag(member: &Member) -> Tag {
+    Tag::of(&(member.user, member.version, &member.name))
+}
+
+/// One member of the caller's organisation, and which version of them this is.
+pub async fn show_tagged(app: &App, caller: &Caller, user: UserId) -> Result<(MemberView, Tag), ApiError> {
     let member = app.store.begin_read().await?.member(caller.org, user).await?;
     let member = member.ok_or_else(|| ApiError::not_found("member"))?;
-    Ok(MemberView::new(app, member))
+    let tag = tag(&member);
+    Ok((MemberView::new(app, member), tag))
+}
+
+/// One member of the caller's organisation.
+pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<MemberView, ApiError> {
+    Ok(show_tagged(app, caller, user).await?.0)
 }
 
 /// What a list of members shows.

@@ -14,7 +14,7 @@ use crate::store::orgs::Role;
 /// The most that a member's credentials can do.
 pub(super) fn ceiling(app: &App, role: Role, state: MemberState) -> ScopeSet {
     match state {
-        MemberState::Active => orgs::rights(role, &app.policy.policy),
+        MemberState::Active => orgs::rights(role, &app.policy().policy),
         MemberState::Suspended | MemberState::Deactivated => ScopeSet::EMPTY,
     }
 }

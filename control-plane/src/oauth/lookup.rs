@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::id::{ClientId, LIMIT};
-use shared::policy::Policy;
-use shared::scope::ScopeSet;
+use shared::policy::CompiledPolicy;
+use shared::scope::{Catalogue, ScopeSet};
 use shared::strict_json;
 use shared::time::UnixMillis;
 use url::Url;
 
+use super::built_in;
 use super::documents;
 use super::registration::metadata::Metadata;
 use super::registration::sealed::{self, Seals};
@@ -47,39 +48,25 @@ pub struct OpenClients {
     look_ups: Limiter,
     documents: Cache<Metadata>,
     keys: Cache<Value>,
-    cap: ScopeSet,
-    default: ScopeSet,
+    /// As configured: scopes are never taken out of the catalogue, so what was found once stays.
+    cap: Option<ScopeSet>,
+    default: Option<ScopeSet>,
 }
 
 impl OpenClients {
     /// Builds it; an error names a scope that the catalogue lacks.
-    pub fn build(config: &Config, policy: &Policy, keyring: &Keyring, clock: &Clock) -> anyhow::Result<Self> {
-        let catalogue = &policy.scopes;
-        let set = |names: &[String]| {
-            let parsed = catalogue.parse(names);
+    pub fn build(
+        config: &Config,
+        catalogue: &Catalogue,
+        keyring: &Keyring,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
+        let set = |names: &Option<Vec<String>>| {
+            let parsed = names.as_ref().map(|names| catalogue.parse(names)).transpose();
             parsed.map_err(|error| anyhow::anyhow!("configuration: [clients]: {error}"))
         };
-        // A scope that implies others is for those who administer: nobody hands it to an app that nobody has looked at.
-        let modest = || -> ScopeSet {
-            let single = catalogue
-                .all()
-                .iter()
-                .filter_map(|name| catalogue.parse([name]).ok());
-            single
-                .filter(|scope| catalogue.expand(*scope) == *scope)
-                .fold(ScopeSet::EMPTY, ScopeSet::union)
-        };
-        let cap = match &config.clients.open_scopes {
-            Some(names) => set(names)?,
-            None => modest(),
-        };
-        let default = match &config.clients.default_scopes {
-            Some(names) => set(names)?,
-            None => policy
-                .presets
-                .get("read")
-                .map_or(Ok(ScopeSet::EMPTY), |names| set(names))?,
-        };
+        let cap = set(&config.clients.open_scopes)?;
+        let default = set(&config.clients.default_scopes)?;
         let per_hour = |name, most: NonZeroU32| Limiter::new(name, most.get().into(), HOUR, clock);
         let fetcher = Fetcher::new(config.fetches_loopback())?;
         Ok(Self {
@@ -89,13 +76,31 @@ impl OpenClients {
             documents: Cache::new(fetcher.clone(), documents::MAX_BYTES),
             keys: Cache::new(fetcher, MAX_KEY_SET),
             cap,
-            default: default.intersection(cap),
+            default,
         })
     }
 
-    /// The scopes that such clients may have.
-    pub(super) fn cap(&self) -> ScopeSet {
-        self.cap
+    /// The scopes that such clients may have. A scope that implies others is for those who administer: nobody hands it to an app
+    /// that nobody has looked at.
+    pub(super) fn cap(&self, catalogue: &Catalogue) -> ScopeSet {
+        let modest = || {
+            let names = catalogue.all().iter();
+            let single = names.filter_map(|name| catalogue.parse([name]).ok());
+            single
+                .filter(|scope| catalogue.expand(*scope) == *scope)
+                .fold(ScopeSet::EMPTY, ScopeSet::union)
+        };
+        self.cap.unwrap_or_else(modest)
+    }
+
+    /// What they get without asking: the preset `read`, if nothing else is configured.
+    fn default(&self, policy: &CompiledPolicy) -> ScopeSet {
+        let read = || {
+            let preset = policy.policy.presets.get("read");
+            preset.and_then(|names| policy.catalogue().parse(names).ok())
+        };
+        let default = self.default.or_else(read).unwrap_or_default();
+        default.intersection(self.cap(policy.catalogue()))
     }
 
     /// Forgets addresses that have their whole share again. A job.
@@ -147,6 +152,9 @@ pub(super) async fn find(app: &App, client_id: &str, asker: Asker) -> Result<Opt
     let mut tx = app.store.begin_read().await?;
     let row = tx.client_by_identifier(client_id).await?;
     drop(tx);
+    if client_id == built_in::COMMAND_LINE {
+        return Ok(Some(built_in::client(app, row)?));
+    }
     if documents::is_document(client_id) {
         return document(app, client_id, row, asker).await.map(Some);
     }
@@ -246,7 +254,8 @@ async fn renew(app: &App, row: &Client, client: &Client, now: UnixMillis) -> Res
     tx.commit().await
 }
 
-fn number(app: &App) -> Result<ClientId, StoreError> {
+/// A number for a client without a row.
+pub(super) fn number(app: &App) -> Result<ClientId, StoreError> {
     ClientId::from_u64(app.random.below(LIMIT)?).ok_or(StoreError::Corrupt("client id"))
 }
 
@@ -318,16 +327,16 @@ pub(super) async fn keys(app: &App, client: &Client) -> Result<Arc<Value>, Fetch
 /// The most that a client may ask for.
 pub(super) fn cap(app: &App, client: &Client) -> ScopeSet {
     match client.origin {
-        Origin::Registered => client.scopes,
-        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.cap,
+        Origin::BuiltIn | Origin::Registered => client.scopes,
+        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.cap(app.catalogue()),
     }
 }
 
 /// What it gets without asking.
 pub(super) fn default_scopes(app: &App, client: &Client) -> ScopeSet {
     match client.origin {
-        Origin::Registered => client.scopes,
-        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.default,
+        Origin::BuiltIn | Origin::Registered => client.scopes,
+        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.default(&app.policy()),
     }
 }
 
@@ -339,6 +348,11 @@ pub(super) fn warning(client: &Client) -> Option<String> {
         .all(|uri| Url::parse(uri).is_ok_and(|url| url.scheme() == "http"));
     let who = match client.origin {
         Origin::Registered => return None,
+        Origin::BuiltIn => {
+            let words = "It is this server's own command line, on the computer that showed you the code, and it will do there \
+                         what you may do here. Go on only if you have just asked for that yourself.";
+            return Some(words.to_owned());
+        }
         Origin::MetadataDocument => {
             let host = documents::host(&client.identifier).unwrap_or_default();
             format!("It says that it is an app of {host}.")

@@ -11,6 +11,7 @@ use super::{fields, link};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::error::{ApiError, Code};
+use crate::http::idempotency::{self, Idempotency};
 use crate::http::paging;
 use crate::mail::{self, Letter, limits};
 use crate::store::invitations::{Invitation, InvitationStatus};
@@ -19,6 +20,8 @@ use crate::store::{StoreError, Tx};
 
 const LINK_MS: u64 = 7 * 24 * 3600 * 1000;
 const LISTED: u32 = 200;
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "invitation.create";
 
 /// Who invites.
 #[derive(Clone, Debug)]
@@ -49,7 +52,12 @@ pub(super) async fn hold_role(tx: &mut Tx, org: OrgId, user: UserId) -> Result<O
 }
 
 /// Invites an address. One that was invited before by the same organisation gets a new link; the old one is dead.
-pub async fn invite(app: &App, inviter: &Inviter, email: &str, role: Role) -> Result<Invitation, ApiError> {
+pub async fn invite(
+    app: &App,
+    inviter: &Inviter,
+    (email, role): (&str, Role),
+    idempotency: Option<Idempotency>,
+) -> Result<Invitation, ApiError> {
     mail::require_for_api(app)?;
     let email = fields::email(email)
         .ok_or_else(|| ApiError::invalid_field("email", "this is not an e-mail address"))?;
@@ -68,6 +76,13 @@ pub async fn invite(app: &App, inviter: &Inviter, email: &str, role: Role) -> Re
         revoked_at: None,
     };
     let mut tx = app.store.begin().await?;
+    let who = (inviter.org, inviter.user);
+    let number = invitation.id.get();
+    if let Some(before) = idempotency::claim(&mut tx, who, OPERATION, idempotency, number, now).await? {
+        let id = InvitationId::from_u64(before).ok_or(StoreError::Corrupt("invitation id"))?;
+        let made = tx.invitation(inviter.org, id).await?;
+        return made.ok_or_else(|| ApiError::not_found("invitation"));
+    }
     limits::charge_org(&mut tx, app, inviter.org, now).await?;
     let own = hold_role(&mut tx, inviter.org, inviter.user).await?;
     if !own.is_some_and(|own| may_give(own, role)) {
@@ -154,7 +169,7 @@ pub async fn resend(app: &App, inviter: &Inviter, id: InvitationId) -> Result<In
         )),
         InvitationStatus::Revoked => Err(ApiError::not_found("invitation")),
         InvitationStatus::Pending | InvitationStatus::Expired => {
-            invite(app, inviter, &found.email, found.role).await
+            invite(app, inviter, (&found.email, found.role), None).await
         }
     }
 }

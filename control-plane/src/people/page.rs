@@ -89,7 +89,7 @@ pub async fn post_invite(State(app): State<Arc<App>>, sent: Sent) -> Result<Resp
         let failure = Some("Choose a role.".to_owned());
         return Ok(show(&app, &visit, email, Role::Member, failure));
     };
-    match super::invite(&app, &inviter(&visit), email, role).await {
+    match super::invite(&app, &inviter(&visit), (email, role), None).await {
         Ok(made) => {
             let sentence = format!("An invitation is on its way to {}.", made.email);
             Ok(visit.done(LIST, &sentence))

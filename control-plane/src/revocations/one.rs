@@ -34,7 +34,8 @@ pub(crate) struct Request<'a> {
 }
 
 /// The receipt of a single grant or session, in the same shape.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = GrantReceipt)]
 pub struct SingleReceipt {
     /// Its id.
     pub id: String,
@@ -50,8 +51,9 @@ pub struct SingleReceipt {
 }
 
 /// The answer to the revocation of a target.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
+#[schema(as = TargetRevoked)]
 pub enum Answer {
     /// One key.
     Key(Box<KeyReceipt>),

@@ -9,16 +9,26 @@ use crate::error::{ApiError, Code};
 const MAX_NAME: usize = 2048;
 
 /// The member `target` of a request: exactly one of these.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RevocationTarget)]
 pub(super) struct TargetBody {
+    /// An API key: `key_…`.
     key: Option<String>,
+    /// What a person agreed to for a client, with all its tokens: `grt_…`.
     grant: Option<String>,
+    /// Everything that a client was issued: `cli_…` or its `client_id`.
+    #[schema(example = "cli_000000001")]
     client: Option<String>,
+    /// Everything of a person in this organisation: `usr_…`.
     user: Option<String>,
+    /// A sign-in and what came of it: `ses_…`.
     session: Option<String>,
+    /// Everything of the organisation: `org_…`.
     org: Option<String>,
+    /// Refused here: signing keys belong to the whole installation.
     signing_key: Option<String>,
+    /// Everything that an issuer vouched for.
     issuer: Option<String>,
     workspace: Option<String>,
 }

@@ -20,40 +20,64 @@ use crate::keys::api::wait;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/sessions`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Of this person.
+    #[param(pattern = "^usr_[0-9A-Za-z]{9}$")]
     user: Option<String>,
 }
 
 /// The answer of `GET /v1/sessions`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SessionPage {
     /// The newest sign-in first.
     pub sessions: Vec<SessionView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// The query of an end.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct EndQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
 }
 
 /// The query of `DELETE /v1/sessions`: whose.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct EndAllQuery {
+    /// Of this person.
+    #[param(pattern = "^usr_[0-9A-Za-z]{9}$")]
     user: Option<String>,
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
 }
 
 /// `GET /v1/sessions`
+#[utoipa::path(
+    get, path = "/v1/sessions", tag = "sessions",
+    summary = "List sessions",
+    description = "Those in this organisation, the newest sign-in first.",
+    params(
+        ListQuery,
+    ),
+    responses((status = 200, description = "A page of sessions.", body = SessionPage)),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -70,6 +94,16 @@ pub async fn list(
 }
 
 /// `DELETE /v1/sessions/{id}`
+#[utoipa::path(
+    delete, path = "/v1/sessions/{id}", tag = "sessions",
+    summary = "End a session",
+    description = "With what apps got in it. API keys go on.",
+    params(
+        ("id" = String, Path, description = "The session.", pattern = "^ses_[0-9A-Za-z]{9}$", example = "ses_000000001"),
+        EndQuery,
+    ),
+    responses((status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt)),
+)]
 pub async fn end_one(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -82,6 +116,15 @@ pub async fn end_one(
 }
 
 /// `DELETE /v1/sessions?user=…`: all of one person's. Nothing is guessed: without a user it is refused.
+#[utoipa::path(
+    delete, path = "/v1/sessions", tag = "sessions",
+    summary = "End all sessions of one person",
+    description = "In this organisation. Without `user` it is refused.",
+    params(
+        EndAllQuery,
+    ),
+    responses((status = 200, description = "How many ended, and the receipt of the last.", body = super::admin::EndedAll)),
+)]
 pub async fn end_all(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -9,6 +9,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use super::orgs::{millis, org_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+use crate::oauth::built_in::COMMAND_LINE;
 
 macro_rules! stored_words {
     ($($(#[$doc:meta])* $name:ident ($what:literal) { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* })*) => {$(
@@ -47,6 +48,8 @@ stored_words! {
 
     /// Who made a client known here.
     Origin ("client origin") {
+        /// We did: it comes with the server.
+        BuiltIn = "built_in",
         /// An administrator.
         Registered = "registered",
         /// Its `client_id` is the URL of a document that says what it is.
@@ -205,10 +208,16 @@ impl TryFrom<ClientRow> for Client {
             .secret_digest
             .try_into()
             .map_err(|_| StoreError::Corrupt("client secret digest"))?;
+        let identifier = row.identifier.unwrap_or_else(|| id.to_string());
+        let origin = if identifier == COMMAND_LINE {
+            Origin::BuiltIn
+        } else {
+            row.origin.parse()?
+        };
         Ok(Self {
             id,
-            identifier: row.identifier.unwrap_or_else(|| id.to_string()),
-            origin: row.origin.parse()?,
+            identifier,
+            origin,
             stored: true,
             org: row.org_id.map(org_id).transpose()?,
             name: row.name,
@@ -261,6 +270,12 @@ impl Tx {
     /// Adds a client; false if another of the same `client_id` is there.
     pub async fn insert_client(&mut self, client: &Client) -> Result<bool, StoreError> {
         let identifier = (client.origin != Origin::Registered).then_some(&client.identifier);
+        // The table knows no clients that come with the server: like those that registered themselves, they are known by a
+        // `client_id` that no registration can have.
+        let origin = match client.origin {
+            Origin::BuiltIn => Origin::Dynamic,
+            origin => origin,
+        };
         let rows = rows_affected!(self, sqlx::query(
             "INSERT INTO clients
                  (id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method, jwks,
@@ -269,7 +284,7 @@ impl Tx {
                   backchannel_logout_session_required)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
              ON CONFLICT (identifier) DO NOTHING")
-            .bind(int(client.id.get())).bind(identifier).bind(client.origin.as_str())
+            .bind(int(client.id.get())).bind(identifier).bind(origin.as_str())
             .bind(client.org.map(|org| int(org.get()))).bind(&client.name)
             .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.kind.as_str())
             .bind(client.application_type.as_str()).bind(client.token_endpoint_auth_method.as_str())

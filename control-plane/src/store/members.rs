@@ -11,7 +11,7 @@ use super::orgs::{Role, millis, user_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// What a member is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberKind {
     /// Somebody with an address, who signs in.
@@ -43,7 +43,7 @@ impl FromStr for MemberKind {
 }
 
 /// Where a member stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
     /// May do what the role allows.

@@ -25,6 +25,7 @@
 //! 9. Every query is reached by `conformance.rs`, which runs on both engines.
 
 pub mod audit;
+pub mod audit_chain;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod idempotency;
@@ -57,6 +58,8 @@ pub mod members;
 pub mod names;
 pub mod not_before;
 pub mod passkeys;
+pub mod person_keys;
+pub mod policies;
 pub mod proofs;
 pub mod pushed_requests;
 pub mod quarantine;
@@ -71,6 +74,7 @@ pub mod status_lists;
 mod turn;
 pub mod usage;
 pub mod usage_days;
+pub mod webhooks;
 pub mod workspaces;
 
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -9,7 +9,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// What a member may do in the organisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything, and cannot be removed while the last one.

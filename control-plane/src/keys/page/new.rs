@@ -11,8 +11,8 @@ use shared::id::UserId;
 use shared::key::Environment;
 use shared::time::UnixSeconds;
 
-use super::OncePage;
 use super::list::workspaces;
+use super::{OncePage, Side};
 use crate::app::App;
 use crate::dashboard::{Parameters, Sent, Shell, Visit, refused, refused_form};
 use crate::error::{ApiError, Code};
@@ -58,6 +58,9 @@ const LIFETIMES: [(&str, &str); 5] = [
 #[template(path = "dashboard/key_new.html")]
 struct NewPage {
     shell: Shell,
+    base: &'static str,
+    title: &'static str,
+    is_mine: bool,
     presets: Vec<Choice>,
     scopes: Vec<(String, bool)>,
     has_scopes: bool,
@@ -82,21 +85,26 @@ struct Choice {
 /// `GET /dashboard/keys/new`, perhaps for a member: `?user=…`.
 pub async fn get(
     State(app): State<Arc<App>>,
+    side: Side,
     visit: Visit,
     parameters: Parameters,
 ) -> Result<Response, Instead> {
-    let page = page(&app, &visit, None, parameters.value("user"), None).await?;
+    let page = page(&app, (&visit, side), None, parameters.value("user"), None).await?;
     Ok(visit.page(&page))
 }
 
 /// `POST /dashboard/keys/new`.
-pub async fn post(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -> Result<Response, Instead> {
-    let made = match read(&app, &form) {
+pub async fn post(
+    State(app): State<Arc<App>>,
+    side: Side,
+    Sent { visit, form }: Sent,
+) -> Result<Response, Instead> {
+    let made = match read(&app, side, &form) {
         Ok(new) => keys::create(&app, &visit.caller, new, idempotency(&form)).await,
         Err(error) => Err(error),
     };
     match made {
-        Ok(issued) => Ok(visit.page(&OncePage::new(&app, visit.shell(), "The key was made", &issued, None))),
+        Ok(issued) => Ok(visit.page(&OncePage::new(&app, (&visit, side), "The key was made", &issued, None))),
         Err(error) if error.code() == Code::AlreadyCreated => Err(PageError::new(
             StatusCode::CONFLICT,
             "already_created",
@@ -106,13 +114,13 @@ pub async fn post(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -> Re
         .into()),
         Err(error) => {
             let failure = refused_form(error)?;
-            let page = page(&app, &visit, Some(&form), "", Some(failure)).await?;
+            let page = page(&app, (&visit, side), Some(&form), "", Some(failure)).await?;
             Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page))
         }
     }
 }
 
-fn read(app: &App, form: &Form) -> Result<NewKey, ApiError> {
+fn read(app: &App, side: Side, form: &Form) -> Result<NewKey, ApiError> {
     let value = |name: &str| form.value(name).unwrap_or_default();
     let listed: Vec<String> = app
         .catalogue()
@@ -122,8 +130,8 @@ fn read(app: &App, form: &Form) -> Result<NewKey, ApiError> {
         .cloned()
         .collect();
     let scopes = match value("preset") {
-        "scopes" => keys::scopes_of(None, Some(&listed), &app.policy.policy)?,
-        preset => keys::scopes_of(Some(preset), None, &app.policy.policy)?,
+        "scopes" => keys::scopes_of(None, Some(&listed), &app.policy().policy)?,
+        preset => keys::scopes_of(Some(preset), None, &app.policy().policy)?,
     };
     let workspace = match value("workspace") {
         "" | "all" => None,
@@ -134,6 +142,7 @@ fn read(app: &App, form: &Form) -> Result<NewKey, ApiError> {
     };
     let environment = value("environment").parse::<Environment>();
     let user = match value("user") {
+        _ if side == Side::Mine => None,
         "" => None,
         id => Some(
             id.parse::<UserId>()
@@ -175,7 +184,7 @@ fn idempotency(form: &Form) -> Option<Idempotency> {
 
 async fn page(
     app: &App,
-    visit: &Visit,
+    (visit, side): (&Visit, Side),
     form: Option<&Form>,
     user: &str,
     failure: Option<String>,
@@ -194,7 +203,7 @@ async fn page(
     let environment = chosen("environment", &visit.caller.environment.to_string());
     let presets = PRESETS
         .iter()
-        .filter(|(value, ..)| *value == "scopes" || app.policy.policy.presets.contains_key(*value));
+        .filter(|(value, ..)| *value == "scopes" || app.policy().policy.presets.contains_key(*value));
     let scopes: Vec<(String, bool)> = app
         .catalogue()
         .all()
@@ -204,6 +213,9 @@ async fn page(
     let members = possible_users(app, visit, &user).await?;
     Ok(NewPage {
         shell: visit.shell(),
+        base: side.base(),
+        title: side.title(),
+        is_mine: side == Side::Mine,
         presets: presets
             .map(|(value, title, hint)| Choice {
                 value,

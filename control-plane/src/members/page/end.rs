@@ -10,6 +10,7 @@ use super::lines::Lines;
 use super::person::find;
 use crate::app::App;
 use crate::dashboard::{Confirm, Sent, Shell, Visit, in_force, refused, refused_form};
+use crate::http::tag::IfMatch;
 use crate::members::{self, Change, MemberView};
 use crate::revocation::Wait;
 use crate::sessions::Instead;
@@ -83,12 +84,12 @@ pub(super) async fn post(app: &App, place: Place, sent: Sent, id: &str) -> Resul
         app,
         &visit.caller,
         member.user,
-        Change::Deactivate,
+        (Change::Deactivate, &IfMatch::Any),
         Wait::Effective,
     )
     .await
     {
-        Ok(changed) => {
+        Ok((changed, _)) => {
             let sentence = format!(
                 "{} is deactivated, and everything that acted for them has ended. {}",
                 member.name,

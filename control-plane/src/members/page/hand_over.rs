@@ -58,7 +58,7 @@ struct HandedOverPage {
 fn least_role(app: &App, key: &ApiKey) -> Option<Role> {
     let wanted = app.catalogue().expand(key.scopes);
     SERVICE_ACCOUNTS.roles().iter().copied().find(|role| {
-        let rights = orgs::rights(*role, &app.policy.policy);
+        let rights = orgs::rights(*role, &app.policy().policy);
         app.catalogue().expand(rights).contains(wanted)
     })
 }
@@ -184,13 +184,15 @@ async fn hand_over(
             let role = form.value("role").and_then(role);
             let role = role.ok_or_else(|| ApiError::invalid_field("role", "choose a role"))?;
             // Before the account is made: it would stand there without its key.
-            let rights = app.catalogue().expand(orgs::rights(role, &app.policy.policy));
+            let rights = app.catalogue().expand(orgs::rights(role, &app.policy().policy));
             if !rights.contains(app.catalogue().expand(old.scopes)) {
                 let detail = "this role does not allow what the key can do; choose a higher one";
                 return Err(ApiError::invalid_field("role", detail));
             }
             let name = form.value("name").unwrap_or_default();
-            service_accounts::create(app, &visit.caller, name, role).await?
+            service_accounts::create(app, &visit.caller, (name, role), None)
+                .await?
+                .0
         }
         "" => return Err(ApiError::invalid_field("to", "choose who gets the new key")),
         "other" => {
@@ -210,6 +212,6 @@ async fn hand_over(
             members::show(app, &visit.caller, user).await?
         }
     };
-    let issued = keys::reissue(app, &visit.caller, old.id, to.user, None).await?;
+    let issued = keys::reissue(app, &visit.caller, old.id, (to.user, None), None).await?;
     Ok((issued, to))
 }

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::authority::Act;
 use crate::dashboard::{Sent, Shell, Visit, in_force, refused, refused_form};
 use crate::error::ApiError;
+use crate::http::tag::IfMatch;
 use crate::members::{self, Change, MemberView};
 use crate::pages::Moment;
 use crate::revocation::Wait;
@@ -118,8 +119,16 @@ pub(super) async fn change(
     change: Change,
 ) -> Result<Response, Instead> {
     let member = find(app, place, visit, id).await?;
-    match members::change(app, &visit.caller, member.user, change, Wait::Effective).await {
-        Ok(changed) => {
+    match members::change(
+        app,
+        &visit.caller,
+        member.user,
+        (change, &IfMatch::Any),
+        Wait::Effective,
+    )
+    .await
+    {
+        Ok((changed, _)) => {
             let what = match change {
                 Change::Role(role) => format!("{} is {} now.", member.name, with_article(role)),
                 Change::Suspend => format!(
@@ -153,8 +162,8 @@ pub(super) async fn rename(app: &App, place: Place, sent: Sent, id: &str) -> Res
     let Sent { visit, form } = sent;
     let account = find(app, place, &visit, id).await?;
     let name = form.value("name").unwrap_or_default();
-    match service_accounts::rename(app, &visit.caller, account.user, name).await {
-        Ok(renamed) => {
+    match service_accounts::rename(app, &visit.caller, account.user, (name, &IfMatch::Any)).await {
+        Ok((renamed, _)) => {
             let sentence = format!("The service account is called {} now.", renamed.name);
             Ok(visit.done(&place.page_of(account.user), &sentence))
         }

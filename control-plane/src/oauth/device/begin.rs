@@ -76,7 +76,7 @@ async fn keep(app: &App, client: &Client, form: &Form, secret: &Opaque) -> Resul
             "a scope is unknown, or beyond what this client may have",
         )
     })?;
-    let resource = resource::named(app, form.value("resource")).ok_or_else(resource::refused)?;
+    let resource = resource::named_by(app, client, form.value("resource")).ok_or_else(resource::refused)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     for _ in 0..DRAWS {
@@ -87,7 +87,7 @@ async fn keep(app: &App, client: &Client, form: &Form, secret: &Opaque) -> Resul
             client: client.identifier.clone(),
             scopes: asked.scopes,
             identity: asked.identity.bits(),
-            resource: resource.to_owned(),
+            resource: resource.clone(),
             interval_seconds: app.config.device.interval_seconds,
             created_at: now,
             expires_at: now.saturating_add(app.config.device.code_seconds * 1000),

@@ -317,11 +317,11 @@ async fn an_address_gets_five_invitations_in_an_hour_whoever_sends_them() {
         });
     }
     for inviter in &inviters[..5] {
-        let made = crate::people::invite(&test.app, inviter, EMAIL, Role::Viewer).await;
+        let made = crate::people::invite(&test.app, inviter, (EMAIL, Role::Viewer), None).await;
         assert!(made.is_ok(), "{made:?}");
     }
     let last = &inviters[5];
-    let refused = crate::people::invite(&test.app, last, &EMAIL.to_uppercase(), Role::Viewer).await;
+    let refused = crate::people::invite(&test.app, last, (&EMAIL.to_uppercase(), Role::Viewer), None).await;
     assert_eq!(
         refused.expect_err("too many").code(),
         crate::error::Code::RateLimited
@@ -330,7 +330,7 @@ async fn an_address_gets_five_invitations_in_an_hour_whoever_sends_them() {
         invite(&test, EMAIL, "viewer").await.outcome(),
         (429, "rate_limited")
     );
-    let other = crate::people::invite(&test.app, last, "dan@example.com", Role::Viewer).await;
+    let other = crate::people::invite(&test.app, last, ("dan@example.com", Role::Viewer), None).await;
     assert!(other.is_ok(), "{other:?}");
     test.clock.advance_ms(HOUR);
     assert_eq!(invite(&test, EMAIL, "viewer").await.status, 201);

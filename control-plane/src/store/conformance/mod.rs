@@ -351,12 +351,17 @@ fn audit_row(id: u64, target: &str) -> AuditRow {
     AuditRow {
         id,
         at: crate::store::audit::stored_time(NOW) + id,
+        chain: org_id.unwrap_or(0),
         org_id,
         actor: "usr_000000002".to_owned(),
         credential: None,
         action: "api_key.create".to_owned(),
         target: target.to_owned(),
         detail: "{}".to_owned(),
+        salt: Some(vec![5; 16]),
+        detail_digest: None,
+        personal: None,
+        address: None,
         request_id: Some("req_12345678".to_owned()),
     }
 }
