@@ -23,6 +23,8 @@ pub enum Code {
     BodyTooLarge,
     /// A lock was held too long.
     Busy,
+    /// An OAuth client that is over.
+    ClientDisabled,
     /// No credential.
     CredentialsMissing,
     /// An edge that would not understand what it is to be told.
@@ -67,6 +69,8 @@ pub enum Code {
     LastOwner,
     /// A file of the operator's says it, and nothing else.
     ManagedByFile,
+    /// Something else in the organisation is called this.
+    NameTaken,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
@@ -113,6 +117,7 @@ impl Code {
             Self::AlreadyRotated => (S::CONFLICT, "already_rotated", "Already rotated"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
+            Self::ClientDisabled => (S::CONFLICT, "client_disabled", "The client is disabled"),
             Self::CredentialsMissing => (S::UNAUTHORIZED, "credentials_missing", "Credentials missing"),
             Self::EdgeAhead => (S::CONFLICT, "edge_ahead", "The edge knows more"),
             Self::EdgesBehind => (S::CONFLICT, "edges_behind", "An edge is behind"),
@@ -147,6 +152,7 @@ impl Code {
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
             Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
             Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "Managed by a file"),
+            Self::NameTaken => (S::CONFLICT, "name_taken", "The name is taken"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),

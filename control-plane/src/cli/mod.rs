@@ -1,6 +1,6 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
+//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
 //! API (I11); `doctor`
 //! looks at one from outside; `key inspect` needs nothing.
 //!
@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod edge;
 mod edge_init;
+mod grants;
 mod inspect;
 mod invitations;
 mod issuers;
@@ -21,11 +22,15 @@ mod local;
 mod master;
 mod members;
 mod output;
+mod pages;
 mod policy;
 mod revoke;
 mod server;
+mod service_accounts;
+mod sessions;
 mod usage;
 mod verify;
+mod workspaces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,6 +94,14 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     /// Members of the organisation (over the server's API)
     Members(members::MembersArgs),
+    /// Members that are programs (over the server's API)
+    ServiceAccounts(service_accounts::ServiceAccountsArgs),
+    /// Workspaces (over the server's API)
+    Workspaces(workspaces::WorkspacesArgs),
+    /// Which app acts for whom (over the server's API)
+    Grants(grants::GrantsArgs),
+    /// Who is signed in (over the server's API)
+    Sessions(sessions::SessionsArgs),
     /// A single API key's text
     #[command(subcommand)]
     Key(KeyCommand),
@@ -207,6 +220,10 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         },
         Command::Revoke(args) => revoke::run(args, load, format).await,
         Command::Members(args) => members::run(args, format).await,
+        Command::ServiceAccounts(args) => service_accounts::run(args, format).await,
+        Command::Workspaces(args) => workspaces::run(args, format).await,
+        Command::Grants(args) => grants::run(args, format).await,
+        Command::Sessions(args) => sessions::run(args, format).await,
         Command::Verify(args) => verify::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,

@@ -23,7 +23,7 @@ use crate::keys::{self, Made, Reason};
 use crate::orgs::SHORT_IDS;
 use crate::store::Tx;
 use crate::store::orgs::NewUser;
-use story::{KEYS, PEOPLE, WORKSPACES};
+use story::{KEYS, PEOPLE, PROGRAMS, WORKSPACES};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long the old key of a rotation lives on.
@@ -146,6 +146,15 @@ async fn people(tx: &mut Tx, app: &App, org: OrgId, now: UnixMillis) -> Result<V
             password_hash: None,
         };
         tx.insert_user(&user, now).await?;
+        tx.insert_membership(org, id, role, now).await?;
+        tx.insert_demo_object("user", id.get()).await?;
+        made.push(id);
+    }
+    // Behind the people, by whose places the keys are given out.
+    for (name, role) in PROGRAMS {
+        let id = app.random.below(SHORT_IDS).map_err(ApiError::internal)?;
+        let id = UserId::from_u64(id).ok_or_else(|| ApiError::internal(anyhow::anyhow!("user id")))?;
+        tx.insert_service_user(id, name, now).await?;
         tx.insert_membership(org, id, role, now).await?;
         tx.insert_demo_object("user", id.get()).await?;
         made.push(id);

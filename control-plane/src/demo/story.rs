@@ -15,6 +15,13 @@ pub(super) const PEOPLE: [(&str, &str, Role); 6] = [
     ("priya.nair@acme.example", "Priya Nair", Role::Viewer),
 ];
 
+/// Programs: name and role.
+pub(super) const PROGRAMS: [(&str, Role); 3] = [
+    ("ci-deploy", Role::Member),
+    ("nightly-export", Role::Viewer),
+    ("support-bot", Role::Member),
+];
+
 pub(super) const WORKSPACES: [&str; 3] = ["Assistants", "Billing", "Warehouse robots"];
 
 /// A key, and how it is used.

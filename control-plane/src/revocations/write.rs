@@ -22,7 +22,7 @@ const IDS_IN_AUDIT: usize = 1000;
 
 /// The answer to a revocation, in the shape of that of a key.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct RevocationReceipt {
+pub struct RevocationReceipt {
     /// What was revoked, by the name that the caller gave it; of a revocation of all that match: its own id.
     pub id: String,
     /// Its id: which credentials it ended is found under it.

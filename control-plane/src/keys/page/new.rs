@@ -14,13 +14,15 @@ use shared::time::UnixSeconds;
 use super::list::workspaces;
 use super::{OncePage, Side};
 use crate::app::App;
-use crate::dashboard::{Sent, Shell, Visit, refused_form};
+use crate::dashboard::{Parameters, Sent, Shell, Visit, refused, refused_form};
 use crate::error::{ApiError, Code};
 use crate::http::time::parse_rfc3339;
 use crate::keys::{self, Idempotency, NewKey};
+use crate::members::{self, Listing};
 use crate::oauth::form::Form;
 use crate::pages::PageError;
 use crate::sessions::Instead;
+use crate::store::members::{MemberKind, MemberState};
 
 const DAY_SECONDS: u64 = 86_400;
 /// People in the menu. Whoever is not among them is found by their address.
@@ -80,9 +82,14 @@ struct Choice {
     is_chosen: bool,
 }
 
-/// `GET /dashboard/keys/new`.
-pub async fn get(State(app): State<Arc<App>>, side: Side, visit: Visit) -> Result<Response, Instead> {
-    let page = page(&app, (&visit, side), None, None).await?;
+/// `GET /dashboard/keys/new`, perhaps for a member: `?user=…`.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    side: Side,
+    visit: Visit,
+    parameters: Parameters,
+) -> Result<Response, Instead> {
+    let page = page(&app, (&visit, side), None, parameters.value("user"), None).await?;
     Ok(visit.page(&page))
 }
 
@@ -107,7 +114,7 @@ pub async fn post(
         .into()),
         Err(error) => {
             let failure = refused_form(error)?;
-            let page = page(&app, (&visit, side), Some(&form), Some(failure)).await?;
+            let page = page(&app, (&visit, side), Some(&form), "", Some(failure)).await?;
             Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page))
         }
     }
@@ -179,6 +186,7 @@ async fn page(
     app: &App,
     (visit, side): (&Visit, Side),
     form: Option<&Form>,
+    user: &str,
     failure: Option<String>,
 ) -> Result<NewPage, Instead> {
     let value = |name: &str| {
@@ -191,7 +199,7 @@ async fn page(
         None => otherwise.to_owned(),
     };
     let (preset, lifetime) = (chosen("preset", "read"), chosen("lifetime", "90"));
-    let (workspace, user) = (chosen("workspace", "all"), value("user"));
+    let (workspace, user) = (chosen("workspace", "all"), chosen("user", user));
     let environment = chosen("environment", &visit.caller.environment.to_string());
     let presets = PRESETS
         .iter()
@@ -202,12 +210,7 @@ async fn page(
         .iter()
         .map(|scope| (scope.clone(), !value(&format!("scope.{scope}")).is_empty()))
         .collect();
-    let members = app
-        .store
-        .begin_read()
-        .await?
-        .members_of(visit.caller.org, MEMBERS)
-        .await?;
+    let members = possible_users(app, visit, &user).await?;
     Ok(NewPage {
         shell: visit.shell(),
         base: side.base(),
@@ -236,13 +239,9 @@ async fn page(
             .collect(),
         members: members
             .into_iter()
-            .filter(|member| member.user != visit.caller.user)
-            .map(|member| {
-                (
-                    member.user.to_string(),
-                    member.email,
-                    member.user.to_string() == user,
-                )
+            .map(|(id, label)| {
+                let is_chosen = id == user;
+                (id, label, is_chosen)
             })
             .collect(),
         lifetimes: LIFETIMES
@@ -256,4 +255,37 @@ async fn page(
         },
         failure,
     })
+}
+
+/// For whom a key can be made besides oneself: service accounts and people, and whoever is chosen already.
+async fn possible_users(app: &App, visit: &Visit, chosen: &str) -> Result<Vec<(String, String)>, Instead> {
+    let mut found = Vec::new();
+    for kind in [MemberKind::Service, MemberKind::Person] {
+        let listing = Listing {
+            kind,
+            state: Some(MemberState::Active),
+            limit: MEMBERS,
+            ..Listing::default()
+        };
+        let (some, _) = members::list(app, &visit.caller, listing)
+            .await
+            .map_err(refused)?;
+        found.extend(some);
+    }
+    if let Ok(user) = chosen.parse::<UserId>()
+        && !found.iter().any(|member| member.user == user)
+        && let Ok(member) = members::view(app, &visit.caller, user).await
+    {
+        found.push(member);
+    }
+    let others = found
+        .into_iter()
+        .filter(|member| member.user != visit.caller.user);
+    let named = others.map(|member| {
+        let label = member
+            .email
+            .unwrap_or_else(|| format!("{} (service account)", member.name));
+        (member.user.to_string(), label)
+    });
+    Ok(named.collect())
 }

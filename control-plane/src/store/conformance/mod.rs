@@ -11,6 +11,7 @@ mod feed;
 mod flows;
 mod grants;
 mod groups;
+mod holdings;
 mod installation;
 mod issuers;
 mod keys;
@@ -215,6 +216,15 @@ suite! {
         members_are_listed_after_one_of_them,
         everything_of_a_member_ends_and_nothing_of_others,
         an_edges_ceiling_counts_unless_it_is_older,
+    },
+    holdings::{
+        a_program_never_signs_in,
+        workspaces_are_archived_and_taken_out,
+        keys_in_use_are_counted_up_to_a_number,
+        sessions_are_listed_while_they_are_alive,
+        grants_are_listed_by_whose_they_are,
+        clients_are_listed_by_organisation,
+        invitations_that_wait_are_listed,
     },
     signals::{
         a_logout_is_for_those_who_listen,
