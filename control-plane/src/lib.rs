@@ -8,10 +8,12 @@
 
 pub mod app;
 pub mod audit;
+pub mod authority;
 pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod edge;
 pub mod error;
 pub mod explain;
@@ -24,6 +26,7 @@ pub mod mail;
 pub mod members;
 pub mod oauth;
 pub mod orgs;
+pub mod overview;
 pub mod pages;
 pub mod people;
 pub mod random;
@@ -32,6 +35,7 @@ pub mod revocation;
 pub mod revocations;
 pub mod routes;
 pub mod sessions;
+pub mod settings;
 pub mod signals;
 pub mod signing;
 pub mod status_lists;

@@ -103,3 +103,4 @@ mod spa;
 mod storm;
 mod usage;
 mod ways;
+mod webhooks;

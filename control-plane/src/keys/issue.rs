@@ -13,6 +13,7 @@ use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Caller, Credential};
 use crate::orgs;
+use crate::settings;
 use crate::signing::{self, Purpose};
 use crate::store::Tx;
 use crate::store::idempotency::IdempotencySlot;
@@ -85,6 +86,7 @@ pub async fn create(
 
     let mut tx = app.store.begin().await?;
     hold_caller(&mut tx, caller, now).await?;
+    settings::keys::check_expiry(&mut tx, caller.org, grant.expires_at, now.seconds()).await?;
     let drawn = draw(&mut tx, app, caller.org, now).await?;
     if let Some(idempotency) = idempotency {
         claim(&mut tx, caller, idempotency, drawn.id, now).await?;
@@ -227,7 +229,19 @@ impl Draft {
 
 /// Holds the calling credential until the commit: whoever revokes it waits for us, or we see that it is dead.
 pub(crate) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -> Result<(), ApiError> {
-    let Credential::ApiKey(key) = caller.credential;
+    let key = match caller.credential {
+        Credential::ApiKey(key) => key,
+        // A session needs no lock: what is issued does not hang on it, and its member is held before the commit.
+        Credential::Session(sid) => {
+            return match tx.session_ended_at(sid).await? {
+                None => Ok(()),
+                Some(_) => Err(ApiError::new(
+                    Code::InvalidToken,
+                    "the session has ended; sign in again",
+                )),
+            };
+        }
+    };
     if tx.hold_key(key, now).await? {
         return Ok(());
     }

@@ -14,6 +14,7 @@ use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::revocation::{self, Wait};
+use crate::settings;
 use crate::store::Tx;
 use crate::store::keys::{ApiKey, KeyStatus};
 use crate::store::orgs::IssueSubjects;
@@ -47,7 +48,10 @@ pub async fn rotate(app: &App, caller: &Caller, id: KeyId, rotation: Rotation) -
 
 /// Rotates the calling key. Needs no scope: it only gets back what it has. Rate-limited per line of keys.
 pub async fn rotate_itself(app: &App, caller: &Caller, rotation: Rotation) -> Result<Rotated, ApiError> {
-    let crate::http::auth::Credential::ApiKey(id) = caller.credential;
+    let id = caller
+        .credential
+        .api_key()
+        .ok_or_else(|| ApiError::not_found("key"))?;
     rotate_key(app, caller, id, rotation, true).await
 }
 
@@ -76,7 +80,13 @@ async fn rotate_key(
         workspace: old.workspace,
         environment: old.environment,
         scopes: old.scopes,
-        expires_at: old.expires_at,
+        expires_at: settings::keys::expiry_of_successor(
+            &mut tx,
+            old.org,
+            (old.issued_at, old.expires_at),
+            now.seconds(),
+        )
+        .await?,
     };
     if itself {
         limit_rate(&mut tx, app, &old, now).await?;

@@ -14,6 +14,20 @@ pub struct Moment {
     pub words: String,
 }
 
+impl Moment {
+    /// A day since the epoch as charts name it: `21 Nov`.
+    pub fn day(day: u64) -> String {
+        let seconds = i64::try_from(day.saturating_mul(86_400)).unwrap_or(i64::MAX);
+        OffsetDateTime::from_unix_timestamp(seconds).map_or_else(
+            |_| day.to_string(),
+            |time| {
+                let month = time.month().to_string();
+                format!("{} {}", time.day(), month.get(..3).unwrap_or_default())
+            },
+        )
+    }
+}
+
 impl From<UnixMillis> for Moment {
     fn from(at: UnixMillis) -> Self {
         let iso = format_rfc3339(at.seconds().millis());

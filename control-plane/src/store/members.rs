@@ -101,7 +101,8 @@ impl Tx {
     /// One member.
     pub async fn member(&mut self, org: OrgId, user: UserId) -> Result<Option<Member>, StoreError> {
         let row: Option<MemberRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT m.user_id, u.email, u.name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
+            "SELECT m.user_id, CASE WHEN m.erased_at IS NULL THEN u.email ELSE '' END AS email,
+                    CASE WHEN m.erased_at IS NULL THEN u.name ELSE '' END AS name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
                     m.suspended_at, m.deactivated_at, u.deactivated_at AS account_deactivated_at
              FROM memberships m JOIN users u ON u.id = m.user_id
              WHERE m.org_id = $1 AND m.user_id = $2")
@@ -117,7 +118,8 @@ impl Tx {
         limit: u32,
     ) -> Result<Vec<Member>, StoreError> {
         let rows: Vec<MemberRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT m.user_id, u.email, u.name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
+            "SELECT m.user_id, CASE WHEN m.erased_at IS NULL THEN u.email ELSE '' END AS email,
+                    CASE WHEN m.erased_at IS NULL THEN u.name ELSE '' END AS name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
                     m.suspended_at, m.deactivated_at, u.deactivated_at AS account_deactivated_at
              FROM memberships m JOIN users u ON u.id = m.user_id
              WHERE m.org_id = $1 AND m.user_id > $2

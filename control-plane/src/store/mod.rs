@@ -28,6 +28,7 @@ pub mod audit_chain;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod idempotency;
+pub mod key_lists;
 pub mod keys;
 pub mod orgs;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub mod logouts;
 pub mod mails;
 pub mod master;
 pub mod members;
+pub mod names;
 pub mod not_before;
 pub mod passkeys;
 pub mod person_keys;
@@ -61,11 +63,13 @@ pub mod refresh_tokens;
 pub mod restore;
 pub mod revocations;
 pub mod sessions;
+pub mod settings;
 pub mod signals;
 pub mod signing;
 pub mod status_lists;
 mod turn;
 pub mod usage;
+pub mod usage_days;
 pub mod webhooks;
 
 use std::os::unix::fs::OpenOptionsExt as _;
