@@ -105,3 +105,4 @@ mod spa;
 mod storm;
 mod usage;
 mod ways;
+mod webhooks;

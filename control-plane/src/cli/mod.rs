@@ -1,6 +1,6 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
+//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `audit`, `webhooks`, `settings`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
 //! API (I11); `doctor`
 //! looks at one from outside; `key inspect` needs nothing.
 //!
@@ -28,8 +28,10 @@ mod revoke;
 mod server;
 mod service_accounts;
 mod sessions;
+mod settings;
 mod usage;
 mod verify;
+mod webhooks;
 mod workspaces;
 
 use std::path::PathBuf;
@@ -126,6 +128,10 @@ enum Command {
     Usage(usage::UsageArgs),
     /// Who did what: search, export, and check that nobody changed it (over the server's API)
     Audit(audit::AuditArgs),
+    /// Where the organisation hears of changes (over the server's API)
+    Webhooks(webhooks::WebhooksArgs),
+    /// What the organisation has set (over the server's API)
+    Settings(settings::SettingsArgs),
     /// Write the whole database into one file, beside a running server
     Backup(backup::BackupArgs),
     /// Fill an empty database from a backup
@@ -195,6 +201,20 @@ impl From<config::ConfigError> for CliError {
     }
 }
 
+/// A secret into a new file that only its owner can read. Never over a file that is there.
+fn secret_file(path: &std::path::Path, secret: &str) -> Result<(), CliError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{secret}"));
+    made.map_err(|error| CliError::Failed(anyhow::anyhow!("cannot write {}: {error}", path.display())))
+}
+
 /// Runs one command.
 pub async fn run(cli: Cli) -> ExitCode {
     match Box::pin(dispatch(cli)).await {
@@ -239,6 +259,8 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         }
         Command::Usage(args) => usage::run(args, format).await,
         Command::Audit(args) => audit::run(args, format).await,
+        Command::Webhooks(args) => webhooks::run(args, format).await,
+        Command::Settings(args) => settings::run(args, format).await,
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,

@@ -101,6 +101,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("status_lists.ttl_seconds", Kind::Integer),
     ("status_lists.expires_seconds", Kind::Integer),
     ("usage.retention_days", Kind::Integer),
+    ("retention.address_days", Kind::Integer),
+    ("retention.detail_days", Kind::Integer),
     ("usage.lost_after_seconds", Kind::Integer),
 ];
 
