@@ -195,7 +195,55 @@ fn fill(control: &ControlPlane, size: Size) -> io::Result<()> {
          FROM numbers",
         numbers(size.audit)
     ))?;
+    fill_people(control, size.keys / 10, (&org, &user))?;
     control.execute("ANALYZE")?;
+    Ok(())
+}
+
+/// Members of every role and state, each signed in and with an app that acts for them; workspaces and clients besides.
+fn fill_people(control: &ControlPlane, people: usize, (org, owner): (&str, &str)) -> io::Result<()> {
+    let numbers = |most: usize| {
+        format!(
+            "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {most})"
+        )
+    };
+    let (all, some) = (numbers(people), numbers(1000));
+    control.execute(&format!(
+        "INSERT INTO users (id, email, name, created_at, kind)
+         {all} SELECT 3000000000 + n, CASE WHEN n % 20 = 0 THEN 'usr-' || n ELSE 'p' || n || '@example.com' END,
+             'Person ' || n, 1700000000000 + n, CASE WHEN n % 20 = 0 THEN 'service' ELSE 'person' END FROM numbers"
+    ))?;
+    control.execute(&format!(
+        "INSERT INTO memberships (org_id, user_id, role, created_at, suspended_at, deactivated_at, kind, search_name, search_email)
+         {all} SELECT {org}, 3000000000 + n, CASE WHEN n % 10 = 0 THEN 'viewer' ELSE 'member' END, 1700000000000 + n,
+             CASE WHEN n % 50 = 0 OR n % 1000 = 1 THEN 1700000000000 ELSE NULL END,
+             CASE WHEN n % 1000 = 1 THEN 1700000000000 ELSE NULL END,
+             CASE WHEN n % 20 = 0 THEN 'service' ELSE 'person' END, 'person ' || n,
+             CASE WHEN n % 20 = 0 THEN 'usr-' || n ELSE 'p' || n || '@example.com' END FROM numbers"
+    ))?;
+    control.execute(&format!(
+        "INSERT INTO workspaces (id, org_id, name, created_at)
+         {some} SELECT 3000000000 + n, {org}, 'workspace ' || n, 1700000000000 FROM numbers"
+    ))?;
+    // Every other key is for one of fifty workspaces.
+    control.execute(
+        "UPDATE api_keys SET workspace_id = 3000000000 + id % 50 + 1 WHERE id > 4000000000 AND id % 2 = 0",
+    )?;
+    control.execute(&format!(
+        "INSERT INTO clients (id, origin, org_id, name, kind, application_type, token_endpoint_auth_method, secret_digest,
+             redirect_uris, post_logout_redirect_uris, scopes, refresh_grace_seconds, dpop_bound_access_tokens,
+             require_pushed_requests, created_at)
+         {some} SELECT 3000000000 + n, 'registered', {org}, 'app ' || n, 'public', 'web', 'none', secret.digest, '[]', '[]', 1,
+             30, 0, 0, 1700000000000 + n FROM numbers, 
+             (SELECT public_key AS digest FROM signing_keys WHERE length(public_key) = 32 LIMIT 1) AS secret"
+    ))?;
+    control.execute(&format!(
+        "INSERT INTO grants (id, client_id, user_id, org_id, scopes, identity, resource, auth_time_seconds, issued_at_seconds,
+             status_index, signing_key, idle_expires_seconds, expires_seconds, created_at, acted_at)
+         {all} SELECT 3000000000 + n, 3000000000 + n % 1000 + 1, CASE WHEN n % 20 = 0 THEN {owner} ELSE 3000000000 + n END, {org},
+             1, 0, 'https://api.example', 1700000000, 1700000000, n, 1, 4000000000, 4000000000, 1700000000000 + n,
+             1700000000000 + n FROM numbers"
+    ))?;
     Ok(())
 }
 
@@ -227,6 +275,20 @@ async fn paths(control: &ControlPlane) -> io::Result<Vec<String>> {
         "/keys?workspace=all",
     ];
     paths.extend(pages.map(|page| format!("/dashboard{page}")));
+    let organisation = [
+        "/people",
+        "/people?search=person+9",
+        "/people?search=p99%40",
+        "/people?role=viewer",
+        "/people?state=suspended",
+        "/people?role=member&state=deactivated",
+        "/service-accounts",
+        "/workspaces",
+        "/clients",
+        "/grants",
+        "/sign-in",
+    ];
+    paths.extend(organisation.map(|page| format!("/dashboard{page}")));
     paths.push(format!("/dashboard/keys/{id}"));
     Ok(paths)
 }
@@ -286,6 +348,7 @@ fn rows_read(control: &ControlPlane, database: Database) -> io::Result<u64> {
         return Ok(0);
     }
     let sql = "SELECT SUM(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_user_tables
-               WHERE relname IN ('api_keys', 'usage_hours', 'usage_days', 'usage_credentials', 'audit', 'users', 'memberships')";
+               WHERE relname IN ('api_keys', 'usage_hours', 'usage_days', 'usage_credentials', 'audit', 'users', 'memberships',
+               'workspaces', 'clients', 'grants', 'sessions', 'invitations')";
     control.query(sql)?.parse().map_err(io::Error::other)
 }

@@ -135,13 +135,14 @@ impl Tx {
         most: u32,
     ) -> Result<u64, StoreError> {
         let count: i64 = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT (SELECT COUNT(*) FROM (
-                        SELECT 1 FROM api_keys WHERE workspace_id = $1 AND expires_at_seconds IS NULL
-                        AND revoked_at IS NULL AND rotated_to IS NULL LIMIT $3) AS without_end)
-                  + (SELECT COUNT(*) FROM (
-                        SELECT 1 FROM api_keys WHERE workspace_id = $1 AND expires_at_seconds > $2
-                        AND revoked_at IS NULL AND rotated_to IS NULL LIMIT $3) AS with_end)")
+            "SELECT COUNT(*) FROM (
+                 SELECT 1 FROM api_keys WHERE workspace_id = $1 AND expires_at_seconds IS NULL
+                 AND revoked_at IS NULL AND rotated_to IS NULL
+                 UNION ALL
+                 SELECT 1 FROM api_keys WHERE workspace_id = $1 AND expires_at_seconds > $2
+                 AND revoked_at IS NULL AND rotated_to IS NULL
+                 LIMIT $3) AS counted")
             .bind(int(id.get())).bind(int(now.0)).bind(i64::from(most)).fetch_one(conn).await)?;
-        Ok(uint(count, "count")?.min(u64::from(most)))
+        uint(count, "count")
     }
 }
