@@ -59,7 +59,9 @@ impl Gate {
     pub fn start(settings: &Settings) -> Result<Self, SettingsError> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| SettingsError("a gate is started within a tokio runtime".into()))?;
-        let mut gate = Self::idle(settings, Clock::system())?;
+        let client = Client::build()
+            .map_err(|error| SettingsError(format!("the machine's certificates cannot be read: {error}")))?;
+        let mut gate = Self::idle(settings, Clock::system(), client)?;
         let Some(running) = Arc::get_mut(&mut gate.0) else {
             return Err(SettingsError("the gate could not be started".into()));
         };
@@ -69,13 +71,11 @@ impl Gate {
     }
 
     /// One that fetches only for requests that want it.
-    pub(crate) fn idle(settings: &Settings, clock: Clock) -> Result<Self, SettingsError> {
+    pub(crate) fn idle(settings: &Settings, clock: Clock, client: Client) -> Result<Self, SettingsError> {
         let config = settings.config()?;
         let key =
             random::bytes().ok_or_else(|| SettingsError("this machine gives no random numbers".into()))?;
         let core = library::Gate::new(config, StatementCache::with_key(key));
-        let client = Client::build()
-            .map_err(|error| SettingsError(format!("the machine's certificates cannot be read: {error}")))?;
         Ok(Self(Arc::new(Running {
             feed: Arc::new(Feed::new(settings, core, client, clock)?),
             resource: settings.resource.clone(),

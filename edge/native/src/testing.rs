@@ -14,6 +14,7 @@ use shared::time::UnixMillis;
 use tokio::net::TcpListener;
 
 use crate::answer::{Body, empty, full};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::server::listen;
@@ -47,10 +48,19 @@ pub(crate) fn settings(vectors: &Vectors, control_plane: &str) -> Settings {
     }
 }
 
+pub(crate) fn client() -> Client {
+    Client::build().unwrap()
+}
+
 /// A gate in the state of the vectors, whose control plane is not there.
-pub(crate) fn gate_for(vectors: &Vectors, case: &Case) -> Gate {
+pub(crate) fn gate_for(vectors: &Vectors, case: &Case, client: Client) -> Gate {
     let now = UnixMillis(case.now * 1000);
-    let gate = Gate::idle(&settings(vectors, "http://127.0.0.1:1"), Clock::manual(now)).unwrap();
+    let gate = Gate::idle(
+        &settings(vectors, "http://127.0.0.1:1"),
+        Clock::manual(now),
+        client,
+    )
+    .unwrap();
     let heard_at = UnixMillis(now.0.saturating_sub(case.contact_age_ms));
     let taken = gate
         .feed()

@@ -5,7 +5,7 @@ use shared::time::UnixMillis;
 
 use super::*;
 use crate::question;
-use crate::testing::{ControlPlane, Mood, UPLINK_KEY, gate_for, message, parts, settings, vectors};
+use crate::testing::{ControlPlane, Mood, UPLINK_KEY, client, gate_for, message, parts, settings, vectors};
 
 /// The reason's code, as the vectors have it.
 fn code(decision: &Decision) -> &'static str {
@@ -29,7 +29,7 @@ fn good(cases: &[Case]) -> &Case {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_verdict_is_that_of_the_vectors() {
     let vectors = vectors();
-    let mut running = Vec::new();
+    let (client, mut running) = (client(), Vec::new());
     let mut beyond_http = 0;
     for case in &vectors.cases {
         // Only a heartbeat tells how old the feed is, and there is none in the vectors' message.
@@ -43,7 +43,7 @@ async fn every_verdict_is_that_of_the_vectors() {
         };
         asked.authority = String::new();
         (asked.read_after_arrival, asked.exhausted) = (case.read_after_arrival, case.exhausted);
-        let (gate, case) = (gate_for(&vectors, case), case.clone());
+        let (gate, case) = (gate_for(&vectors, case, client.clone()), case.clone());
         running.push(tokio::spawn(async move { (gate.verify(asked).await, case) }));
     }
     let compared = running.len();
@@ -67,7 +67,7 @@ async fn the_feed_is_fetched_verified_and_confirmed() {
     let control = ControlPlane::start(message(&vectors)).await;
     let case = good(&vectors.cases);
     let clock = Clock::manual(UnixMillis(case.now * 1000));
-    let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone()).unwrap();
+    let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone(), client()).unwrap();
     let ask = || question::about(&parts(case).unwrap());
     assert!(!gate.is_ready());
     assert_eq!(code(&gate.verify(ask()).await), "allowed");
@@ -96,7 +96,7 @@ async fn a_control_plane_that_fails_leaves_the_gate_within_its_bound_and_no_long
     for mood in [Mood::Failing, Mood::Hanging, Mood::Refusing] {
         let control = ControlPlane::start(message(&vectors)).await;
         let clock = Clock::manual(UnixMillis(case.now * 1000));
-        let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone()).unwrap();
+        let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone(), client()).unwrap();
         let ask = || question::about(&parts(case).unwrap());
         assert_eq!(code(&gate.verify(ask()).await), "allowed");
         control.set(mood);
@@ -129,7 +129,7 @@ async fn what_the_root_did_not_sign_is_not_believed() {
     let control = ControlPlane::start(message(&vectors)).await;
     control.set(Mood::Forging);
     let clock = Clock::manual(UnixMillis(case.now * 1000));
-    let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone()).unwrap();
+    let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone(), client()).unwrap();
     let ask = || question::about(&parts(case).unwrap());
     // What was signed before the forged part is known; but nobody has vouched that this was all.
     assert_eq!(code(&gate.verify(ask()).await), "state_stale");
@@ -142,7 +142,7 @@ async fn what_the_root_did_not_sign_is_not_believed() {
         root_key: shared::crypto::base64url(&[7; 32]),
         ..settings(&vectors, &control.url())
     };
-    let gate = Gate::idle(&other, clock).unwrap();
+    let gate = Gate::idle(&other, clock, client()).unwrap();
     assert_eq!(code(&gate.verify(ask()).await), "state_missing");
 }
 
@@ -153,7 +153,7 @@ async fn no_clock_that_is_set_makes_the_state_younger() {
     let control = ControlPlane::start(message(&vectors)).await;
     let start = UnixMillis(case.now * 1000);
     let clock = Clock::manual(start);
-    let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone()).unwrap();
+    let gate = Gate::idle(&settings(&vectors, &control.url()), clock.clone(), client()).unwrap();
     let ask = || question::about(&parts(case).unwrap());
     assert_eq!(code(&gate.verify(ask()).await), "allowed");
     control.set(Mood::Failing);
@@ -174,7 +174,7 @@ async fn a_strict_route_reads_for_each_request_and_those_at_once_share() {
         ..named("admin implies the rest").clone()
     };
     let clock = Clock::manual(UnixMillis(case.now * 1000));
-    let gate = Gate::idle(&settings(&vectors, &control.url()), clock).unwrap();
+    let gate = Gate::idle(&settings(&vectors, &control.url()), clock, client()).unwrap();
     let ask = || question::about(&parts(&case).unwrap());
     assert_eq!(code(&gate.verify(ask()).await), "allowed");
     let before = control.asked();
@@ -201,7 +201,7 @@ async fn a_strict_route_reads_for_each_request_and_those_at_once_share() {
 async fn settings_are_refused_by_name() {
     let vectors = vectors();
     let good = || settings(&vectors, "https://id.example");
-    assert!(Gate::idle(&good(), Clock::system()).is_ok());
+    assert!(Gate::idle(&good(), Clock::system(), client()).is_ok());
     for (name, wrong) in [
         (
             "root_key",
@@ -260,7 +260,7 @@ async fn settings_are_refused_by_name() {
             },
         ),
     ] {
-        let error = Gate::idle(&wrong, Clock::system()).unwrap_err();
+        let error = Gate::idle(&wrong, Clock::system(), client()).unwrap_err();
         assert!(error.to_string().starts_with(name), "{error}");
         assert!(!format!("{wrong:?}").contains(UPLINK_KEY));
     }

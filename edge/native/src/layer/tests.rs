@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::answer::{empty, full};
 use crate::assertion::AssertionSigner;
-use crate::testing::{gate_for, request, vectors};
+use crate::testing::{client, gate_for, request, vectors};
 
 const GATE: &str = "https://api.example";
 const ORIGIN: &str = "https://origin.example";
@@ -72,7 +72,7 @@ async fn alone_it_lets_in_by_the_credential_and_says_who() {
     let vectors = vectors();
     let named = |name: &str| vectors.cases.iter().find(|case| case.name == name).unwrap();
     let case = named("a good key");
-    let layer = PortcullisLayer::alone(gate_for(&vectors, case));
+    let layer = PortcullisLayer::alone(gate_for(&vectors, case, client()));
     let (status, headers, told) = call(&layer, spoofed(request(case).unwrap())).await;
     assert_eq!(status, 200, "{told}");
     assert!(told["subject"].as_str().unwrap().starts_with("usr_"), "{told}");
@@ -119,7 +119,7 @@ async fn what_is_routed_by_is_what_was_judged() {
         .iter()
         .find(|case| case.name == "a good key")
         .unwrap();
-    let layer = PortcullisLayer::alone(gate_for(&vectors, case));
+    let layer = PortcullisLayer::alone(gate_for(&vectors, case, client()));
     let mut disguised = case.clone();
     disguised.path = case.path.replacen("/v1/m", "/v1/%6d", 1);
     assert_ne!(disguised.path, case.path);
@@ -152,7 +152,7 @@ async fn behind_a_gateway_only_its_word_counts() {
         .iter()
         .find(|case| case.name == "a good key")
         .unwrap();
-    let gate = gate_for(&vectors, case);
+    let gate = gate_for(&vectors, case, client());
     let asked = crate::question::about(&request(case).unwrap().into_parts().0);
     let Decision::Allow(allowed) = gate.verify(asked).await else {
         panic!("a good key");
