@@ -8,10 +8,13 @@
 
 pub mod app;
 pub mod audit;
+pub mod authority;
 pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
+pub mod demo;
 pub mod edge;
 pub mod error;
 pub mod explain;
@@ -24,6 +27,7 @@ pub mod mail;
 pub mod members;
 pub mod oauth;
 pub mod orgs;
+pub mod overview;
 pub mod pages;
 pub mod people;
 pub mod random;

@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{frame, health};
 use crate::{
-    edge, explain, factors, issuers, keys, mail, members, oauth, pages, people, revocations, sessions,
-    signals, status_lists, usage,
+    edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, revocations,
+    sessions, signals, status_lists, usage,
 };
 
 /// The largest body that anything here reads.
@@ -90,10 +90,9 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/account/passkeys/{id}/rename", post(factors::rename_passkey))
         .route("/account/passkeys/{id}/remove", post(factors::remove_passkey))
-        .route(&pages::script_path(), get(pages::script))
-        .route(&pages::stylesheet_path(), get(pages::stylesheet))
-        .route(&pages::icon_path(), get(pages::icon))
-        .route("/favicon.ico", get(pages::favicon))
+        .merge(for_dashboard())
+        .route(pages::assets::PATH, get(pages::assets::get))
+        .route("/favicon.ico", get(pages::assets::favicon))
         // Operation
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
@@ -104,6 +103,34 @@ pub fn router(app: Arc<App>) -> Router {
         router = router.route("/dev/outbox", get(mail::outbox::get));
     }
     framed(router, app)
+}
+
+/// What administrators see. Each path has a line in `authority::PAGES`.
+fn for_dashboard() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(overview::page::root))
+        .route("/dashboard", get(overview::page::get))
+        .merge(for_key_pages())
+}
+
+/// The same pages on both sides; which one it is they see by their path.
+fn for_key_pages() -> Router<Arc<App>> {
+    use keys::page::{list, new, revoke, rotate, show};
+    Router::new()
+        .route("/dashboard/keys", get(list::get))
+        .route("/dashboard/keys/new", get(new::get).post(new::post))
+        .route("/dashboard/keys/{id}", get(show::get))
+        .route("/dashboard/keys/{id}/rename", post(show::rename))
+        .route("/dashboard/keys/{id}/rotate", get(rotate::get).post(rotate::post))
+        .route("/dashboard/keys/{id}/revoke", get(revoke::get).post(revoke::post))
+        .route("/dashboard/keys/{id}/receipt", get(revoke::receipt))
+        .route("/account/keys", get(list::get))
+        .route("/account/keys/new", get(new::get).post(new::post))
+        .route("/account/keys/{id}", get(show::get))
+        .route("/account/keys/{id}/rename", post(show::rename))
+        .route("/account/keys/{id}/rotate", get(rotate::get).post(rotate::post))
+        .route("/account/keys/{id}/revoke", get(revoke::get).post(revoke::post))
+        .route("/account/keys/{id}/receipt", get(revoke::receipt))
 }
 
 /// More ways to revoke, and quarantine.

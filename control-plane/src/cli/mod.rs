@@ -8,6 +8,7 @@
 
 mod backup;
 mod client;
+mod demo;
 mod doctor;
 mod edge;
 mod edge_init;
@@ -116,6 +117,9 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Move to another database, of the same engine or the other, beside a running server
     Move(backup::MoveArgs),
+    /// A believable month in the first organisation, to look at, and its end
+    #[command(subcommand)]
+    Demo(demo::DemoCommand),
     /// Check a running deployment from outside and say what to fix
     Doctor(doctor::DoctorArgs),
     /// The configuration
@@ -218,6 +222,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,
+        Command::Demo(command) => demo::run(load()?, command, format).await,
         Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Config(ConfigCommand::Check) => {
             let config = load()?;

@@ -1,7 +1,7 @@
 //! Who calls `/v1`: an API key of ours in the Authorization header.
 //!
-//! The key is checked as the edge checks it, and then against the database, which is never stale here. Dashboard sessions
-//! and OAuth tokens whose audience is the issuer come in at [`authenticate`], as further forms of [`Credential`].
+//! The key is checked as the edge checks it, and then against the database, which is never stale here. The dashboard makes a
+//! [`Caller`] of its session, so that pages call the functions of `/v1`; `/v1` itself takes no cookies.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use shared::id::{KeyId, OrgId, UserId, WorkspaceId};
+use shared::id::{KeyId, OrgId, SessionId, UserId, WorkspaceId};
 use shared::key::{self, Environment, ParsedKey};
 use shared::scope::{ADMIN, ScopeSet};
 use shared::time::UnixSeconds;
@@ -18,8 +18,10 @@ use super::frame::RequestId;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::error::{ApiError, Code};
+use crate::sessions::Session;
 use crate::store::keys::{ApiKey, KeyStatus, Reach};
 use crate::store::orgs::{IssueSubjects, Role};
+use crate::store::{StoreError, Tx};
 use crate::{keys, orgs};
 
 /// Longer credentials are refused unread.
@@ -30,6 +32,27 @@ const MAX_CREDENTIAL: usize = 8 * 1024;
 pub enum Credential {
     /// An API key.
     ApiKey(KeyId),
+    /// A session of the dashboard.
+    Session(SessionId),
+}
+
+impl Credential {
+    /// The API key, if that is what was presented.
+    pub fn api_key(self) -> Option<KeyId> {
+        match self {
+            Self::ApiKey(id) => Some(id),
+            Self::Session(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ApiKey(id) => id.fmt(f),
+            Self::Session(id) => id.fmt(f),
+        }
+    }
 }
 
 /// An authenticated caller and the most that it may do.
@@ -69,12 +92,37 @@ impl Caller {
 
     /// As the audit trail names it.
     pub fn actor(&self) -> Actor {
-        let Credential::ApiKey(key) = self.credential;
         Actor {
             who: self.user.to_string(),
-            credential: Some(key.to_string()),
+            credential: Some(self.credential.to_string()),
             request_id: Some(self.request_id.clone()),
         }
+    }
+
+    /// Somebody who is signed in to the dashboard: everything that their role allows. `None`: no active member.
+    pub(crate) async fn of_session(
+        tx: &mut Tx,
+        app: &App,
+        session: &Session,
+        request_id: String,
+    ) -> Result<Option<Self>, StoreError> {
+        let membership = tx.membership(session.org, session.user).await?;
+        let membership = membership.filter(|membership| membership.alive);
+        Ok(membership.map(|membership| Self {
+            org: session.org,
+            user: session.user,
+            workspace: None,
+            // The keys of every environment that there is: `Reach` says which those are.
+            environment: *app.config.environments.iter().min().unwrap_or(&Environment::Live),
+            scopes: app
+                .catalogue()
+                .expand(orgs::rights(membership.role, &app.policy.policy)),
+            ends_at: None,
+            role: membership.role,
+            membership_version: membership.version,
+            credential: Credential::Session(session.sid),
+            request_id,
+        }))
     }
 }
 

@@ -21,7 +21,8 @@ use crate::http::auth::{Admin, Caller};
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::time::parse_rfc3339;
 use crate::revocation::Wait;
-use crate::store::keys::{ApiKey, KeyFilter, KeyStatus};
+use crate::store::key_lists::{KeyFilter, Place};
+use crate::store::keys::{ApiKey, KeyStatus};
 use crate::usage::uses;
 
 const DEFAULT_PAGE: u32 = 50;
@@ -94,28 +95,28 @@ pub async fn list(
     }
     let wanted = query.workspace.as_deref().map(workspace).transpose()?;
     let filter = KeyFilter {
-        reach: caller.reach(),
         status: query.status,
         environment: query.environment,
         workspace: wanted.flatten(),
         all_workspaces: wanted == Some(None),
         name: query.name.filter(|name| !name.is_empty()),
-        before: query
+        after: query
             .cursor
             .as_deref()
             .map(Cursor::decode)
             .transpose()?
-            .map(|Cursor(at, id)| (at, id)),
-        limit,
+            .map(|Cursor(at, id)| Place::Made(at, id)),
+        ..KeyFilter::all(caller.reach(), limit)
     };
-    let (keys, more) = super::list(&app, filter).await?;
-    let uses = uses::of_keys(&app, caller.org, keys.iter().map(|key| key.id)).await?;
+    let page = super::list(&app, &filter).await?;
+    let uses = uses::of_keys(&app, caller.org, page.keys.iter().map(|key| key.id)).await?;
     let now = app.clock.now().seconds();
-    let next_cursor = keys
-        .last()
-        .filter(|_| more)
-        .map(|last| Cursor(last.created_at, last.id).encode());
-    let keys = keys
+    let next_cursor = page.next.and_then(|place| match place {
+        Place::Made(at, id) => Some(Cursor(at, id).encode()),
+        Place::Named(..) => None,
+    });
+    let keys = page
+        .keys
         .iter()
         .map(|key| KeyView::new(key, app.catalogue(), now).used(&uses))
         .collect();

@@ -227,7 +227,19 @@ impl Draft {
 
 /// Holds the calling credential until the commit: whoever revokes it waits for us, or we see that it is dead.
 pub(crate) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -> Result<(), ApiError> {
-    let Credential::ApiKey(key) = caller.credential;
+    let key = match caller.credential {
+        Credential::ApiKey(key) => key,
+        // A session needs no lock: what is issued does not hang on it, and its member is held before the commit.
+        Credential::Session(sid) => {
+            return match tx.session_ended_at(sid).await? {
+                None => Ok(()),
+                Some(_) => Err(ApiError::new(
+                    Code::InvalidToken,
+                    "the session has ended; sign in again",
+                )),
+            };
+        }
+    };
     if tx.hold_key(key, now).await? {
         return Ok(());
     }

@@ -173,7 +173,8 @@ impl RotatedView {
 pub struct KeyPage {
     /// Newest first.
     pub keys: Vec<KeyView>,
-    /// Give it back as `cursor` for the next page; absent on the last one.
+    /// Give it back as `cursor` for the next page; absent on the last one. A page with few or no keys is not the last one:
+    /// the server looks at a bounded number of keys at a time.
     pub next_cursor: Option<String>,
 }
 

@@ -6,6 +6,7 @@ mod admin;
 pub mod api;
 mod issue;
 pub mod json;
+pub mod page;
 pub(crate) mod quarantine;
 mod revoke;
 mod rotate;
@@ -14,6 +15,7 @@ mod rules;
 mod tests;
 
 pub use admin::create_admin;
+pub(crate) use admin::{Made, make};
 pub use issue::{Idempotency, Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
 pub(crate) use revoke::write as revoke_held;
@@ -29,7 +31,8 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::ApiError;
 use crate::http::auth::Caller;
-use crate::store::keys::{ApiKey, KeyFilter};
+use crate::store::key_lists::{KeyFilter, KeyPage};
+use crate::store::keys::ApiKey;
 
 /// One key in the caller's reach.
 pub async fn show(app: &App, caller: &Caller, id: KeyId) -> Result<ApiKey, ApiError> {
@@ -39,16 +42,10 @@ pub async fn show(app: &App, caller: &Caller, id: KeyId) -> Result<ApiKey, ApiEr
         .ok_or_else(|| ApiError::not_found("key"))
 }
 
-/// A page of keys, newest first, and whether there are more.
-pub async fn list(app: &App, mut filter: KeyFilter) -> Result<(Vec<ApiKey>, bool), ApiError> {
-    let page = filter.limit;
-    filter.limit = page.saturating_add(1);
+/// A page of keys, newest first, or by name where the filter has a prefix.
+pub async fn list(app: &App, filter: &KeyFilter) -> Result<KeyPage, ApiError> {
     let mut tx = app.store.begin_read().await?;
-    let mut keys = tx.list_keys(&filter, app.clock.now().seconds()).await?;
-    let page = usize::try_from(page).unwrap_or(usize::MAX);
-    let more = keys.len() > page;
-    keys.truncate(page);
-    Ok((keys, more))
+    Ok(tx.list_keys(filter, app.clock.now().seconds()).await?)
 }
 
 /// Gives a key another name. Its id, rights and text stay.

@@ -47,7 +47,10 @@ pub async fn rotate(app: &App, caller: &Caller, id: KeyId, rotation: Rotation) -
 
 /// Rotates the calling key. Needs no scope: it only gets back what it has. Rate-limited per line of keys.
 pub async fn rotate_itself(app: &App, caller: &Caller, rotation: Rotation) -> Result<Rotated, ApiError> {
-    let crate::http::auth::Credential::ApiKey(id) = caller.credential;
+    let id = caller
+        .credential
+        .api_key()
+        .ok_or_else(|| ApiError::not_found("key"))?;
     rotate_key(app, caller, id, rotation, true).await
 }
 

@@ -18,7 +18,7 @@ use super::write::{self, Record, RevocationReceipt, Scope, live_at, live_grants_
 use super::{Cause, Why};
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::auth::{Caller, Credential};
+use crate::http::auth::Caller;
 use crate::http::time::parse_rfc3339;
 use crate::keys::{confirm_rights, hold_caller};
 use crate::store::Tx;
@@ -246,7 +246,6 @@ impl Matching {
             let known = found.filter(|client| !client.is_of_another(caller.org));
             client = Some(known.ok_or_else(|| ApiError::not_found("client"))?.id);
         }
-        let Credential::ApiKey(calling) = caller.credential;
         let keys = filter.has_keys().then(|| KeysWhere {
             user: filter.user,
             environment: filter.environment,
@@ -256,7 +255,7 @@ impl Matching {
             created_before: filter.created_before,
             created_after: filter.created_after,
             scopes,
-            except: Some(calling),
+            except: caller.credential.api_key(),
             ..KeysWhere::in_reach(caller.reach(), live_at(now))
         });
         let grants = filter.has_grants().then(|| GrantsWhere {

@@ -50,6 +50,14 @@ impl Tx {
         Ok(())
     }
 
+    /// What happened in an organisation, newest first.
+    pub async fn audit_of_org(&mut self, org: OrgId, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT id, at, org_id, actor, credential, action, target, detail, request_id
+             FROM audit WHERE org_id = $1 ORDER BY at DESC, id DESC LIMIT $2")
+            .bind(int(org.get())).bind(i64::from(limit)).fetch_all(conn).await)
+    }
+
     /// What happened to a target, newest first.
     pub async fn audit_of(&mut self, target: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(

@@ -66,7 +66,7 @@ pub struct Revoked {
 }
 
 #[derive(sqlx::FromRow)]
-struct ApiKeyRow {
+pub(super) struct ApiKeyRow {
     id: i64,
     org_id: i64,
     user_id: i64,
@@ -193,17 +193,6 @@ pub enum KeyStatus {
     Revoked,
 }
 
-impl KeyStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Rotating => "rotating",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
-}
-
 impl ApiKey {
     /// The end of the key by expiry or rotation, whichever is first.
     pub fn ends_at(&self) -> Option<UnixSeconds> {
@@ -222,27 +211,6 @@ impl ApiKey {
             KeyStatus::Active
         }
     }
-}
-
-/// What a list shows.
-#[derive(Clone, Debug)]
-pub struct KeyFilter {
-    /// What the caller can see.
-    pub reach: Reach,
-    /// Where the keys stand.
-    pub status: Option<KeyStatus>,
-    /// Of one environment.
-    pub environment: Option<Environment>,
-    /// Of one workspace.
-    pub workspace: Option<WorkspaceId>,
-    /// For all workspaces only.
-    pub all_workspaces: bool,
-    /// Part of the name, upper and lower case alike.
-    pub name: Option<String>,
-    /// Keys older than this one (creation, id).
-    pub before: Option<(UnixMillis, KeyId)>,
-    /// At most so many.
-    pub limit: u32,
 }
 
 impl Tx {
@@ -277,53 +245,6 @@ impl Tx {
     pub async fn key_in_reach(&mut self, reach: Reach, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
         let key = self.key(id).await?;
         Ok(key.filter(|key| key.org == reach.org && reach.covers(key.workspace, key.environment)))
-    }
-
-    /// Keys from the newest to the oldest.
-    pub async fn list_keys(
-        &mut self,
-        filter: &KeyFilter,
-        now: UnixSeconds,
-    ) -> Result<Vec<ApiKey>, StoreError> {
-        let (before_at, before_id) = filter
-            .before
-            .map_or((None, None), |(at, id)| (Some(at.0), Some(id.get())));
-        let reach = filter.reach;
-        let pattern = filter.name.as_deref().map(like_pattern);
-        let rows: Vec<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
-                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
-                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
-                    quarantined_at
-             FROM api_keys
-             WHERE org_id = $1
-               AND ($2 IS NULL OR workspace_id = $2)
-               AND ($3 = 'live' OR environment = 'dev' OR ($3 = 'test' AND environment = 'test'))
-               AND ($4 IS NULL OR environment = $4)
-               AND ($5 IS NULL OR workspace_id = $5)
-               AND ($6 = 0 OR workspace_id IS NULL)
-               AND ($7 IS NULL OR name_lower LIKE $7 ESCAPE '!')
-               AND ($8 IS NULL OR created_at < $8 OR (created_at = $8 AND id < $9))
-               AND ($10 IS NULL OR $10 = CASE
-                       WHEN revoked_at IS NOT NULL THEN 'revoked'
-                       WHEN expires_at_seconds <= $11 OR not_after_seconds <= $11 THEN 'expired'
-                       WHEN rotated_to IS NOT NULL THEN 'rotating'
-                       ELSE 'active' END)
-             ORDER BY created_at DESC, id DESC
-             LIMIT $12")
-            .bind(int(reach.org.get()))
-            .bind(reach.workspace.map(|id| int(id.get())))
-            .bind(reach.environment.as_str())
-            .bind(filter.environment.map(Environment::as_str))
-            .bind(filter.workspace.map(|id| int(id.get())))
-            .bind(i64::from(filter.all_workspaces))
-            .bind(pattern.as_deref())
-            .bind(before_at.map(int)).bind(before_id.map(int))
-            .bind(filter.status.map(KeyStatus::as_str))
-            .bind(int(now.0))
-            .bind(i64::from(filter.limit))
-            .fetch_all(conn).await)?;
-        rows.into_iter().map(ApiKey::try_from).collect()
     }
 
     /// Gives a key another name; false if there is no such key.
@@ -480,16 +401,4 @@ impl Tx {
             .bind(int(id.get())).bind(int(revoked.at.0)).bind(&revoked.reason).bind(&revoked.by).bind(revoked.outbox))?;
         Ok(rows == 1)
     }
-}
-
-fn like_pattern(part: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in part.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }

@@ -10,7 +10,7 @@ use super::orgs::{millis, org_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// Rows in one statement.
-const CHUNK: usize = 500;
+pub(super) const CHUNK: usize = 500;
 
 /// Windows of an isolate that were announced or skipped, and have not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl TryFrom<UsageFields> for UsageRow {
 }
 
 /// `($1, $2), ($3, $4)`: so many rows of so many parameters.
-fn rows_of(rows: usize, width: usize) -> String {
+pub(super) fn rows_of(rows: usize, width: usize) -> String {
     let mut text = String::new();
     for row in 0..rows {
         let fields: Vec<String> = (1..=width)
@@ -327,7 +327,7 @@ impl Tx {
                 query.execute(conn).await.map(|_| ())
             })?;
         }
-        Ok(())
+        self.add_usage_days(rows).await
     }
 
     /// Adds to what became of credentials. Rows must be in order, each credential once.
@@ -488,6 +488,7 @@ impl Tx {
             self,
             sqlx::query("DELETE FROM usage_hours WHERE hour < $1").bind(int(hour))
         )?;
+        rows += self.forget_usage_days(hour / 24).await?;
         rows += rows_affected!(
             self,
             sqlx::query("DELETE FROM usage_missing WHERE from_at < $1 AND heard_at < $1").bind(int(before.0))

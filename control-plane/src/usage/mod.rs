@@ -22,6 +22,7 @@ mod apply;
 mod book;
 pub mod carry;
 mod collect;
+pub mod month;
 #[cfg(test)]
 mod tests;
 pub mod uses;

@@ -5,9 +5,10 @@ use shared::key::Environment;
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 
-use super::{NOW, filter, key_id, org, people, revoked, sample, workspace};
+use super::{NOW, filter, key_id, org, people, revoked, sample, user, workspace};
 use crate::store::feed::Position;
-use crate::store::keys::{ApiKey, KeyFilter, KeyStatus, Reach};
+use crate::store::key_lists::{KeyFilter, Place};
+use crate::store::keys::{ApiKey, KeyStatus, Reach};
 use crate::store::{Store, Tx};
 
 pub(super) async fn a_key_comes_back_as_it_went_in(store: Store) {
@@ -86,8 +87,119 @@ pub(super) async fn keys_of_others_are_out_of_reach(store: Store) {
             "{reach:?}"
         );
         let listed = tx.list_keys(&filter(reach), NOW.seconds()).await.expect("rows");
-        assert_eq!(!listed.is_empty(), seen, "{reach:?}");
+        assert_eq!(!listed.keys.is_empty(), seen, "{reach:?}");
     }
+}
+
+/// A page looks at ten times its size at most, says where it goes on, and nothing is left out or shown twice.
+pub(super) async fn a_page_reads_a_bounded_number_of_rows(store: Store) {
+    let mut tx = people(&store).await;
+    for number in 1..=100 {
+        let name = if number == 3 {
+            "Deploy".to_owned()
+        } else {
+            format!("key {number}")
+        };
+        tx.insert_key(&ApiKey {
+            name,
+            created_at: NOW.saturating_add(number),
+            ..sample(number)
+        })
+        .await
+        .expect("insert");
+    }
+    let sparse = KeyFilter {
+        name: Some("deploy".to_owned()),
+        limit: 5,
+        ..filter(Reach::all_of(org(1)))
+    };
+    let first = tx.list_keys(&sparse, NOW.seconds()).await.expect("rows");
+    assert!(first.keys.is_empty(), "after fifty rows it gives up");
+    assert_eq!(first.next, Some(Place::Made(NOW.saturating_add(51), key_id(51))));
+    let second = KeyFilter {
+        after: first.next,
+        ..sparse
+    };
+    let second = tx.list_keys(&second, NOW.seconds()).await.expect("rows");
+    assert_eq!(
+        second.keys.iter().map(|key| key.id.get()).collect::<Vec<_>>(),
+        [3]
+    );
+
+    let mut walk = KeyFilter {
+        limit: 7,
+        ..filter(Reach::all_of(org(1)))
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = tx.list_keys(&walk, NOW.seconds()).await.expect("rows");
+        seen.extend(page.keys.iter().map(|key| key.id.get()));
+        match page.next {
+            Some(next) => walk.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (1..=100).rev().collect::<Vec<_>>());
+}
+
+/// What the overview asks: how many keys there are, up to a number, and which end soon.
+pub(super) async fn the_overview_counts_and_looks_ahead(store: Store) {
+    let mut tx = people(&store).await;
+    let end = |days: u64| Some(NOW.seconds().saturating_add(days * 86_400));
+    for (number, expires_at) in (1..).zip([None, end(9), end(3), end(30)]) {
+        tx.insert_key(&ApiKey {
+            expires_at,
+            ..sample(number)
+        })
+        .await
+        .expect("insert");
+    }
+    assert_eq!(tx.count_live_keys(org(1), 100).await.expect("count"), 4);
+    assert_eq!(tx.count_live_keys(org(1), 3).await.expect("count"), 3);
+    assert_eq!(tx.count_live_keys(org(9), 100).await.expect("count"), 0);
+    let span = (NOW.seconds(), NOW.seconds().saturating_add(14 * 86_400));
+    let ending = tx.ending_keys(org(1), span, 10).await.expect("rows");
+    assert_eq!(ending.iter().map(|key| key.id.get()).collect::<Vec<_>>(), [3, 2]);
+    let owner = sample(1).user;
+    let emails = tx.emails_of(org(1), &[owner, user(77)]).await.expect("rows");
+    assert!(emails.contains_key(&owner) && emails.len() == 1);
+    assert!(tx.emails_of(org(9), &[owner]).await.expect("rows").is_empty());
+    let names = tx.workspace_names(org(1), 10).await.expect("rows");
+    assert!(names.iter().any(|(id, _)| *id == workspace(3)));
+    assert!(tx.audit_of_org(org(1), 10).await.expect("rows").is_empty());
+}
+
+pub(super) async fn names_are_found_by_how_they_begin(store: Store) {
+    let mut tx = people(&store).await;
+    for (number, name) in (1..).zip(["deploy b", "Deploy A", "deplo", "éclair", "Z%_", "deploy b"]) {
+        tx.insert_key(&ApiKey {
+            name: name.to_owned(),
+            ..sample(number)
+        })
+        .await
+        .expect("insert");
+    }
+    let by = |prefix: &str| KeyFilter {
+        prefix: Some(prefix.to_owned()),
+        limit: 2,
+        ..filter(Reach::all_of(org(1)))
+    };
+    let mut walk = async |mut filter: KeyFilter| -> Vec<u64> {
+        let mut seen = Vec::new();
+        loop {
+            let page = tx.list_keys(&filter, NOW.seconds()).await.expect("rows");
+            seen.extend(page.keys.iter().map(|key| key.id.get()));
+            match page.next {
+                Some(next) => filter.after = Some(next),
+                None => return seen,
+            }
+        }
+    };
+    assert_eq!(walk(by("DEPLOY")).await, [2, 1, 6]);
+    assert_eq!(walk(by("")).await, [3, 2, 1, 6, 5, 4]);
+    assert_eq!(walk(by("É")).await, [4]);
+    assert_eq!(walk(by("z%")).await, [5]);
+    assert_eq!(walk(by("_")).await, [0; 0]);
 }
 
 pub(super) async fn lists_are_ordered_paged_and_filtered(store: Store) {
@@ -111,8 +223,8 @@ pub(super) async fn lists_are_ordered_paged_and_filtered(store: Store) {
     }
     let all = filter(Reach::all_of(org(1)));
     let mut ids = async |filter: KeyFilter| -> Vec<u64> {
-        let keys = tx.list_keys(&filter, NOW.seconds()).await.expect("rows");
-        keys.iter().map(|key| key.id.get()).collect()
+        let page = tx.list_keys(&filter, NOW.seconds()).await.expect("rows");
+        page.keys.iter().map(|key| key.id.get()).collect()
     };
     assert_eq!(ids(all.clone()).await, [5, 4, 3, 2, 1]);
     assert_eq!(
@@ -124,7 +236,7 @@ pub(super) async fn lists_are_ordered_paged_and_filtered(store: Store) {
         [5, 4]
     );
     let after = |number: u64, at: u64| KeyFilter {
-        before: Some((NOW.saturating_add(at), key_id(number))),
+        after: Some(Place::Made(NOW.saturating_add(at), key_id(number))),
         ..all.clone()
     };
     assert_eq!(ids(after(4, 4)).await, [3, 2, 1]);
@@ -227,7 +339,7 @@ pub(super) async fn a_status_follows_the_clock(store: Store) {
                 status: Some(status),
                 ..filter(Reach::all_of(org(1)))
             };
-            let keys = tx.list_keys(&filter, at).await.expect("rows");
+            let keys = tx.list_keys(&filter, at).await.expect("rows").keys;
             assert_eq!(
                 keys.iter().map(|key| key.id.get()).collect::<Vec<_>>(),
                 ids,

@@ -34,7 +34,8 @@ use shared::time::UnixMillis;
 
 use crate::store::audit::AuditRow;
 use crate::store::idempotency::IdempotencySlot;
-use crate::store::keys::{ApiKey, KeyFilter, Reach, Revoked};
+use crate::store::key_lists::KeyFilter;
+use crate::store::keys::{ApiKey, Reach, Revoked};
 use crate::store::orgs::{IssueSubjects, NewUser, Role};
 use crate::store::{Store, Tx};
 
@@ -89,6 +90,7 @@ suite! {
         a_block_has_a_version,
     },
     usage::{
+        usage_is_summed_by_the_day,
         usage_is_summed_by_what_is_asked,
         missing_windows_are_kept_by_isolate,
         uses_add_up,
@@ -116,7 +118,10 @@ suite! {
     keys::{
         a_key_comes_back_as_it_went_in,
         keys_of_others_are_out_of_reach,
+        a_page_reads_a_bounded_number_of_rows,
         lists_are_ordered_paged_and_filtered,
+        names_are_found_by_how_they_begin,
+        the_overview_counts_and_looks_ahead,
         a_status_follows_the_clock,
         a_dead_key_is_not_held,
         rotations_are_counted_by_line,
@@ -319,16 +324,7 @@ fn revoked(outbox: i64) -> Revoked {
 }
 
 fn filter(reach: Reach) -> KeyFilter {
-    KeyFilter {
-        reach,
-        status: None,
-        environment: None,
-        workspace: None,
-        all_workspaces: false,
-        name: None,
-        before: None,
-        limit: 100,
-    }
+    KeyFilter::all(reach, 100)
 }
 
 fn slot() -> IdempotencySlot {

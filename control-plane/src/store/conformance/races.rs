@@ -165,6 +165,7 @@ pub(super) async fn readers_that_write_do_not_lock_each_other_out(store: Store) 
     let keys = tx
         .list_keys(&filter(Reach::all_of(org(1))), NOW.seconds())
         .await
-        .expect("rows");
+        .expect("rows")
+        .keys;
     assert_eq!(keys.len(), 80);
 }

@@ -42,6 +42,42 @@ fn all() -> UsageFilter {
     }
 }
 
+pub(super) async fn usage_is_summed_by_the_day(store: Store) {
+    let mut tx = store.begin().await.expect("tx");
+    let keys = [
+        key(23, "a", "allowed", "DE"),
+        key(24, "a", "allowed", "DE"),
+        key(25, "b", "allowed", "US"),
+        key(25, "b", "revoked", "US"),
+    ];
+    let rows: Vec<(&HourKey, Tally)> = keys.iter().map(|key| (key, tally(10, 5))).collect();
+    tx.add_usage_hours(&rows).await.expect("added");
+    tx.add_usage_hours(&[(&keys[1], tally(1, 9))])
+        .await
+        .expect("added");
+    let mut days = async |org, from| -> Vec<(u64, String, u64, u64)> {
+        let rows = tx.usage_days(org, from).await.expect("rows");
+        rows.into_iter()
+            .map(|row| (row.day, row.reason, row.requests, row.last.0))
+            .collect()
+    };
+    let row = |day, reason: &str, requests, last| (day, reason.to_owned(), requests, last);
+    assert_eq!(
+        days(7, 0).await,
+        [
+            row(0, "allowed", 10, 5),
+            row(1, "allowed", 21, 9),
+            row(1, "revoked", 10, 5)
+        ]
+    );
+    assert_eq!(days(7, 1).await.len(), 2);
+    assert!(days(8, 0).await.is_empty(), "of another organisation");
+    tx.forget_usage(UnixMillis(24 * 3_600_000))
+        .await
+        .expect("forgotten");
+    assert_eq!(tx.usage_days(7, 0).await.expect("rows").len(), 2);
+}
+
 pub(super) async fn usage_is_summed_by_what_is_asked(store: Store) {
     let mut tx = store.begin().await.expect("tx");
     let keys = [

@@ -1,0 +1,194 @@
+//! Who may do what in an organisation: one table of acts by role, and one of the pages by act.
+//!
+//! Pages are refused unless they have a line in [`PAGES`]. Tests walk both tables through the real router, every role on every
+//! page. What it does not: scopes, which say what a *credential* may do (`http::auth`), and whose an object is: that
+//! is part of every query.
+
+use axum::http::Method;
+
+use crate::store::orgs::Role;
+
+/// Something that somebody may do in their organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// See what is there: nothing secret, and not the audit trail.
+    See,
+    /// Have API keys of one's own, within one's rights.
+    OwnKeys,
+    /// Issue, rotate and revoke anybody's keys.
+    ManageKeys,
+    /// Register, change and remove OAuth clients.
+    ManageClients,
+    /// End what apps were granted.
+    ManageGrants,
+    /// Invite, suspend and deactivate people and service accounts, and change their roles.
+    ManagePeople,
+    /// Add, rename and archive workspaces.
+    ManageWorkspaces,
+    /// See and end the sessions of others, and remove their second factors.
+    ManageSessions,
+    /// Change the route policy.
+    ManagePolicies,
+    /// Trust other issuers.
+    ManageIssuers,
+    /// Send events to other systems.
+    ManageWebhooks,
+    /// Read the audit trail.
+    SeeAudit,
+    /// Change the organisation's settings, and rotate signing keys.
+    ManageSettings,
+    /// Make what is stored about a person unreadable.
+    Erase,
+}
+
+impl Act {
+    /// All of them, for tables and tests.
+    pub const ALL: [Self; 14] = [
+        Self::See,
+        Self::OwnKeys,
+        Self::ManageKeys,
+        Self::ManageClients,
+        Self::ManageGrants,
+        Self::ManagePeople,
+        Self::ManageWorkspaces,
+        Self::ManageSessions,
+        Self::ManagePolicies,
+        Self::ManageIssuers,
+        Self::ManageWebhooks,
+        Self::SeeAudit,
+        Self::ManageSettings,
+        Self::Erase,
+    ];
+
+    /// The least role that may.
+    pub fn least(self) -> Role {
+        match self {
+            Self::See => Role::Viewer,
+            Self::OwnKeys => Role::Member,
+            Self::ManageKeys
+            | Self::ManageClients
+            | Self::ManageGrants
+            | Self::ManagePeople
+            | Self::ManageWorkspaces
+            | Self::ManageSessions
+            | Self::ManagePolicies
+            | Self::ManageIssuers
+            | Self::ManageWebhooks
+            | Self::SeeAudit => Role::Admin,
+            Self::ManageSettings | Self::Erase => Role::Owner,
+        }
+    }
+}
+
+/// Whether a role may.
+pub fn allows(role: Role, act: Act) -> bool {
+    rank(role) >= rank(act.least())
+}
+
+fn rank(role: Role) -> u8 {
+    match role {
+        Role::Viewer => 0,
+        Role::Member => 1,
+        Role::Admin => 2,
+        Role::Owner => 3,
+    }
+}
+
+/// A page or a form: its method, its path as the router writes it, and what whoever asks must be allowed to do.
+pub type Page = (&'static str, &'static str, Act);
+
+/// Every page of the dashboard.
+pub const PAGES: &[Page] = &[
+    // Overview
+    ("GET", "/dashboard", Act::See),
+    // API keys
+    ("GET", "/dashboard/keys", Act::See),
+    ("GET", "/dashboard/keys/new", Act::ManageKeys),
+    ("POST", "/dashboard/keys/new", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}", Act::See),
+    ("POST", "/dashboard/keys/{id}/rename", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/rotate", Act::ManageKeys),
+    ("POST", "/dashboard/keys/{id}/rotate", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
+    ("POST", "/dashboard/keys/{id}/revoke", Act::ManageKeys),
+    ("GET", "/dashboard/keys/{id}/receipt", Act::See),
+    // One's own keys
+    ("GET", "/account/keys", Act::OwnKeys),
+    ("GET", "/account/keys/new", Act::OwnKeys),
+    ("POST", "/account/keys/new", Act::OwnKeys),
+    ("GET", "/account/keys/{id}", Act::OwnKeys),
+    ("POST", "/account/keys/{id}/rename", Act::OwnKeys),
+    ("GET", "/account/keys/{id}/rotate", Act::OwnKeys),
+    ("POST", "/account/keys/{id}/rotate", Act::OwnKeys),
+    ("GET", "/account/keys/{id}/revoke", Act::OwnKeys),
+    ("POST", "/account/keys/{id}/revoke", Act::OwnKeys),
+    ("GET", "/account/keys/{id}/receipt", Act::OwnKeys),
+    // People
+    // Service accounts
+    // Workspaces
+    // Sessions, sign-in methods
+    // OAuth clients
+    // Grants
+    // Route policies
+    // Trusted issuers
+    // Edge
+    // Audit
+    // Webhooks
+    // Retention and erasure
+    // Settings
+];
+
+/// What a page asks for; `None`: it is not in the table, and nobody may see it.
+pub fn act_of(method: &Method, path: &str) -> Option<Act> {
+    // HEAD is GET without its body.
+    let method = if *method == Method::HEAD {
+        "GET"
+    } else {
+        method.as_str()
+    };
+    let line = PAGES.iter().find(|(m, p, _)| *m == method && *p == path);
+    line.map(|(_, _, act)| *act)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_acts() {
+        let may = |role| Act::ALL.into_iter().filter(|act| allows(role, *act)).count();
+        assert_eq!(
+            [
+                may(Role::Viewer),
+                may(Role::Member),
+                may(Role::Admin),
+                may(Role::Owner)
+            ],
+            [1, 2, 12, 14]
+        );
+    }
+
+    #[test]
+    fn forms_ask_for_more_than_a_look() {
+        for (method, path, act) in PAGES {
+            assert!(matches!(*method, "GET" | "POST"), "{path}");
+            assert!(*method == "GET" || *act != Act::See, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn no_line_twice_and_none_for_what_is_not_listed() {
+        for (n, line) in PAGES.iter().enumerate() {
+            assert!(
+                PAGES
+                    .iter()
+                    .skip(n + 1)
+                    .all(|other| (other.0, other.1) != (line.0, line.1)),
+                "{line:?}"
+            );
+        }
+        assert_eq!(act_of(&Method::HEAD, "/dashboard"), Some(Act::See));
+        assert_eq!(act_of(&Method::DELETE, "/dashboard"), None);
+        assert_eq!(act_of(&Method::GET, "/dashboard/nothing"), None);
+    }
+}
