@@ -16,7 +16,7 @@ dev: ## run everything locally until Ctrl-C; prints `ready` when it is
 	@$(ENV) exec $(TARGET)/debug/dev
 
 test: ## install what is missing, build, run every test
-	@scripts/provision wasm pack node postgres python schemathesis browser
+	@scripts/provision wasm pack node postgres nginx python schemathesis browser
 	@scripts/build-edge
 	@scripts/build-edge test-routes
 	@scripts/build-npm

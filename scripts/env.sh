@@ -8,6 +8,7 @@
 #   MCP_PYTHON         a Python with the package mcp, which the tests run
 #   SCHEMATHESIS       the program schemathesis, which a test lets loose on the API
 #   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by scripts/build-edge
+#   PORTCULLIS_NGINX   the nginx that the tests run, if there is one: your own setting, PATH's, the system's, or ours
 #   PORTCULLIS_CHROMIUM   the browser of the tests, if there is one: your own setting, or the first that is on PATH
 # and puts our tools, and what npm installed, first on PATH.
 
@@ -69,6 +70,15 @@ if [ -z "${PORTCULLIS_CHROMIUM:-}" ]; then
   unset browser
 fi
 if [ -n "$PORTCULLIS_CHROMIUM" ]; then export PORTCULLIS_CHROMIUM; else unset PORTCULLIS_CHROMIUM; fi
+
+# Debian has it where only root looks.
+if [ -z "${PORTCULLIS_NGINX:-}" ]; then
+  for nginx in "$(command -v nginx)" /usr/sbin/nginx "$(tool_dir nginx debian)/usr/sbin/nginx"; do
+    if [ -n "$nginx" ] && [ -x "$nginx" ]; then PORTCULLIS_NGINX="$nginx" && break; fi
+  done
+  unset nginx
+fi
+if [ -n "${PORTCULLIS_NGINX:-}" ]; then export PORTCULLIS_NGINX; else unset PORTCULLIS_NGINX; fi
 
 for tool in "wasm-pack $WASM_PACK_VERSION" "cargo-deny $CARGO_DENY_VERSION" \
   "cargo-machete $CARGO_MACHETE_VERSION" "typos $TYPOS_VERSION" "wasm-bindgen-cli $WASM_BINDGEN_VERSION" \

@@ -232,9 +232,32 @@ pub const PAGES: &[Page] = &[
     // Trusted issuers
     // Edge
     // Audit
+    ("GET", "/dashboard/audit", Act::SeeAudit),
+    ("GET", "/dashboard/audit/export", Act::SeeAudit),
+    ("GET", "/dashboard/audit/verify", Act::SeeAudit),
     // Webhooks
+    ("GET", "/dashboard/webhooks", Act::ManageWebhooks),
+    ("GET", "/dashboard/webhooks/new", Act::ManageWebhooks),
+    ("POST", "/dashboard/webhooks/new", Act::ManageWebhooks),
+    ("GET", "/dashboard/webhooks/{id}", Act::ManageWebhooks),
+    ("POST", "/dashboard/webhooks/{id}", Act::ManageWebhooks),
+    ("POST", "/dashboard/webhooks/{id}/switch", Act::ManageWebhooks),
+    ("POST", "/dashboard/webhooks/{id}/ping", Act::ManageWebhooks),
+    ("POST", "/dashboard/webhooks/{id}/replay", Act::ManageWebhooks),
+    ("GET", "/dashboard/webhooks/{id}/rotate", Act::ManageWebhooks),
+    ("POST", "/dashboard/webhooks/{id}/rotate", Act::ManageWebhooks),
+    ("GET", "/dashboard/webhooks/{id}/remove", Act::ManageWebhooks),
+    ("POST", "/dashboard/webhooks/{id}/remove", Act::ManageWebhooks),
     // Retention and erasure
+    ("GET", "/dashboard/retention", Act::ManageSettings),
+    ("POST", "/dashboard/retention", Act::ManageSettings),
+    ("GET", "/dashboard/retention/erase/{user}", Act::Erase),
+    ("POST", "/dashboard/retention/erase/{user}", Act::Erase),
     // Settings
+    ("GET", "/dashboard/settings", Act::ManageSettings),
+    ("POST", "/dashboard/settings", Act::ManageSettings),
+    ("GET", "/dashboard/settings/rotate", Act::ManageSettings),
+    ("POST", "/dashboard/settings/rotate", Act::ManageSettings),
 ];
 
 /// What a page asks for; `None`: it is not in the table, and nobody may see it.

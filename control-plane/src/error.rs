@@ -41,6 +41,8 @@ pub enum Code {
     InsufficientScope,
     /// Ours.
     Internal,
+    /// A member of whom nothing is kept any more.
+    Erased,
     /// A list cursor that we did not make.
     InvalidCursor,
     /// The token may count, but not with this proof (RFC 9449 §7.1).
@@ -67,10 +69,10 @@ pub enum Code {
     KeyRevoked,
     /// Nobody would be left who may do everything.
     LastOwner,
-    /// Something else in the organisation is called this.
-    NameTaken,
     /// A file of the operator's says it, and nothing else.
     ManagedByFile,
+    /// Something else in the organisation is called this.
+    NameTaken,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
@@ -79,6 +81,8 @@ pub enum Code {
     NoMail,
     /// No form that the caller accepts.
     NotAcceptable,
+    /// Somebody must be shut out before.
+    NotDeactivated,
     /// No such thing, or not the caller's.
     NotFound,
     /// A part of a standard that we leave out.
@@ -121,6 +125,7 @@ impl Code {
             Self::CredentialsMissing => (S::UNAUTHORIZED, "credentials_missing", "Credentials missing"),
             Self::EdgeAhead => (S::CONFLICT, "edge_ahead", "The edge knows more"),
             Self::EdgesBehind => (S::CONFLICT, "edges_behind", "An edge is behind"),
+            Self::Erased => (S::CONFLICT, "erased", "The person was erased"),
             Self::ExceedsCaller => (S::FORBIDDEN, "exceeds_caller", "More than the caller has"),
             Self::IdempotencyMismatch => (
                 S::UNPROCESSABLE_ENTITY,
@@ -151,12 +156,13 @@ impl Code {
             Self::KeyQuarantined => (S::CONFLICT, "key_quarantined", "The key is in quarantine"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
             Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
-            Self::NameTaken => (S::CONFLICT, "name_taken", "The name is taken"),
             Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "Managed by a file"),
+            Self::NameTaken => (S::CONFLICT, "name_taken", "The name is taken"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not_acceptable", "Not acceptable"),
+            Self::NotDeactivated => (S::CONFLICT, "not_deactivated", "Not deactivated"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
             Self::NotSupported => (S::NOT_IMPLEMENTED, "not_supported", "Not supported"),
             Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition_failed", "Changed meanwhile"),

@@ -10,7 +10,8 @@ use shared::time::UnixMillis;
 
 use crate::app::App;
 use crate::{
-    audit, edge, issuers, mail, oauth, people, policies, revocation, sessions, signing, usage, webhooks,
+    audit, edge, issuers, mail, oauth, people, policies, retention, revocation, sessions, settings, signing,
+    usage, webhooks,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -54,6 +55,9 @@ pub fn start(app: &Arc<App>) {
     every("check the audit trail", HOUR, app, audit::check_all);
     every("deliver to webhooks", WEBHOOKS, app, webhooks::deliver_due);
     every("forget delivered messages", HOUR, app, webhooks::forget);
+    every("remind of keys that end", HOUR, app, settings::remind);
+    every("rotate signing keys", HOUR, app, settings::rotate_due);
+    every("apply retention", HOUR, app, retention::apply_all);
     every("clear the outbox", HOUR, app, mail::forget_shown);
     every("forget links", HOUR, app, people::forget);
     every("forget rate limits", LIMITS, app, prune_limits);

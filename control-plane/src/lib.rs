@@ -41,6 +41,7 @@ pub mod revocations;
 pub mod routes;
 pub mod service_accounts;
 pub mod sessions;
+pub mod settings;
 pub mod signals;
 pub mod signing;
 pub mod status_lists;

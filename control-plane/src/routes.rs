@@ -16,7 +16,7 @@ use crate::error::{ApiError, Code};
 use crate::http::{budget, frame, health};
 use crate::{
     api, audit, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people,
-    policies, revocations, sessions, signals, status_lists, usage, webhooks,
+    policies, retention, revocations, sessions, settings, signals, status_lists, usage, webhooks,
 };
 
 /// The largest body that anything here reads.
@@ -85,6 +85,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(for_policies())
         .merge(for_audit())
         .merge(for_webhooks())
+        .merge(for_settings())
+        .merge(for_records())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -414,6 +416,57 @@ fn for_webhooks() -> Router<Arc<App>> {
         .route("/v1/webhooks/{id}/ping", post(api::ping))
         .route("/v1/webhooks/{id}/messages", get(api::messages))
         .route("/v1/webhooks/{id}/messages/{message}/replay", post(api::replay))
+}
+
+/// What owners set, and erasing people.
+fn for_settings() -> Router<Arc<App>> {
+    use settings::api;
+    Router::new()
+        .route("/v1/settings", get(api::show).patch(api::change))
+        .route("/v1/settings/signing-keys/{purpose}/rotate", post(api::rotate))
+        .route("/v1/people/{user}/erase", post(retention::api::erase))
+}
+
+/// Pages: audit, webhooks, retention, settings.
+fn for_records() -> Router<Arc<App>> {
+    use webhooks::page as hooks;
+    Router::new()
+        .route("/dashboard/audit", get(audit::page::get))
+        .route("/dashboard/audit/export", get(audit::page::export))
+        .route("/dashboard/audit/verify", get(audit::page::verify))
+        .route("/dashboard/webhooks", get(hooks::list))
+        .route(
+            "/dashboard/webhooks/new",
+            get(hooks::get_new).post(hooks::post_new),
+        )
+        .route("/dashboard/webhooks/{id}", get(hooks::show).post(hooks::change))
+        .route("/dashboard/webhooks/{id}/switch", post(hooks::switch))
+        .route("/dashboard/webhooks/{id}/ping", post(hooks::ping))
+        .route("/dashboard/webhooks/{id}/replay", post(hooks::replay))
+        .route(
+            "/dashboard/webhooks/{id}/rotate",
+            get(hooks::get_rotate).post(hooks::post_rotate),
+        )
+        .route(
+            "/dashboard/webhooks/{id}/remove",
+            get(hooks::get_remove).post(hooks::post_remove),
+        )
+        .route(
+            "/dashboard/retention",
+            get(retention::page::get).post(retention::page::post),
+        )
+        .route(
+            "/dashboard/retention/erase/{user}",
+            get(retention::page::get_erase).post(retention::page::post_erase),
+        )
+        .route(
+            "/dashboard/settings",
+            get(settings::page::get).post(settings::page::post),
+        )
+        .route(
+            "/dashboard/settings/rotate",
+            get(settings::page::get_rotate).post(settings::page::post_rotate),
+        )
 }
 
 /// What programs in a browser call, from any origin. `/authorize` is never among them.

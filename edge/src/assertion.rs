@@ -4,7 +4,7 @@
 //! everything.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use shared::assertion::REUSE_SECONDS;
 use shared::time::UnixSeconds;
@@ -32,18 +32,18 @@ pub struct Caller {
 /// Assertions by caller.
 #[derive(Debug, Default)]
 pub struct Assertions {
-    made: HashMap<Caller, (UnixSeconds, Rc<str>)>,
+    made: HashMap<Caller, (UnixSeconds, Arc<str>)>,
 }
 
 impl Assertions {
     /// One that may be used again.
-    pub fn find(&self, caller: &Caller, now: UnixSeconds) -> Option<Rc<str>> {
+    pub fn find(&self, caller: &Caller, now: UnixSeconds) -> Option<Arc<str>> {
         let (at, text) = self.made.get(caller)?;
-        is_young(*at, now).then(|| Rc::clone(text))
+        is_young(*at, now).then(|| Arc::clone(text))
     }
 
     /// Remembers one that was made now.
-    pub fn remember(&mut self, caller: Caller, text: Rc<str>, now: UnixSeconds) {
+    pub fn remember(&mut self, caller: Caller, text: Arc<str>, now: UnixSeconds) {
         if self.made.len() >= LIMIT {
             self.made.retain(|_, (at, _)| is_young(*at, now));
         }

@@ -4,6 +4,7 @@
 //! - [`validator`]: pure and synchronous. Data and `now` in, a verdict out; the same on every platform (I6, I9).
 //! - [`answer`]: what callers are told, the same from every gate.
 //! - [`library`]: pure and synchronous. A gate within somebody else's process.
+//! - [`original`]: pure. The request that another server asks about.
 //! - [`limits`]: pure and synchronous. How many requests somebody may make, and how many bad credentials an address may show.
 //! - [`usage`]: pure and synchronous. What an isolate counts, until it is delivered.
 //! - `worker_adapter`: the Cloudflare Worker around it, and its Durable Object. Compiled for wasm32 only.
@@ -13,6 +14,7 @@ pub mod answer;
 pub mod assertion;
 pub mod library;
 pub mod limits;
+pub mod original;
 pub mod replication;
 pub mod usage;
 pub mod validator;

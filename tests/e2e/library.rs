@@ -1,5 +1,5 @@
-//! The npm package: the golden vectors on every platform, its types, and the examples, each with the real control plane and
-//! the feed that the example fetches.
+//! The npm package and the tower layer: the golden vectors on every platform, types, and the examples, each with the real control
+//! plane and the feed that the example fetches.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -101,17 +101,17 @@ fn the_types_allow_what_works_and_nothing_else() {
 }
 
 /// An example, running, whose feed comes from the stack's control plane.
-struct Example {
-    stack: Stack,
-    address: String,
-    process: Process,
+pub(crate) struct Example {
+    pub(crate) stack: Stack,
+    pub(crate) address: String,
+    pub(crate) process: Process,
     _port: Port,
     _folder: tempfile::TempDir,
 }
 
 impl Example {
     /// Starts the control plane with one more edge, which fetches, and gives the example's variables with the edge's key.
-    async fn scene() -> (Stack, Vec<(String, String)>) {
+    pub(crate) async fn scene() -> (Stack, Vec<(String, String)>) {
         let mut stack = Stack::start().await;
         stack.control.stop();
         let edges = format!("hub={},app=pull", stack.edge_url());
@@ -157,6 +157,16 @@ impl Example {
             .env_remove("NODE_OPTIONS");
         let process = Process::spawn(name, command, &stack.logs().join(format!("{name}.log"))).unwrap();
         Self::listening(stack, port, process, folder).await
+    }
+
+    /// A program of ours: `tests/examples/axum`.
+    async fn of_program(name: &str) -> Self {
+        let (stack, vars) = Self::scene().await;
+        let port = Port::reserve();
+        let mut command = Command::new(files::program(name).unwrap());
+        command.envs(vars).env("PORT", port.number().to_string());
+        let process = Process::spawn(name, command, &stack.logs().join(format!("{name}.log"))).unwrap();
+        Self::listening(stack, port, process, tempfile::tempdir().unwrap()).await
     }
 
     /// `tests/examples/<name>/worker.js` in workerd, bundled as wrangler does, with these bindings.
@@ -239,7 +249,12 @@ impl Example {
         example
     }
 
-    async fn listening(stack: Stack, port: Port, mut process: Process, folder: tempfile::TempDir) -> Self {
+    pub(crate) async fn listening(
+        stack: Stack,
+        port: Port,
+        mut process: Process,
+        folder: tempfile::TempDir,
+    ) -> Self {
         let address = port.address();
         wait::until_true("the example listens", WAIT, || async {
             tokio::net::TcpStream::connect(&address).await.is_ok()
@@ -255,11 +270,11 @@ impl Example {
         }
     }
 
-    fn caller(&self, credential: &str) -> EdgeCaller {
+    pub(crate) fn caller(&self, credential: &str) -> EdgeCaller {
         EdgeCaller::new(&self.address, credential)
     }
 
-    fn anon(&self) -> Anon {
+    pub(crate) fn anon(&self) -> Anon {
         Anon::new(&self.address)
     }
 
@@ -314,8 +329,7 @@ impl Example {
 }
 
 /// Example by example, what is true of those that fetch the feed in a server.
-async fn a_server(name: &str, packages: &[&str]) {
-    let mut example = Example::on_node(name, packages).await;
+async fn a_server(mut example: Example) {
     example.keeps_the_rules().await;
     example.anon().get("/public/hello").await.expect(200);
     let document = example.anon().get("/.well-known/oauth-protected-resource").await;
@@ -370,12 +384,17 @@ async fn a_server(name: &str, packages: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hono_app_protects_itself() {
-    a_server("hono", &["hono", "@hono/node-server"]).await;
+    a_server(Example::on_node("hono", &["hono", "@hono/node-server"]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_express_app_protects_itself() {
-    a_server("express", &["express"]).await;
+    a_server(Example::on_node("express", &["express"]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_axum_origin_protects_itself() {
+    a_server(Example::of_program("axum-alone").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

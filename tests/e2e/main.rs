@@ -39,7 +39,8 @@
 //! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
 //! | an edge that admits one organisation, and its feed | `groups` |
-//! | the npm package: vectors on every platform, types, examples | `library` |
+//! | the npm package and the tower layer: vectors on every platform, types, examples | `library` |
+//! | `portcullis gate`: a native gate as proxy and for nginx, Traefik, Caddy, Envoy; axum behind it | `gate` |
 //! | many grants at once | `scale` |
 //! | many revocations, by every way, while everything is in use | `storm` |
 //! | every request is counted once, and what is lost is reported | `usage` |
@@ -70,6 +71,7 @@ mod fast;
 mod faults;
 mod feed;
 mod forged;
+mod gate;
 mod gateway;
 mod groups;
 mod guide;
@@ -105,3 +107,4 @@ mod spa;
 mod storm;
 mod usage;
 mod ways;
+mod webhooks;

@@ -5,7 +5,7 @@ use e2e::{Request, Seen, Stack};
 
 /// What has to happen to a request without a credential.
 #[derive(Clone, Copy, Debug)]
-enum Expected {
+pub(crate) enum Expected {
     /// 400, before any policy.
     Malformed,
     /// Well-formed, but no rule lets it in: 401, 403 or 404.
@@ -15,7 +15,7 @@ enum Expected {
 }
 use Expected::{Denied, Malformed, Public};
 
-const TABLE: &[(&str, Expected)] = &[
+pub(crate) const TABLE: &[(&str, Expected)] = &[
     // Plain ones, so that the table proves something.
     ("/public/x", Public("/public/x")),
     ("/public/", Public("/public/")),

@@ -41,22 +41,31 @@ pub fn schemathesis() -> io::Result<PathBuf> {
     path.ok_or_else(|| missing("schemathesis", "scripts/provision schemathesis"))
 }
 
-/// The control plane's program, next to the program that asks (so the profiles agree).
+/// The control plane's program.
 pub fn portcullis() -> io::Result<PathBuf> {
+    program("portcullis")
+}
+
+/// A program of the workspace, next to the one that asks (so the profiles agree).
+pub fn program(name: &str) -> io::Result<PathBuf> {
     let own = env::current_exe()?;
-    let beside = own
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("portcullis"));
+    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     let usual = [
-        target().join("debug/portcullis"),
-        target().join("release/portcullis"),
+        target().join("debug").join(name),
+        target().join("release").join(name),
     ];
     beside
         .chain(usual)
         .find(|path| path.exists())
-        .ok_or_else(|| missing("portcullis", "cargo build -p control-plane"))
+        .ok_or_else(|| missing(name, "cargo build --workspace --bins"))
+}
+
+/// nginx, as `scripts/env.sh` says.
+pub fn nginx() -> io::Result<PathBuf> {
+    let path = variable("PORTCULLIS_NGINX")
+        .map(PathBuf::from)
+        .filter(|path| path.exists());
+    path.ok_or_else(|| missing("nginx", "scripts/provision nginx"))
 }
 
 /// workerd's real program, not npm's JS wrapper, which would be one more process to kill.

@@ -9,6 +9,7 @@
 //! | `list` | search, by one index each, a page at a time |
 //! | `export` | the whole trail as JSON lines or CSV, streamed |
 //! | `api` | HTTP |
+//! | `page` | `/dashboard/audit` |
 //!
 //! **What is detected.** A row that was changed, removed, exchanged or put in by hand, a cut-off end, and a chain that was computed
 //! anew: the seals carry a code by a key that is not in the database. What only an anchor outside shows: the whole database put
@@ -21,6 +22,7 @@ pub mod api;
 pub(crate) mod chain;
 pub mod export;
 mod list;
+pub mod page;
 pub mod personal;
 mod seal;
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke`
-//! and the other `keys` commands call a running server over its
+//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `audit`, `webhooks`, `settings`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
 //! API (I11); `doctor`
-//! looks at one from outside; `key inspect` needs nothing.
+//! looks at one from outside; `gate` is a process of its own that fetches the feed; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
@@ -14,6 +13,7 @@ mod demo;
 mod doctor;
 mod edge;
 mod edge_init;
+mod gate;
 mod grants;
 mod inspect;
 mod invitations;
@@ -29,8 +29,10 @@ mod revoke;
 mod server;
 mod service_accounts;
 mod sessions;
+mod settings;
 mod usage;
 mod verify;
+mod webhooks;
 mod workspaces;
 
 use std::path::PathBuf;
@@ -56,6 +58,7 @@ Examples:
   portcullis keys revoke key_000000001 --reason key_compromise
   portcullis revoke client cli_000000001 --reason key_compromise
   portcullis backup portcullis.bak            everything but the master key, while the server runs
+  portcullis gate --help                      a gate beside an API, on a server of your own
   portcullis doctor                           check the deployment from outside, and say what to fix
   pbpaste | portcullis key inspect -          what a key says, without any network";
 
@@ -123,10 +126,16 @@ enum Command {
     /// Edges: deploy them, how far they are (over the server's API), and the keys of those that fetch the feed
     #[command(subcommand)]
     Edge(edge::EdgeCommand),
+    /// Run a gate beside an API, without the edge: reverse proxy, nginx auth_request, forwardAuth, ext_authz
+    Gate(Box<gate::GateArgs>),
     /// Who asked for what at the edges, how often, and how it ended (over the server's API)
     Usage(usage::UsageArgs),
     /// Who did what: search, export, and check that nobody changed it (over the server's API)
     Audit(audit::AuditArgs),
+    /// Where the organisation hears of changes (over the server's API)
+    Webhooks(webhooks::WebhooksArgs),
+    /// What the organisation has set (over the server's API)
+    Settings(settings::SettingsArgs),
     /// Write the whole database into one file, beside a running server
     Backup(backup::BackupArgs),
     /// Fill an empty database from a backup
@@ -196,6 +205,20 @@ impl From<config::ConfigError> for CliError {
     }
 }
 
+/// A secret into a new file that only its owner can read. Never over a file that is there.
+fn secret_file(path: &std::path::Path, secret: &str) -> Result<(), CliError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{secret}"));
+    made.map_err(|error| CliError::Failed(anyhow::anyhow!("cannot write {}: {error}", path.display())))
+}
+
 /// Runs one command.
 pub async fn run(cli: Cli) -> ExitCode {
     match Box::pin(dispatch(cli)).await {
@@ -238,8 +261,11 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Edge(edge::EdgeCommand::Key { name, revoke, list }) => {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }
+        Command::Gate(args) => gate::run(*args).await,
         Command::Usage(args) => usage::run(args, format).await,
         Command::Audit(args) => audit::run(args, format).await,
+        Command::Webhooks(args) => webhooks::run(args, format).await,
+        Command::Settings(args) => settings::run(args, format).await,
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,
@@ -275,7 +301,15 @@ mod tests {
         fn walk(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
-                let harmless = ["admin_key_file", "public_key", "key", "idempotency_key"];
+                let harmless = [
+                    "admin_key_file",
+                    "assertion_key_file",
+                    "idempotency_key",
+                    "key",
+                    "public_key",
+                    "root_key",
+                    "uplink_key_file",
+                ];
                 assert!(
                     harmless.contains(&name)
                         || !["key", "secret", "password", "token"]

@@ -157,7 +157,7 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, CliError> {
         .with_context(|| format!("cannot listen on {address}"))?)
 }
 
-async fn wait_for_signal() {
+pub(super) async fn wait_for_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -171,13 +171,18 @@ async fn wait_for_signal() {
 }
 
 pub(super) fn start_log(config: &Config) -> Result<(), CliError> {
-    let filter = EnvFilter::try_new(&config.log_filter)
-        .map_err(|error| CliError::Usage(format!("configuration key `log_filter`: {error}")))?;
+    start_log_with(&config.log_filter, config.log_format)
+}
+
+/// The same for a process that has no configuration file.
+pub(super) fn start_log_with(filter: &str, format: LogFormat) -> Result<(), CliError> {
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| CliError::Usage(format!("`log_filter`: {error}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let started = match config.log_format {
+    let started = match format {
         LogFormat::Json => log
             .json()
             .flatten_event(true)

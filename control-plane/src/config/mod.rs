@@ -15,6 +15,7 @@ mod load;
 mod mail;
 mod names;
 mod rate_limits;
+mod retention;
 mod signals;
 mod status_lists;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use issuers::Issuers;
 pub use load::{ConfigError, environment_variable, load};
 pub use mail::{Mail, SmtpTls};
 pub use rate_limits::{EffectiveRateLimits, RateLimits};
+pub use retention::Retention;
 pub use signals::{LeakAction, Leaks, SignalTransmitter};
 pub use status_lists::StatusLists;
 pub use usage::Usage;
@@ -132,6 +134,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// How long what the edges counted is kept.
     pub usage: Usage,
+    /// How long what is known about people is kept at most.
+    pub retention: Retention,
 }
 
 /// How log lines look.
@@ -269,6 +273,7 @@ impl Default for Config {
             leaks: Leaks::default(),
             issuers: Issuers::default(),
             usage: Usage::default(),
+            retention: Retention::default(),
         }
     }
 }

@@ -101,6 +101,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("status_lists.ttl_seconds", Kind::Integer),
     ("status_lists.expires_seconds", Kind::Integer),
     ("usage.retention_days", Kind::Integer),
+    ("retention.address_days", Kind::Integer),
+    ("retention.detail_days", Kind::Integer),
     ("usage.lost_after_seconds", Kind::Integer),
 ];
 
@@ -113,6 +115,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "PORTCULLIS_CONFIG",
     "PORTCULLIS_DEMO_KEY",
     "PORTCULLIS_EDGE_URL",
+    "PORTCULLIS_NGINX",
     "PORTCULLIS_STATE",
     "PORTCULLIS_TOOLS",
     "PORTCULLIS_URL",

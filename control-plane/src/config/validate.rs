@@ -66,6 +66,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     super::status_lists::check(config)?;
     super::issuers::check(config)?;
     super::usage::check(config)?;
+    super::retention::check(config)?;
     factors(config)?;
     if config.limits.request_seconds * 1000 <= config.feed.receipt_wait_ms {
         return invalid(

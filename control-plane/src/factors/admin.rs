@@ -57,7 +57,7 @@ pub async fn list(
 /// One person.
 pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<Methods, ApiError> {
     must_reach_everything(app, caller)?;
-    let member = members::show(app, caller, user).await?;
+    let member = members::view(app, caller, user).await?;
     if member.kind != MemberKind::Person {
         return Err(ApiError::not_found("member"));
     }

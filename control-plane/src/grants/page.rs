@@ -82,7 +82,7 @@ pub async fn get_list(
     let person = match query.some("user") {
         Some(id) => {
             let user = id.parse().map_err(|_| refused(ApiError::not_found("member")))?;
-            Some(members::show(&app, &visit.caller, user).await.map_err(refused)?)
+            Some(members::view(&app, &visit.caller, user).await.map_err(refused)?)
         }
         None => None,
     };

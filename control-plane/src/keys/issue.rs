@@ -13,6 +13,7 @@ use crate::error::{ApiError, Code};
 use crate::http::auth::{Caller, Credential};
 use crate::http::idempotency::{self, Idempotency};
 use crate::orgs;
+use crate::settings;
 use crate::signing::{self, Purpose};
 use crate::store::Tx;
 use crate::store::keys::ApiKey;
@@ -86,6 +87,7 @@ pub(super) async fn create_from(
 
     let mut tx = app.store.begin().await?;
     hold_caller(&mut tx, caller, now).await?;
+    settings::keys::check_expiry(&mut tx, caller.org, grant.expires_at, now.seconds()).await?;
     let drawn = draw(&mut tx, app, caller.org, now).await?;
     claim(&mut tx, caller, OPERATION, idempotency, drawn.id, now).await?;
     let subjects = IssueSubjects {

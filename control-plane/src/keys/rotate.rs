@@ -15,6 +15,7 @@ use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::http::idempotency::Idempotency;
 use crate::revocation::{self, Wait};
+use crate::settings;
 use crate::store::Tx;
 use crate::store::keys::{ApiKey, KeyStatus};
 use crate::store::orgs::IssueSubjects;
@@ -97,7 +98,13 @@ async fn rotate_key(
         workspace: old.workspace,
         environment: old.environment,
         scopes: old.scopes,
-        expires_at: old.expires_at,
+        expires_at: settings::keys::expiry_of_successor(
+            &mut tx,
+            old.org,
+            (old.issued_at, old.expires_at),
+            now.seconds(),
+        )
+        .await?,
     };
     if itself {
         limit_rate(&mut tx, app, &old, now).await?;

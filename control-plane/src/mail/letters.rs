@@ -24,6 +24,23 @@ impl std::fmt::Debug for Letter {
 }
 
 impl Letter {
+    /// To the owner of a key that ends soon.
+    pub fn key_expiring(name: &str, id: &str, expires_at: UnixMillis) -> Self {
+        let until = Moment::from(expires_at).words;
+        Self {
+            kind: "key_expiring",
+            subject: "An API key of yours ends soon".to_owned(),
+            text: format!(
+                "Hello,\n\n\
+                 the API key \"{name}\" ({id})\n\
+                 stops working on {until}.\n\n\
+                 If something still uses it, rotate it before, and put the new\n\
+                 key in its place.\n"
+            ),
+            expires_at: Some(expires_at),
+        }
+    }
+
     /// To somebody who is making an account.
     pub fn sign_up(link: &Url, expires_at: UnixMillis) -> Self {
         let until = Moment::from(expires_at).words;

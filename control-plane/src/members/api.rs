@@ -101,7 +101,7 @@ pub async fn show(
     Admin(caller): Admin,
     Path(user): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (member, tag) = super::show_tagged(&app, &caller, user_id(&user)?).await?;
+    let (member, tag) = super::show(&app, &caller, user_id(&user)?).await?;
     Ok(([tag.header()], Json(member)).into_response())
 }
 

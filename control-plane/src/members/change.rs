@@ -82,6 +82,10 @@ pub async fn change(
     let before = tx.member(caller.org, user).await?.ok_or_else(not_found)?;
     seen.confirm(&super::tag(&before))?;
     let next = rules::next(caller.role, &before, change)?;
+    if next.1 != MemberState::Deactivated && tx.erased_at(caller.org, user).await?.is_some() {
+        let detail = "this person was erased and cannot be let in again; invite them anew";
+        return Err(ApiError::new(Code::Erased, detail));
+    }
     if rules::loses_owner(&before, next) && !tx.has_other_owner(caller.org, user).await? {
         let detail = "this is the last active owner; make somebody else an owner first";
         return Err(ApiError::new(Code::LastOwner, detail));

@@ -41,7 +41,7 @@ pub struct Holdings {
 /// What a member of the caller's organisation has there.
 pub async fn holdings(app: &App, caller: &Caller, user: UserId) -> Result<Holdings, ApiError> {
     must_reach_everything(app, caller)?;
-    let member = super::show(app, caller, user).await?;
+    let member = super::view(app, caller, user).await?;
     let now = app.clock.now();
     let one_more = LISTED.saturating_add(1);
     let mut tx = app.store.begin_read().await?;

@@ -93,17 +93,17 @@ pub(crate) fn tag(member: &Member) -> Tag {
     Tag::of(&(member.user, member.version, &member.name))
 }
 
-/// One member of the caller's organisation, and which version of them this is.
-pub async fn show_tagged(app: &App, caller: &Caller, user: UserId) -> Result<(MemberView, Tag), ApiError> {
+/// One member of the caller's organisation.
+pub async fn view(app: &App, caller: &Caller, user: UserId) -> Result<MemberView, ApiError> {
+    show(app, caller, user).await.map(|(member, _)| member)
+}
+
+/// The same, and which version of them this is.
+pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<(MemberView, Tag), ApiError> {
     let member = app.store.begin_read().await?.member(caller.org, user).await?;
     let member = member.ok_or_else(|| ApiError::not_found("member"))?;
     let tag = tag(&member);
     Ok((MemberView::new(app, member), tag))
-}
-
-/// One member of the caller's organisation.
-pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<MemberView, ApiError> {
-    Ok(show_tagged(app, caller, user).await?.0)
 }
 
 /// What a list of members shows.

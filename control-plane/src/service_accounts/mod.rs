@@ -49,7 +49,7 @@ pub async fn list(
 
 /// One service account, and which version of it this is.
 pub async fn show(app: &App, caller: &Caller, id: UserId) -> Result<(MemberView, Tag), ApiError> {
-    let found = members::show_tagged(app, caller, id)
+    let found = members::show(app, caller, id)
         .await
         .map_err(|error| match error.code() {
             Code::NotFound => not_found(),

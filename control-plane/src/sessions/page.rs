@@ -54,7 +54,7 @@ fn in_words(methods: &[String]) -> String {
 async fn person(app: &App, visit: &Visit, id: &str) -> Result<MemberView, Instead> {
     let missing = || refused(ApiError::not_found("member"));
     let user: UserId = id.parse().map_err(|_| missing())?;
-    members::show(app, &visit.caller, user).await.map_err(refused)
+    members::view(app, &visit.caller, user).await.map_err(refused)
 }
 
 /// `GET /dashboard/sessions`

@@ -76,21 +76,75 @@ impl AuditFilter {
     }
 }
 
-/// One statement per index and direction: with `OR` no engine would use an index.
+/// One statement per index and direction: with `OR` no engine would use an index. What is looked up stands in one row value with
+/// chain and time, in the order of its index: SQLite would otherwise take the index of the times alone for good enough.
 macro_rules! search {
-    ($wanted:literal, back) => {
-        search!(@ $wanted, " AND a.at >= $3 AND (a.at, a.id) < ($4, $5) ORDER BY a.at DESC, a.id DESC LIMIT $6")
+    (all, back) => {
+        search!(@ "a.chain = $1 AND $2 = '' AND a.at >= $3 AND (a.at, a.id) < ($4, $5) ORDER BY a.at DESC, a.id DESC")
     };
-    ($wanted:literal, on) => {
-        search!(@ $wanted, " AND a.at < $3 AND (a.at, a.id) > ($4, $5) ORDER BY a.at, a.id LIMIT $6")
+    (all, on) => {
+        search!(@ "a.chain = $1 AND $2 = '' AND a.at < $3 AND (a.at, a.id) > ($4, $5) ORDER BY a.at, a.id")
     };
-    (@ $wanted:literal, $rest:literal) => {
+    ($column:literal, back) => {
+        search!(@ concat!(
+            "(a.chain, ", $column, ", a.at, a.id) < ($1, $2, $4, $5) AND (a.chain, ", $column, ", a.at) >= ($1, $2, $3)
+             ORDER BY a.chain DESC, ", $column, " DESC, a.at DESC, a.id DESC"))
+    };
+    ($column:literal, on) => {
+        search!(@ concat!(
+            "(a.chain, ", $column, ", a.at, a.id) > ($1, $2, $4, $5) AND (a.chain, ", $column, ", a.at) < ($1, $2, $3)
+             ORDER BY a.chain, ", $column, ", a.at, a.id"))
+    };
+    (@ $rest:expr) => {
         concat!(
             "SELECT a.id, a.at, a.chain, a.org_id, a.actor, a.credential, a.action, a.target, a.detail, a.salt,
                     a.detail_digest, a.personal, a.address, a.request_id, c.position
-             FROM audit a LEFT JOIN audit_chain c ON c.audit_id = a.id
-             WHERE a.chain = $1 AND ", $wanted, $rest)
+             FROM audit a LEFT JOIN audit_chain c ON c.audit_id = a.id WHERE ", $rest, " LIMIT $6")
     };
+}
+
+/// The statement for a filter, newest or oldest first, and what it looks up.
+fn statement(filter: &AuditFilter, newest_first: bool) -> (&'static str, &str) {
+    match (filter, newest_first) {
+        (
+            AuditFilter {
+                target: Some(target), ..
+            },
+            true,
+        ) => (search!("a.target", back), target),
+        (
+            AuditFilter {
+                target: Some(target), ..
+            },
+            false,
+        ) => (search!("a.target", on), target),
+        (
+            AuditFilter {
+                actor: Some(actor), ..
+            },
+            true,
+        ) => (search!("a.actor", back), actor),
+        (
+            AuditFilter {
+                actor: Some(actor), ..
+            },
+            false,
+        ) => (search!("a.actor", on), actor),
+        (
+            AuditFilter {
+                action: Some(action), ..
+            },
+            true,
+        ) => (search!("a.action", back), action),
+        (
+            AuditFilter {
+                action: Some(action), ..
+            },
+            false,
+        ) => (search!("a.action", on), action),
+        (_, true) => (search!(all, back), ""),
+        (_, false) => (search!(all, on), ""),
+    }
 }
 
 impl Tx {
@@ -124,8 +178,9 @@ impl Tx {
     /// What happened in an organisation, newest first.
     pub async fn audit_of_org(&mut self, org: OrgId, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT id, at, org_id, actor, credential, action, target, detail, request_id
-             FROM audit WHERE org_id = $1 ORDER BY at DESC, id DESC LIMIT $2")
+            "SELECT id, at, chain, org_id, actor, credential, action, target, detail, salt, detail_digest, personal, address,
+                    request_id
+             FROM audit WHERE chain = $1 ORDER BY at DESC, id DESC LIMIT $2")
             .bind(int(org.get())).bind(i64::from(limit)).fetch_all(conn).await)
     }
 
@@ -149,18 +204,7 @@ impl Tx {
 
     /// Rows by one index of what is wanted, newest first. The caller applies the rest of the filter.
     pub async fn audit_back(&mut self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
-        let (text, wanted) = match filter {
-            AuditFilter {
-                target: Some(target), ..
-            } => (search!("a.target = $2", back), target.as_str()),
-            AuditFilter {
-                actor: Some(actor), ..
-            } => (search!("a.actor = $2", back), actor.as_str()),
-            AuditFilter {
-                action: Some(action), ..
-            } => (search!("a.action = $2", back), action.as_str()),
-            _ => (search!("$2 = ''", back), ""),
-        };
+        let (text, wanted) = statement(filter, true);
         on_db!(self, conn => sqlx::query_as(text)
             .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1)
             .bind(i64::from(filter.limit)).fetch_all(conn).await)
@@ -168,18 +212,7 @@ impl Tx {
 
     /// The same, oldest first.
     pub async fn audit_on(&mut self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
-        let (text, wanted) = match filter {
-            AuditFilter {
-                target: Some(target), ..
-            } => (search!("a.target = $2", on), target.as_str()),
-            AuditFilter {
-                actor: Some(actor), ..
-            } => (search!("a.actor = $2", on), actor.as_str()),
-            AuditFilter {
-                action: Some(action), ..
-            } => (search!("a.action = $2", on), action.as_str()),
-            _ => (search!("$2 = ''", on), ""),
-        };
+        let (text, wanted) = statement(filter, false);
         on_db!(self, conn => sqlx::query_as(text)
             .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1)
             .bind(i64::from(filter.limit)).fetch_all(conn).await)
@@ -193,6 +226,21 @@ impl Tx {
              FROM audit WHERE chain = $1 AND action = $2 ORDER BY at DESC, id DESC LIMIT 1")
             .bind(chain).bind(action).fetch_optional(conn).await)
     }
+}
+
+/// The plan of a search on SQLite.
+#[cfg(test)]
+pub(crate) async fn plan_of_search(tx: &mut Tx, filter: &AuditFilter, newest_first: bool) -> String {
+    let (text, wanted) = statement(filter, newest_first);
+    let sql = format!("EXPLAIN QUERY PLAN {text}");
+    let plan: Vec<(i64, i64, i64, String)> = on_db!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+        .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1).bind(1i64)
+        .fetch_all(conn).await)
+    .expect("a plan");
+    plan.into_iter()
+        .map(|(.., step)| step)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// The id and the organisation as stored.

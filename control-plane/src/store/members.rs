@@ -168,7 +168,8 @@ pub struct MemberFilter {
 macro_rules! member {
     ($($ending:tt)*) => {
         concat!(
-            "SELECT m.user_id, u.kind, u.email, u.name, m.search_name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
+            "SELECT m.user_id, u.kind, CASE WHEN m.erased_at IS NULL THEN u.email ELSE '' END AS email,
+                    CASE WHEN m.erased_at IS NULL THEN u.name ELSE '' END AS name, m.search_name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
                     m.suspended_at, m.deactivated_at, u.deactivated_at AS account_deactivated_at
              FROM memberships m JOIN users u ON u.id = m.user_id ",
             $($ending)*

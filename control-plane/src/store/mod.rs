@@ -68,6 +68,7 @@ pub mod restore;
 pub mod revocations;
 pub mod service_accounts;
 pub mod sessions;
+pub mod settings;
 pub mod signals;
 pub mod signing;
 pub mod status_lists;

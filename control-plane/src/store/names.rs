@@ -21,7 +21,8 @@ impl Tx {
         let places: Vec<String> = (0..users.len()).map(|nth| format!("${}", nth + 2)).collect();
         let sql = format!(
             "SELECT u.id, CASE WHEN u.kind = 'service' THEN u.name ELSE u.email END FROM users u
-             WHERE u.id IN ({}) AND EXISTS (SELECT 1 FROM memberships m WHERE m.org_id = $1 AND m.user_id = u.id)",
+             WHERE u.id IN ({}) AND EXISTS
+                 (SELECT 1 FROM memberships m WHERE m.org_id = $1 AND m.user_id = u.id AND m.erased_at IS NULL)",
             places.join(", ")
         );
         let rows: Vec<(i64, String)> = on_db!(self, conn => {

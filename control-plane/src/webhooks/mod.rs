@@ -11,6 +11,7 @@
 //! | `deliver` | the job |
 //! | `change` | making, changing, removing webhooks; new secrets; pings and replays |
 //! | `api` | HTTP |
+//! | `page` | `/dashboard/webhooks` |
 //!
 //! What it does not: say what is personal. A message names things by their ids, and leaves out what the trail seals.
 
@@ -18,6 +19,7 @@ pub mod api;
 mod change;
 mod deliver;
 pub mod events;
+pub mod page;
 mod sign;
 #[cfg(test)]
 mod tests;

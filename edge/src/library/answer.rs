@@ -5,7 +5,7 @@ use shared::verdict::Reason;
 
 use super::Question;
 use crate::answer::{Problem, cors};
-use crate::validator::{Grant, Need};
+use crate::validator::{Grant, Need, Signer};
 
 /// 204, to a preflight.
 const NO_CONTENT: u16 = 204;
@@ -22,11 +22,31 @@ impl HeaderPairs {
         }
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The first value of a name.
     pub fn find(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// What a rim that forwards the request itself has to know of the route and the credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteFacts {
+    /// As in the policy: absent, `control-plane`, or a base URL.
+    pub origin: Option<String>,
+    /// What is revoked is out at once.
+    pub strict: bool,
+    /// The route has rules per operation of the Model Context Protocol.
+    pub mcp: bool,
+    /// How long a connection may stay open.
+    pub max_connection_seconds: u64,
+    /// The name of the foreign issuer that made the credential.
+    pub issuer: Option<String>,
 }
 
 /// Let in.
@@ -58,6 +78,9 @@ pub struct Allowed {
     pub own_cors: bool,
     /// What to remember of the proof that came with it, on a strict route.
     pub proof: Option<String>,
+    /// For rims in this language only.
+    #[serde(skip)]
+    pub route: RouteFacts,
 }
 
 /// Kept out.
@@ -75,6 +98,21 @@ pub struct Refused {
     pub body: Option<String>,
     /// The exact reason, for logs. Never for the caller.
     pub reason: Option<&'static str>,
+}
+
+impl Refused {
+    /// A problem as the answer, with these headers and its own.
+    pub fn of(problem: Problem, reason: Option<Reason>, mut headers: HeaderPairs, request_id: &str) -> Self {
+        problem.headers(request_id, |name, value| headers.push(name, value));
+        Self {
+            allowed: False,
+            status: problem.status,
+            code: problem.code,
+            headers,
+            body: Some(problem.body(request_id)),
+            reason: reason.map(Reason::code),
+        }
+    }
 }
 
 /// What comes out.
@@ -117,8 +155,15 @@ impl Answer {
             let named = statement.workspace.map(|workspace| workspace.to_string());
             named.unwrap_or_else(|| "all".to_owned())
         });
+        let issuer = statement.and_then(|statement| match &statement.signer {
+            Signer::Issuer { name, .. } => Some(name.as_str()),
+            Signer::Ours { .. } => None,
+        });
         if let Some(statement) = statement {
             headers.push("x-portcullis-subject", &statement.subject);
+            if let Some(issuer) = issuer {
+                headers.push("x-portcullis-issuer", issuer);
+            }
             headers.push("x-portcullis-org", org.as_deref().unwrap_or_default());
             headers.push("x-portcullis-workspace", workspace.as_deref().unwrap_or_default());
             headers.push("x-portcullis-scopes", &scopes.join(" "));
@@ -144,24 +189,23 @@ impl Answer {
             forward_credential: route.route.forward_credential,
             own_cors: cors::is_ours(route),
             proof: proof.map(|proof| shared::crypto::base64url(&proof.id)),
+            route: RouteFacts {
+                origin: route.route.origin.clone(),
+                strict: route.route.strict,
+                mcp: route.mcp.is_some(),
+                max_connection_seconds: route.max_connection_seconds,
+                issuer: issuer.map(str::to_owned),
+            },
         }))
     }
 
     pub(super) fn refuse(
         problem: Problem,
         reason: Option<Reason>,
-        mut headers: HeaderPairs,
+        headers: HeaderPairs,
         request_id: &str,
     ) -> Self {
-        problem.headers(request_id, |name, value| headers.push(name, value));
-        Self::Refuse(Refused {
-            allowed: False,
-            status: problem.status,
-            code: problem.code,
-            headers,
-            body: Some(problem.body(request_id)),
-            reason: reason.map(Reason::code),
-        })
+        Self::Refuse(Refused::of(problem, reason, headers, request_id))
     }
 
     pub(super) fn problem(problem: Problem, question: &Question) -> Self {

@@ -20,7 +20,7 @@ use shared::dpop;
 use shared::feed::{Applied, Envelope, MAX_MESSAGE, Refusal, Replica, kinds, split_message};
 use shared::id::LIMIT;
 use shared::path;
-use shared::policy::CompiledRoute;
+use shared::policy::{CompiledRoute, DEFAULT_MAX_STALENESS_MS};
 use shared::time::UnixMillis;
 use shared::verdict::Reason;
 
@@ -31,7 +31,7 @@ use crate::validator::{
     Decision, Freshness, Grant, Need, Replays, RequestFacts, Scheme, StatementCache, Validator,
 };
 
-pub use answer::{Allowed, Answer, HeaderPairs, Refused};
+pub use answer::{Allowed, Answer, HeaderPairs, Refused, RouteFacts};
 pub use config::{Config, ConfigError};
 use policy::PolicyKeeper;
 
@@ -257,6 +257,24 @@ impl Gate {
         })
     }
 
+    /// The last contact was at least so long ago, by a clock that is never set: however the platform's clock was set since then,
+    /// the state does not become younger by it.
+    pub fn is_at_least_as_old_as(&mut self, age_ms: u64, now: UnixMillis) {
+        let latest = UnixMillis(now.0.saturating_sub(age_ms));
+        self.contact_at = self.contact_at.map(|at| at.min(latest));
+    }
+
+    /// Whether it could let somebody in on a route with the default bound: it has a policy, and the state is fresh.
+    pub fn is_ready(&self, now: UnixMillis) -> bool {
+        let age = self.contact_age_ms(now);
+        self.policy.compiled().is_some() && age.is_some_and(|age| age <= DEFAULT_MAX_STALENESS_MS)
+    }
+
+    /// The origin that a caller who addressed this `host[:port]` means; never another than one of ours.
+    pub fn public_origin(&self, authority: &str) -> &str {
+        self.config.public_origin(authority)
+    }
+
     fn contact_age_ms(&self, now: UnixMillis) -> Option<u64> {
         let at = self.contact_at.filter(|at| *at <= now)?;
         Some(now.since(at))
@@ -448,6 +466,11 @@ fn min_seq(header: Option<&str>) -> Option<u64> {
     };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|seq| digits && *seq < LIMIT)
+}
+
+/// The keys of a gate's JWKS, to verify its assertions with.
+pub fn assertion_keys(jwks: &str) -> Vec<shared::crypto::VerifyingKey> {
+    config::assertion_keys(jwks)
 }
 
 /// Verifies a gateway's word to an origin (see [`shared::assertion`]): the claims as JSON, or why not. `keys`: the gate's JWKS.

@@ -12,7 +12,6 @@
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use shared::id::StatusIndex;
@@ -47,14 +46,14 @@ const LATCH_MS: u64 = 8000;
 #[derive(Clone, Debug, Default)]
 pub struct Mark {
     /// Whose, where a credential was proven.
-    pub statement: Option<Rc<Statement>>,
+    pub statement: Option<Arc<Statement>>,
     /// The route's class, where one matched.
     pub class: Option<Arc<str>>,
 }
 
 impl Mark {
     /// That of a request with this proven credential, to this route.
-    pub fn of(statement: Option<&Rc<Statement>>, route: Option<&CompiledRoute>) -> Self {
+    pub fn of(statement: Option<&Arc<Statement>>, route: Option<&CompiledRoute>) -> Self {
         Self {
             statement: statement.cloned(),
             class: route.map(|route| Arc::clone(&route.class)),

@@ -23,8 +23,8 @@ fn counter() -> Counter {
     counter
 }
 
-fn statement(index: u64, kind: Kind, org: u64) -> Rc<Statement> {
-    Rc::new(Statement {
+fn statement(index: u64, kind: Kind, org: u64) -> Arc<Statement> {
+    Arc::new(Statement {
         kind,
         signer: Signer::Ours {
             key: SigningKeyId::from_u64(1).expect("small"),
@@ -328,14 +328,14 @@ fn a_foreign_subject_is_counted_by_issuer_and_name() {
             subject: subject.to_owned(),
             bound_to: None,
         };
-        let mut statement = Rc::unwrap_or_clone(statement(1, kind, 44));
+        let mut statement = Arc::unwrap_or_clone(statement(1, kind, 44));
         statement.signer = Signer::Issuer {
             name: "https://idp.example.com".to_owned(),
             version: 1,
         };
         statement.subject = format!("https://idp.example.com#{subject}");
         Mark {
-            statement: Some(Rc::new(statement)),
+            statement: Some(Arc::new(statement)),
             class: None,
         }
     };

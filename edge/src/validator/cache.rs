@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use shared::scope::ScopeSet;
 use siphasher::sip128::{Hasher128, SipHasher24};
@@ -71,7 +71,7 @@ pub struct StatementCache {
 #[derive(Debug)]
 struct Slot {
     tag: u128,
-    statement: Rc<Statement>,
+    statement: Arc<Statement>,
     weight: usize,
     /// Since the hand last came.
     used: bool,
@@ -122,7 +122,7 @@ impl StatementCache {
     }
 
     /// A statement that was verified before.
-    pub fn find(&mut self, tag: Tag) -> Option<Rc<Statement>> {
+    pub fn find(&mut self, tag: Tag) -> Option<Arc<Statement>> {
         let place = self.places.get(&tag.0).copied();
         let Some((place, slot)) = place.and_then(|place| Some((place, self.slots.get_mut(place)?))) else {
             self.misses = self.misses.saturating_add(1);
@@ -132,11 +132,11 @@ impl StatementCache {
         slot.used = true;
         self.last = place;
         self.hits = self.hits.saturating_add(1);
-        Some(Rc::clone(&slot.statement))
+        Some(Arc::clone(&slot.statement))
     }
 
     /// Remembers a verified statement.
-    pub fn insert(&mut self, tag: Tag, statement: Rc<Statement>) {
+    pub fn insert(&mut self, tag: Tag, statement: Arc<Statement>) {
         let weight = statement.weight().saturating_add(OVERHEAD);
         // One that is read anew: another issuer's terms have changed.
         self.forget(tag);
@@ -159,9 +159,9 @@ impl StatementCache {
 
     /// A number for the statement that was found or remembered last, with these effective scopes and in this form: what is noted
     /// under it outside stays true, for a number never means anybody else. `None` for any other statement.
-    pub fn identity(&mut self, statement: &Rc<Statement>, effective: ScopeSet, form: Form) -> Option<u32> {
+    pub fn identity(&mut self, statement: &Arc<Statement>, effective: ScopeSet, form: Form) -> Option<u32> {
         let slot = self.slots.get_mut(self.last)?;
-        if !Rc::ptr_eq(&slot.statement, statement) {
+        if !Arc::ptr_eq(&slot.statement, statement) {
             return None;
         }
         if let Some((scopes, known, number)) = slot.identity

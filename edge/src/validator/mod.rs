@@ -33,7 +33,7 @@ mod shares;
 mod statement;
 pub mod vectors;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use shared::dpop::Proof;
 use shared::feed::State;
@@ -132,7 +132,7 @@ pub struct Grant<'p> {
     /// The canonical path, which is the one to forward.
     pub path: String,
     /// The credential's statement; `None` on a public route.
-    pub statement: Option<Rc<Statement>>,
+    pub statement: Option<Arc<Statement>>,
     /// Its scopes with everything they imply, under every ceiling.
     pub effective: ScopeSet,
     /// The proof that came with it. Let nobody in before it was remembered: a proof counts once.
@@ -149,7 +149,7 @@ pub struct Refusal<'p> {
     /// Everything that the operation needs, for the challenge.
     pub needed: ScopeSet,
     /// The credential's status index, where its signature held: for usage.
-    pub statement: Option<Rc<Statement>>,
+    pub statement: Option<Arc<Statement>>,
 }
 
 /// What comes out.
@@ -253,7 +253,7 @@ impl<'p> Validator<'p> {
         &self,
         facts: &RequestFacts<'_>,
         cache: &mut StatementCache,
-    ) -> Result<Rc<Statement>, Reason> {
+    ) -> Result<Arc<Statement>, Reason> {
         let credential = Credential::from_authorization(facts.authorization)?;
         judge::check_single(facts.proof)?;
         let tag = cache.tag(credential.text());
@@ -263,8 +263,8 @@ impl<'p> Validator<'p> {
         } else if facts.braked {
             return Err(Reason::AddressBraked);
         } else {
-            let statement = Rc::new(self.verify(&credential)?);
-            cache.insert(tag, Rc::clone(&statement));
+            let statement = Arc::new(self.verify(&credential)?);
+            cache.insert(tag, Arc::clone(&statement));
             statement
         };
         // The same token under another scheme is the same statement, so this is asked every time.
@@ -279,7 +279,7 @@ impl<'p> Validator<'p> {
 fn refuse_unless_stale(
     reason: Reason,
     route: &CompiledRoute,
-    statement: Option<Rc<Statement>>,
+    statement: Option<Arc<Statement>>,
     freshness: Freshness,
 ) -> Decision<'_> {
     let is_believed = match reason {
@@ -298,7 +298,7 @@ fn refuse_unless_stale(
     }
 }
 
-fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Rc<Statement>>) -> Decision<'_> {
+fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Arc<Statement>>) -> Decision<'_> {
     Decision::Refuse(Refusal {
         reason,
         route,
@@ -308,10 +308,10 @@ fn refuse(reason: Reason, route: Option<&CompiledRoute>, statement: Option<Rc<St
 }
 
 /// A refusal of somebody who was proven.
-fn of<'p>(decision: Decision<'p>, statement: &Rc<Statement>) -> Decision<'p> {
+fn of<'p>(decision: Decision<'p>, statement: &Arc<Statement>) -> Decision<'p> {
     match decision {
         Decision::Refuse(refusal) => Decision::Refuse(Refusal {
-            statement: Some(Rc::clone(statement)),
+            statement: Some(Arc::clone(statement)),
             ..refusal
         }),
         other => other,

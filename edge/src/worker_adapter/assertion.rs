@@ -5,7 +5,7 @@
 //! one is over, `new`. Without the variable there are no assertions, and origins go by the plain headers.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::json;
 use shared::assertion::{self, Claims, LIFETIME_SECONDS};
@@ -47,7 +47,7 @@ impl AssertionKeys {
 
     /// An assertion about a caller, at most half a minute old. Nothing if the runtime does not sign: then the origin, which
     /// insists on it, refuses.
-    pub(super) fn about(&self, caller: Caller, issuer: &str) -> Option<Rc<str>> {
+    pub(super) fn about(&self, caller: Caller, issuer: &str) -> Option<Arc<str>> {
         let now = now().seconds();
         let known = MADE.with(|made| made.try_borrow().ok()?.find(&caller, now));
         if known.is_some() {
@@ -67,10 +67,10 @@ impl AssertionKeys {
         };
         let message = assertion::message(&claims, kid)?;
         let signature = sign(message.as_bytes())?;
-        let text: Rc<str> = format!("{message}.{}", base64url(&signature)).into();
+        let text: Arc<str> = format!("{message}.{}", base64url(&signature)).into();
         MADE.with(|made| {
             if let Ok(mut made) = made.try_borrow_mut() {
-                made.remember(caller, Rc::clone(&text), now);
+                made.remember(caller, Arc::clone(&text), now);
             }
         });
         Some(text)

@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 use std::mem;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
@@ -26,6 +26,7 @@ use super::isolate::{self, Latch};
 use super::response::Answer;
 use super::{cors, feed, gateway, metadata, self_revoke, usage, verify};
 use crate::answer;
+use crate::original;
 use crate::usage::Mark;
 use crate::validator::{Decision, Form, Freshness, Grant, RequestFacts, Statement};
 
@@ -97,7 +98,7 @@ struct Window {
     numbers: Vec<u32>,
     text: Vec<u8>,
     /// Who was let in last, and to which origin.
-    last: Option<(Rc<Statement>, ScopeSet, u32)>,
+    last: Option<(Arc<Statement>, ScopeSet, u32)>,
     /// Where requests go, by number. Never shrinks: policies do not change that often.
     upstreams: Vec<String>,
 }
@@ -321,7 +322,7 @@ impl<'a> Asked<'a> {
                 return None;
             }
             let methods = (next()?, next()?);
-            verify::original(methods, (next()?, next()?))?
+            original::named(methods, (next()?, next()?))?
         } else {
             (method, path)
         };

@@ -21,6 +21,7 @@ use super::response::{
     self, Answer, FORBIDDEN, INVALID_TOKEN, METHOD_NOT_ALLOWED, MIN_SEQ, OK, ORIGINAL_REQUEST_UNCLEAR,
 };
 use crate::answer;
+use crate::original;
 use crate::validator::RequestFacts;
 
 /// The endpoint.
@@ -44,7 +45,7 @@ pub(super) async fn handle(
         request_header(request, "x-forwarded-uri"),
     ];
     let [original_method, forwarded_method, original_uri, forwarded_uri] = named.each_ref();
-    let original = original(
+    let original = original::named(
         (original_method.as_deref(), forwarded_method.as_deref()),
         (original_uri.as_deref(), forwarded_uri.as_deref()),
     );
@@ -106,26 +107,4 @@ pub(super) fn refusal(
         return response::problem_answer(FORBIDDEN, request_id, stop.cors);
     }
     gateway::refusal(stop, authorization, request_id, path, config)
-}
-
-/// Method and raw path of the request that is asked about, each named by one header or by two; `None` if they are missing,
-/// disagree, or are no path.
-pub(super) fn original<'a>(
-    methods: (Option<&'a str>, Option<&'a str>),
-    uris: (Option<&'a str>, Option<&'a str>),
-) -> Option<(&'a str, &'a str)> {
-    let (method, uri) = (agreed(methods)?, agreed(uris)?);
-    // Sent twice, a header arrives joined by a comma: no method has one, and for a URI the origin's view could differ.
-    let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
-    // A fragment is never sent by a client (RFC 9110 §7.1); a server that knows none would read it as part of the path.
-    let is_plain = !uri.contains('#') && !uri.contains(", /");
-    let path = uri.split('?').next().unwrap_or_default();
-    (is_method && is_plain && path.starts_with('/')).then_some((method, path))
-}
-
-fn agreed<'a>(pair: (Option<&'a str>, Option<&'a str>)) -> Option<&'a str> {
-    match pair {
-        (Some(first), Some(second)) => (first == second).then_some(first),
-        (one, other) => one.or(other),
-    }
 }

@@ -1,6 +1,7 @@
 //! The chain, the walk along it, search and export.
 
 mod export;
+mod pages;
 mod people;
 mod search;
 mod tamper;

@@ -131,32 +131,30 @@ async fn only_those_who_reach_everything_read() {
 /// What is read of the database is bounded by the page, by its plan: an index decides, and nothing is sorted.
 #[tokio::test]
 async fn every_search_goes_by_an_index() {
-    use crate::store::on_db;
+    use crate::store::audit::{AuditFilter, plan_of_search};
     let test = start(None).await;
     let mut tx = test.app.store.begin_read().await.expect("tx");
-    for (condition, index) in [
-        ("a.target = $2", "audit_chain_target"),
-        ("a.actor = $2", "audit_chain_actor"),
-        ("a.action = $2", "audit_chain_action"),
-        ("$2 = ''", "audit_chain_at"),
+    let word = || Some("x".to_owned());
+    for (actor, action, target, index) in [
+        (word(), word(), word(), "audit_chain_target ((chain,target,at)"),
+        (word(), word(), None, "audit_chain_actor ((chain,actor,at)"),
+        (None, word(), None, "audit_chain_action ((chain,action,at)"),
+        (None, None, None, "audit_chain_at (chain=? AND at>? AND at<?)"),
     ] {
-        for rest in [
-            "a.at >= $3 AND (a.at, a.id) < ($4, $5) ORDER BY a.at DESC, a.id DESC LIMIT $6",
-            "a.at < $3 AND (a.at, a.id) > ($4, $5) ORDER BY a.at, a.id LIMIT $6",
-        ] {
-            let sql = format!(
-                "EXPLAIN QUERY PLAN SELECT a.detail, c.position FROM audit a LEFT JOIN audit_chain c ON c.audit_id = a.id
-                 WHERE a.chain = $1 AND {condition} AND {rest}"
-            );
-            let plan: Vec<(i64, i64, i64, String)> = on_db!(&mut tx, conn =>
-                sqlx::query_as(sqlx::AssertSqlSafe(sql.clone())).bind(0i64).bind("").bind(0i64).bind(0i64).bind(0i64)
-                    .bind(1i64).fetch_all(conn).await)
-            .expect("a plan");
-            let plan: Vec<String> = plan.into_iter().map(|(.., step)| step).collect();
-            let plan = plan.join("; ");
+        let filter = AuditFilter {
+            chain: 1,
+            actor,
+            action,
+            target,
+            until: 0,
+            after: (1, 1),
+            limit: 1,
+        };
+        for newest_first in [true, false] {
+            let plan = plan_of_search(&mut tx, &filter, newest_first).await;
             assert!(
                 plan.contains(index) && !plan.contains("TEMP B-TREE"),
-                "{condition}: {plan}"
+                "{index}: {plan}"
             );
         }
     }

@@ -14,7 +14,7 @@ async fn nobody_sees_a_page_without_a_session() {
     let mut browser = Browser::new(&test);
     assert_eq!(location(&browser.get("/").await), "/dashboard");
     for (method, path, _) in PAGES {
-        let path = path.replace("{id}", "x");
+        let path = path.replace("{id}", "x").replace("{user}", "x");
         let answer = match *method {
             "GET" => browser.get(&path).await,
             _ => browser.post(&path, &[]).await,
@@ -79,7 +79,7 @@ async fn a_form_needs_its_token_and_our_own_origin() {
     let test = TestApp::start().await;
     let mut browser = somebody(&test, 100, crate::store::orgs::Role::Owner).await;
     for (_, path, _) in PAGES.iter().filter(|(method, ..)| *method == "POST") {
-        let path = path.replace("{id}", "x");
+        let path = path.replace("{id}", "x").replace("{user}", "x");
         browser.get("/dashboard").await;
         let token = browser.csrf.clone();
         let refused = [

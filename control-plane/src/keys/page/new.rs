@@ -274,7 +274,7 @@ async fn possible_users(app: &App, visit: &Visit, chosen: &str) -> Result<Vec<(S
     }
     if let Ok(user) = chosen.parse::<UserId>()
         && !found.iter().any(|member| member.user == user)
-        && let Ok(member) = members::show(app, &visit.caller, user).await
+        && let Ok(member) = members::view(app, &visit.caller, user).await
     {
         found.push(member);
     }

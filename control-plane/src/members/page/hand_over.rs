@@ -201,7 +201,7 @@ async fn hand_over(
             let user = typed
                 .parse()
                 .map_err(|_| ApiError::invalid_field("other", detail))?;
-            members::show(app, &visit.caller, user)
+            members::view(app, &visit.caller, user)
                 .await
                 .map_err(|_| ApiError::invalid_field("other", "there is no such member"))?
         }
@@ -209,7 +209,7 @@ async fn hand_over(
             let user = id
                 .parse()
                 .map_err(|_| ApiError::invalid_field("to", "choose who gets the new key"))?;
-            members::show(app, &visit.caller, user).await?
+            members::view(app, &visit.caller, user).await?
         }
     };
     let issued = keys::reissue(app, &visit.caller, old.id, (to.user, None), None).await?;

@@ -47,7 +47,7 @@ pub(super) async fn get(app: &App, place: Place, visit: &Visit, id: &str) -> Res
 /// A member of this kind: a person's page is not that of a program.
 pub(super) async fn find(app: &App, place: Place, visit: &Visit, id: &str) -> Result<MemberView, Instead> {
     let member = match user_id(id) {
-        Ok(user) => members::show(app, &visit.caller, user).await,
+        Ok(user) => members::view(app, &visit.caller, user).await,
         Err(error) => Err(error),
     };
     let member = member.map_err(refused)?;

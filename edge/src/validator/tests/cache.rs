@@ -1,6 +1,6 @@
 //! What is remembered, for how long, and under which names.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use shared::scope::ScopeSet;
 use shared::verdict::Reason;
@@ -13,12 +13,12 @@ const PLAIN: Form = Form { origin: 0, time: 0 };
 #[test]
 fn a_memory_under_pressure_keeps_what_is_used_and_its_budget() {
     let fixture = Fixture::new();
-    let statement = Rc::new(fixture.statement());
+    let statement = Arc::new(fixture.statement());
     let mut cache = StatementCache::with_budget([7; 16], 40 * (statement.weight() + 112));
     let tag = |cache: &StatementCache, number: usize| cache.tag(&format!("pc_live_{number}"));
     for number in 0..40 {
         let tag = tag(&cache, number);
-        cache.insert(tag, Rc::clone(&statement));
+        cache.insert(tag, Arc::clone(&statement));
     }
     assert_eq!(cache.len(), 40, "all of the budget holds");
     let known = |cache: &mut StatementCache, number| {
@@ -32,7 +32,7 @@ fn a_memory_under_pressure_keeps_what_is_used_and_its_budget() {
         }
         let tag = tag(&cache, number);
         assert!(cache.find(tag).is_none());
-        cache.insert(tag, Rc::clone(&statement));
+        cache.insert(tag, Arc::clone(&statement));
         assert!(cache.len() <= 40, "{}", cache.len());
     }
     assert!(!known(&mut cache, 1), "not used for long");
@@ -61,12 +61,12 @@ fn only_what_was_verified_is_remembered() {
 #[test]
 fn a_number_means_one_statement_with_one_set_of_scopes() {
     let fixture = Fixture::new();
-    let (one, other) = (Rc::new(fixture.statement()), Rc::new(fixture.statement()));
+    let (one, other) = (Arc::new(fixture.statement()), Arc::new(fixture.statement()));
     let (few, many) = (ScopeSet(1), ScopeSet(3));
     let mut cache = StatementCache::default();
     assert_eq!(cache.identity(&one, few, PLAIN), None, "never seen");
     let (tag, next) = (cache.tag("a"), cache.tag("b"));
-    cache.insert(tag, Rc::clone(&one));
+    cache.insert(tag, Arc::clone(&one));
     let first = cache.identity(&one, few, PLAIN);
     assert!(first.is_some());
     assert_eq!(cache.identity(&one, few, PLAIN), first);
@@ -83,12 +83,12 @@ fn a_number_means_one_statement_with_one_set_of_scopes() {
     assert_eq!(cache.identity(&one, few, signed), for_origin);
     let later = Form { time: 8, ..signed };
     assert_ne!(cache.identity(&one, few, later), for_origin, "an assertion ends");
-    cache.insert(next, Rc::clone(&other));
+    cache.insert(next, Arc::clone(&other));
     assert!(![first, wider].contains(&cache.identity(&other, few, PLAIN)));
     assert!(cache.find(cache.tag("c")).is_none());
     assert_eq!(cache.identity(&other, few, PLAIN), None, "nothing was found");
     cache.clear();
-    cache.insert(tag, Rc::clone(&one));
+    cache.insert(tag, Arc::clone(&one));
     assert!(![first, wider, None].contains(&cache.identity(&one, few, PLAIN)));
     assert_ne!(StatementCache::with_key([1; 16]).tag("a"), tag, "the key counts");
 }
@@ -96,14 +96,14 @@ fn a_number_means_one_statement_with_one_set_of_scopes() {
 #[test]
 fn what_is_read_anew_takes_the_place_of_what_was_known() {
     let fixture = Fixture::new();
-    let (old, new) = (Rc::new(fixture.statement()), Rc::new(fixture.statement()));
+    let (old, new) = (Arc::new(fixture.statement()), Arc::new(fixture.statement()));
     let mut cache = StatementCache::default();
     let (tag, other) = (cache.tag("a"), cache.tag("b"));
-    cache.insert(tag, Rc::clone(&old));
+    cache.insert(tag, Arc::clone(&old));
     let before = cache.report().bytes;
-    cache.insert(other, Rc::clone(&old));
-    cache.insert(tag, Rc::clone(&new));
-    assert!(cache.find(tag).is_some_and(|found| Rc::ptr_eq(&found, &new)));
-    assert!(cache.find(other).is_some_and(|found| Rc::ptr_eq(&found, &old)));
+    cache.insert(other, Arc::clone(&old));
+    cache.insert(tag, Arc::clone(&new));
+    assert!(cache.find(tag).is_some_and(|found| Arc::ptr_eq(&found, &new)));
+    assert!(cache.find(other).is_some_and(|found| Arc::ptr_eq(&found, &old)));
     assert_eq!((cache.len(), cache.report().bytes), (2, 2 * before));
 }

@@ -47,7 +47,7 @@ impl Caller {
             })
     }
 
-    fn statement(&mut self) -> Rc<Statement> {
+    fn statement(&mut self) -> Arc<Statement> {
         self.fixture
             .decide(READ, &self.token, &mut self.cache, |decision| match decision {
                 Decision::Allow(grant) => grant.statement.expect("a statement"),

@@ -1,0 +1,34 @@
+-- What an organisation has set; 0: the installation. Null: as the configuration says. `renewed_since`: rotating a key starts its
+-- lifetime anew.
+CREATE TABLE settings (
+    org_id              INTEGER NOT NULL PRIMARY KEY,
+    version             INTEGER NOT NULL,
+    usage_days          INTEGER,
+    address_days        INTEGER,
+    detail_days         INTEGER,
+    key_max_days        INTEGER,
+    key_remind_days     INTEGER,
+    renewed_since       INTEGER,
+    api_key_signer_days INTEGER,
+    token_signer_days   INTEGER,
+    changed_at          INTEGER NOT NULL
+) STRICT;
+
+-- Up to when the rows of a chain were gone through: before these times nothing is left to let go.
+CREATE TABLE retention_state (
+    chain            INTEGER NOT NULL PRIMARY KEY,
+    details_before   INTEGER NOT NULL,
+    addresses_before INTEGER NOT NULL,
+    usage_before     INTEGER NOT NULL
+) STRICT;
+
+-- Erased in this organisation; everywhere, once no other organisation has them.
+ALTER TABLE memberships ADD COLUMN erased_at INTEGER;
+ALTER TABLE users ADD COLUMN erased_at INTEGER;
+CREATE INDEX sessions_org_created ON sessions (org_id, created_at);
+CREATE INDEX memberships_user ON memberships (user_id, org_id);
+
+-- When the owner of a key was told that it ends.
+ALTER TABLE api_keys ADD COLUMN reminded_at INTEGER;
+CREATE INDEX api_keys_to_remind ON api_keys (org_id, expires_at_seconds, id)
+    WHERE expires_at_seconds IS NOT NULL AND revoked_at IS NULL AND rotated_to IS NULL AND reminded_at IS NULL;

@@ -1,0 +1,322 @@
+//! The reverse proxy beside the Worker: the same answers, and the same requests at the origin.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use e2e::{Connection, Request, Seen};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+
+use super::{Gate, PATH, STRICT, told};
+use crate::paths::{Expected, TABLE};
+
+const APP: &str = "https://app.example.com";
+
+/// What reached the origin, but for what is of each hop.
+fn compared(seen: Vec<Seen>) -> Vec<(String, String, Option<String>, BTreeMap<String, String>, String)> {
+    let of_the_hop = [
+        "accept-encoding",
+        // What the Worker's fetch adds for its own caches.
+        "cache-control",
+        "pragma",
+        "connection",
+        "content-length",
+        "host",
+        "transfer-encoding",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-request-id",
+    ];
+    let kept = |headers: BTreeMap<String, String>| {
+        let kept = headers
+            .into_iter()
+            .filter(|(name, _)| !of_the_hop.contains(&name.as_str()));
+        kept.collect()
+    };
+    seen.into_iter()
+        .map(|seen| (seen.method, seen.path, seen.query, kept(seen.headers), seen.body))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_says_what_the_worker_says_and_sends_what_the_worker_sends() {
+    let gate = Gate::start().await;
+    let reader = gate.key("read").await.key;
+    let writer = gate.key("read-write").await.key;
+    let (rest, last) = reader.split_at(reader.len() - 1);
+    let forged = format!("{rest}{}", if last == "x" { "y" } else { "x" });
+    let get = || Request::get(PATH);
+    let spoof = |request: Request| {
+        request
+            .header("X-Portcullis-Subject", "usr_forged")
+            .header("x_portcullis_org", "org_forged")
+            .header("Portcullis-Assertion", "forged")
+            .header("X-Http-Method-Override", "DELETE")
+            .header("X-Original-URI", "/forged")
+            .header("X-Rewrite-URL", "/forged")
+            .header("Content_Type", "forged")
+            .header("X-Passes", "passes")
+    };
+    let preflight = |path: &str, method: &str| {
+        Request::new("OPTIONS", path)
+            .header("origin", APP)
+            .header("access-control-request-method", method)
+    };
+    let requests = vec![
+        get(),
+        get().bearer(&reader),
+        Request::get("/v1/memory/x?q=%2e%2e%2f&q=a+b").bearer(&reader),
+        Request::new("HEAD", PATH).bearer(&reader),
+        Request::new("POST", PATH).bearer(&reader).body("{}"),
+        Request::new("POST", PATH).bearer(&writer).body("{\"a\":1}"),
+        Request::new("POST", PATH).bearer(&writer),
+        Request::new("DELETE", PATH).bearer(&reader),
+        Request::new("PATCH", PATH).bearer(&reader),
+        Request::new("PROPFIND", PATH).bearer(&reader),
+        Request::new("OPTIONS", PATH).bearer(&reader),
+        Request::get(STRICT).bearer(&reader),
+        Request::get(STRICT).bearer(&gate.stack.admin_key),
+        Request::get("/nowhere").bearer(&reader),
+        Request::get("/.portcullis/nothing").bearer(&reader),
+        Request::get("/%2eportcullis/verify").bearer(&reader),
+        spoof(get()).bearer(&reader),
+        spoof(Request::get("/public/x")),
+        Request::get("/public/x").bearer(&reader),
+        Request::get("/public/x").header("authorization", "Basic dTpw"),
+        Request::get("/public/x").header("dpop", "a.b.c"),
+        get().bearer(&forged),
+        get().bearer("nothing"),
+        get().header("authorization", &reader),
+        get().header("authorization", "Basic dTpw"),
+        get().bearer(&reader).bearer(&reader),
+        get().header("authorization", "Basic dTpw").bearer(&reader),
+        get().header("authorization", format!("DPoP {reader}")),
+        get().header("authorization", format!("bEARER   {reader}")),
+        get().header("authorization", format!("Bearer {reader} x")),
+        get().header("authorization", b"Bearer pc_live_\xff\xfe"),
+        get().bearer(&"x".repeat(9000)),
+        get().header("origin", APP).bearer(&reader),
+        get().bearer(&reader).header("portcullis-min-seq", "1"),
+        get().bearer(&reader).header("portcullis-min-seq", "-1"),
+        get()
+            .bearer(&reader)
+            .header("portcullis-min-seq", "1")
+            .header("portcullis-min-seq", "2"),
+        get()
+            .bearer(&reader)
+            .header("connection", "x-mine, content-type, mcp-method")
+            .header("x-mine", "1")
+            .header("content-type", "text/plain")
+            .header("mcp-method", "tools/call"),
+        get()
+            .bearer(&reader)
+            .header("te", "trailers")
+            .header("proxy-authorization", "Basic x"),
+        get()
+            .bearer(&reader)
+            .header("upgrade", "h2c")
+            .header("connection", "upgrade, http2-settings")
+            .header("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+        get().bearer(&reader).body("a body"),
+        preflight(PATH, "GET"),
+        preflight("/public/x", "GET"),
+        preflight("/nowhere", "GET"),
+    ];
+    let worker = gate.stack.anon();
+    for (number, request) in requests.iter().enumerate() {
+        let theirs = worker.send(request.clone()).await;
+        let there = compared(gate.stack.origin.take());
+        let ours = gate.anon().send(request.clone()).await;
+        let here = compared(gate.stack.origin.take());
+        assert_eq!(told(&ours), told(&theirs), "{number}: {request:?}");
+        assert_eq!(here, there, "{number}: {request:?}");
+        assert_eq!(
+            ours.all("cache-control"),
+            theirs.all("cache-control"),
+            "{number}: {request:?}"
+        );
+    }
+    let trace = gate.anon().send(Request::new("TRACE", "/public/x")).await;
+    assert_eq!(trace.status, 405);
+    assert!(gate.stack.origin.take().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_spelling_of_a_path_reaches_what_its_canonical_form_may_not() {
+    let gate = Gate::start().await;
+    let mut wrong = Vec::new();
+    for method in ["GET", "HEAD", "POST"] {
+        for (target, expected) in TABLE {
+            let status = gate.anon().send(Request::new(method, target)).await.status;
+            let seen = gate.stack.origin.take();
+            let good = match expected {
+                Expected::Malformed => status == 400 && seen.is_empty(),
+                Expected::Denied => matches!(status, 401 | 403 | 404) && seen.is_empty(),
+                Expected::Public(path) => {
+                    status == 200 && seen.len() == 1 && seen[0].path == *path && seen[0].method == method
+                }
+            };
+            if !good {
+                wrong.push(format!(
+                    "{method} {target}: expected {expected:?}, got {status}, origin saw {seen:?}"
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        TABLE.len() * 3,
+        wrong.join("\n")
+    );
+}
+
+/// Requests that two servers could take for two, or for another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_smuggled_past_it() {
+    let gate = Gate::start().await;
+    let key = gate.key("read-write").await.key;
+    let head = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n");
+    for (what, rest) in [
+        (
+            "two lengths",
+            "content-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        ),
+        ("a length that is none", "content-length: +3\r\n\r\nabc"),
+        (
+            "an encoding that is none",
+            "transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "a bad chunk",
+            "transfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+        ),
+        ("a name with a blank", "content-length : 3\r\n\r\nabc"),
+        ("a folded header", "x-a: b\r\n  c\r\ncontent-length: 0\r\n\r\n"),
+        ("a NUL", "x-a: b\0c\r\ncontent-length: 0\r\n\r\n"),
+    ] {
+        let answer = gate.anon().raw(format!("{head}{rest}").as_bytes()).await;
+        assert!(matches!(answer.status, 400 | 502), "{what}: {}", answer.status);
+        assert!(gate.stack.origin.take().is_empty(), "{what}");
+    }
+    // Both: chunks count (RFC 9112 §6.3), and no length goes on.
+    let both =
+        format!("{head}content-length: 100\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    let answer = gate.anon().raw(both.as_bytes()).await;
+    for seen in gate.stack.origin.take() {
+        assert_eq!((answer.status, seen.body.as_str()), (200, "abc"), "{seen:?}");
+        assert_ne!(
+            seen.headers.get("content-length").map(String::as_str),
+            Some("100")
+        );
+    }
+    // A head without an end is not waited for without an end, and one that is too long is not read.
+    let long = format!("{head}x-long: {}\r\n\r\n", "x".repeat(300_000));
+    assert_eq!(gate.anon().raw(long.as_bytes()).await.status, 431);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_stream_both_ways_and_sockets_pass() {
+    let gate = Gate::start().await;
+    let key = gate.key("read-write").await.key;
+    let address = gate.port.address();
+
+    // Out, while the origin still writes.
+    let mut connection = Connection::open(&address).await.unwrap();
+    let request = Request::get("/v1/memory/x?demo=stream&chunks=20").bearer(&key);
+    connection.send(&request.encode(&address)).await.unwrap();
+    assert_eq!(connection.read_head().await.unwrap().status, 200);
+    let start = Instant::now();
+    let (mut lines, mut first) = (String::new(), Duration::ZERO);
+    while let Some(chunk) = connection.read_chunk().await.unwrap() {
+        if lines.is_empty() {
+            first = start.elapsed();
+        }
+        lines.push_str(&String::from_utf8(chunk).unwrap());
+    }
+    assert_eq!(lines.lines().count(), 20);
+    assert!(
+        start.elapsed() > first + Duration::from_millis(700),
+        "the first line came after {first:?}"
+    );
+
+    // In, while the caller still writes.
+    let mut connection = Connection::open(&address).await.unwrap();
+    let head = Request::new("POST", "/v1/memory/x?demo=echo")
+        .bearer(&key)
+        .header("transfer-encoding", "chunked");
+    connection.send(&head.encode(&address)).await.unwrap();
+    connection.send(b"5\r\nfirst\r\n").await.unwrap();
+    assert_eq!(connection.read_head().await.unwrap().status, 200);
+    assert_eq!(connection.read_chunk().await.unwrap().unwrap(), b"first");
+    connection.send(b"6\r\nsecond\r\n0\r\n\r\n").await.unwrap();
+    assert_eq!(connection.read_chunk().await.unwrap().unwrap(), b"second");
+
+    let body: Vec<u8> = (0..3_000_000_u32)
+        .map(|n| u8::try_from(n % 251).unwrap())
+        .collect();
+    let big = Request::new("POST", "/v1/memory/x?demo=echo").body(&body);
+    assert!(gate.caller(&key).send(big).await.expect(200).body == body);
+    gate.stack.origin.take();
+
+    // A socket, with a credential and only with one, and none on a strict route.
+    let connect = async |path: &str, credential: Option<&str>| {
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        if let Some(credential) = credential {
+            let value = format!("Bearer {credential}").parse().unwrap();
+            request.headers_mut().insert("authorization", value);
+        }
+        let stream = TcpStream::connect(&address).await.unwrap();
+        let connected = tokio_tungstenite::client_async(request, stream).await;
+        connected.map(|(socket, _)| socket)
+    };
+    assert!(connect(PATH, None).await.unwrap_err().to_string().contains("401"));
+    let admin = gate.stack.admin_key.clone();
+    assert!(
+        connect(STRICT, Some(&admin))
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("403")
+    );
+    let mut socket = connect(PATH, Some(&key)).await.expect("101");
+    for text in ["one", "two"] {
+        socket.send(Message::text(text)).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap(), text);
+    }
+    socket.close(None).await.unwrap();
+    let seen = gate.stack.origin.take();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(!seen[0].headers.contains_key("authorization"), "{seen:?}");
+    assert!(
+        seen[0].headers.contains_key("x-portcullis-credential"),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_the_upstream_do_not_speak_for_the_gate() {
+    let gate = Gate::start().await;
+    let key = gate.key("read").await.key;
+    let answer = gate
+        .caller(&key)
+        .get("/v1/memory/x?demo=headers")
+        .await
+        .expect(200);
+    for name in [
+        "x-hop",
+        "keep-alive",
+        "proxy-authenticate",
+        "x-portcullis-subject",
+        "portcullis-assertion",
+    ] {
+        assert_eq!(answer.header(name), None, "{name} reached the caller");
+    }
+    assert_eq!(answer.header("x-kept"), Some("kept"));
+    let redirect = gate.caller(&key).get("/v1/memory/x?demo=status&code=302").await;
+    assert_eq!(redirect.status, 302, "it is passed on, not followed");
+}
