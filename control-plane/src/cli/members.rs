@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::Client;
 use super::{CliError, Format, Remote, output};
@@ -17,8 +17,7 @@ Examples:
   portcullis members role usr_000000001 viewer
   portcullis members suspend usr_000000001
   portcullis members deactivate usr_000000001
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+")]
 pub(super) struct MembersArgs {
     #[command(flatten)]
     remote: Remote,
@@ -30,6 +29,11 @@ pub(super) struct MembersArgs {
 enum MembersCommand {
     /// List members and the most that their keys and tokens can do
     List,
+    /// Show one member
+    Show {
+        /// Their id: usr_…
+        user: String,
+    },
     /// Give a member another role; their keys and tokens follow at once
     Role {
         #[command(flatten)]
@@ -58,7 +62,13 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
     let client = Client::new(&args.remote)?;
     let (member, action, body) = match args.command {
         MembersCommand::List => {
-            output::table(&list(&client).await?, &COLUMNS, format);
+            let members = client.list(PATH, "memberships", &[], None).await?;
+            output::table(&members, &COLUMNS, format);
+            return Ok(());
+        }
+        MembersCommand::Show { user } => {
+            let path = format!("{PATH}/{}", id(&user)?);
+            output::object(&client.call(Method::GET, &path, &[], None, None).await?, format);
             return Ok(());
         }
         MembersCommand::Role { member, role } => (member, None, Some(json!({"role": role}))),
@@ -66,10 +76,7 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
         MembersCommand::Resume(member) => (member, Some("resume"), None),
         MembersCommand::Deactivate(member) => (member, Some("deactivate"), None),
     };
-    let user: shared::id::UserId = member
-        .user
-        .parse()
-        .map_err(|error| CliError::Usage(format!("{error}")))?;
+    let user = id(&member.user)?;
     let (method, path) = match action {
         Some(action) => (Method::POST, format!("{PATH}/{user}/{action}")),
         None => (Method::PATCH, format!("{PATH}/{user}")),
@@ -80,16 +87,6 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
     Ok(())
 }
 
-/// Follows the cursor to the end.
-async fn list(client: &Client) -> Result<Vec<Value>, CliError> {
-    let mut members = Vec::new();
-    let mut query = Vec::new();
-    loop {
-        let page = client.call(Method::GET, PATH, &query, None, None).await?;
-        members.extend(page["memberships"].as_array().cloned().unwrap_or_default());
-        match page["next_cursor"].as_str() {
-            Some(cursor) => query = vec![("cursor", cursor.to_owned())],
-            None => return Ok(members),
-        }
-    }
+fn id(text: &str) -> Result<shared::id::UserId, CliError> {
+    text.parse().map_err(|error| CliError::Usage(format!("{error}")))
 }

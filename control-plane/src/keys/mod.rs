@@ -14,8 +14,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use admin::create_admin;
 pub use crate::http::idempotency::Idempotency;
+pub use admin::create_admin;
 pub use issue::{Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
 pub(crate) use revoke::write as revoke_held;
