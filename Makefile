@@ -33,7 +33,7 @@ bench: ## measure: tables on the screen, JSON in target/bench
 	$(ENV) cargo build --release --workspace --bins
 	@$(ENV) exec $(TARGET)/release/bench
 
-scale: ## on both databases: 20,000 code exchanges and refreshes; 5,000 revocations under load; 1,000,000 requests counted
+scale: ## on both databases: 20,000 grants; 5,000 revocations under load; 1,000,000 requests counted; lists over 1,000,000 keys
 	@scripts/provision wasm node postgres
 	@scripts/build-edge
 	$(ENV) cargo build --release --workspace --bins

@@ -1,13 +1,13 @@
 //! Everything that a request may need, built once in `main` and passed. No other state.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use shared::policy::{CompiledPolicy, Policy};
+use shared::policy::CompiledPolicy;
 use shared::scope::Catalogue;
 
+use crate::audit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::Edges;
@@ -19,8 +19,9 @@ use crate::mail;
 use crate::oauth::lookup::OpenClients;
 use crate::oauth::providers::IdentityProviders;
 use crate::orgs::password::Passwords;
+use crate::policies;
 use crate::random::Random;
-use crate::revocation::{self, Feed};
+use crate::revocation::Feed;
 use crate::signals::Signals;
 use crate::signing::Keyring;
 use crate::status_lists::Lists;
@@ -41,8 +42,8 @@ pub struct App {
     pub clock: Clock,
     /// Random numbers.
     pub random: Random,
-    /// Route policy and scope catalogue.
-    pub policy: CompiledPolicy,
+    /// Route policy and scope catalogue, which change while we run: see [`App::policy`].
+    pub policies: policies::Live,
     /// Our own signing keys.
     pub keyring: Keyring,
     /// The publisher: wake it, ask whether it runs.
@@ -69,6 +70,8 @@ pub struct App {
     pub mail: mail::Transport,
     /// How often programs may call, and fail.
     pub limits: Limits,
+    /// What was seen of the audit trail's seals.
+    pub audit: audit::Watch,
     /// For messages to apps, at addresses that they chose.
     pub callbacks: Fetcher,
     /// For calls to edges. No redirects.
@@ -108,8 +111,7 @@ impl App {
             random,
             metrics,
         } = parts;
-        let policy = load_policy(&config)?;
-        revocation::check_policy(&mut store.begin_read().await?, &policy).await?;
+        let policies = policies::Live::load(&mut store.begin_read().await?, &config).await?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)
@@ -117,7 +119,7 @@ impl App {
             .no_proxy()
             .build()?;
         let mail = mail::Transport::build(&config)?;
-        let open_clients = OpenClients::build(&config, &policy.policy, &keyring, &clock)?;
+        let open_clients = OpenClients::build(&config, policies.catalogue(), &keyring, &clock)?;
         let identity_providers = IdentityProviders::build(&config, &clock)?;
         let issuers = issuers::Discovery::build(&config, &clock)?;
         let signals = Signals::build(&config)?;
@@ -135,8 +137,9 @@ impl App {
             store,
             clock,
             random,
-            policy,
+            policies,
             keyring,
+            audit: audit::Watch::default(),
             feed: Feed::default(),
             usage: Usage::default(),
             status_lists: Lists::default(),
@@ -147,29 +150,13 @@ impl App {
         }))
     }
 
-    /// The scopes of this deployment.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.policy.policy.scopes
+    /// The route policy in force. Whoever asks twice in one request may get two.
+    pub fn policy(&self) -> Arc<CompiledPolicy> {
+        self.policies.policy()
     }
-}
 
-/// The policy of the file, or the demo's.
-pub fn load_policy(config: &Config) -> anyhow::Result<CompiledPolicy> {
-    let policy = match &config.policy_file {
-        Some(path) => read_policy(path)?,
-        None => Policy::demo(&config.resource, &config.issuer),
-    };
-    anyhow::ensure!(
-        policy.resource == config.resource,
-        "the policy's resource is {:?}, the configuration's is {:?}: they must be equal, byte for byte",
-        policy.resource,
-        config.resource
-    );
-    Ok(policy.compile()?)
-}
-
-fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    let named = |error: &dyn std::fmt::Display| anyhow::anyhow!("policy file {}: {error}", path.display());
-    let text = std::fs::read(path).map_err(|error| named(&error))?;
-    Policy::from_json(&text).map_err(|error| named(&error))
+    /// The scopes of this deployment: they only grow.
+    pub fn catalogue(&self) -> &Catalogue {
+        self.policies.catalogue()
+    }
 }

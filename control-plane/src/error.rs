@@ -23,6 +23,8 @@ pub enum Code {
     BodyTooLarge,
     /// A lock was held too long.
     Busy,
+    /// An OAuth client that is over.
+    ClientDisabled,
     /// No credential.
     CredentialsMissing,
     /// An edge that would not understand what it is to be told.
@@ -47,6 +49,8 @@ pub enum Code {
     InvalidField,
     /// Not one JSON object.
     InvalidJson,
+    /// A route policy that cannot be applied.
+    InvalidPolicy,
     /// A message that its sender has not signed.
     InvalidSignature,
     /// A bad, expired or revoked credential.
@@ -63,6 +67,10 @@ pub enum Code {
     KeyRevoked,
     /// Nobody would be left who may do everything.
     LastOwner,
+    /// A file of the operator's says it, and nothing else.
+    ManagedByFile,
+    /// Something else in the organisation is called this.
+    NameTaken,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
@@ -75,8 +83,10 @@ pub enum Code {
     NotFound,
     /// A part of a standard that we leave out.
     NotSupported,
-    /// It is not what the caller has seen (`If-Match`).
+    /// Somebody changed it meanwhile.
     PreconditionFailed,
+    /// A change that does not say what it changes.
+    PreconditionRequired,
     /// Too often.
     RateLimited,
     /// The caller's rights changed meanwhile.
@@ -85,12 +95,16 @@ pub enum Code {
     SeveralCredentials,
     /// It took too long.
     Timeout,
+    /// More things than an organisation may have.
+    TooMany,
     /// A revocation of all that match, of which there are too many.
     TooManyMatches,
     /// A field that does not exist.
     UnknownField,
     /// Not JSON.
     UnsupportedMediaType,
+    /// A webhook that is told nothing.
+    WebhookDisabled,
     /// A key of an edge that has no business here.
     WrongEdge,
 }
@@ -103,6 +117,7 @@ impl Code {
             Self::AlreadyRotated => (S::CONFLICT, "already_rotated", "Already rotated"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
+            Self::ClientDisabled => (S::CONFLICT, "client_disabled", "The client is disabled"),
             Self::CredentialsMissing => (S::UNAUTHORIZED, "credentials_missing", "Credentials missing"),
             Self::EdgeAhead => (S::CONFLICT, "edge_ahead", "The edge knows more"),
             Self::EdgesBehind => (S::CONFLICT, "edges_behind", "An edge is behind"),
@@ -118,6 +133,11 @@ impl Code {
             Self::InvalidDpopProof => (S::UNAUTHORIZED, "invalid_dpop_proof", "Invalid DPoP proof"),
             Self::InvalidField => (S::BAD_REQUEST, "invalid_field", "Invalid field"),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
+            Self::InvalidPolicy => (
+                S::UNPROCESSABLE_ENTITY,
+                "invalid_policy",
+                "The policy cannot be applied",
+            ),
             Self::InvalidSignature => (S::UNAUTHORIZED, "invalid_signature", "Invalid signature"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid credential"),
             Self::InvitationAccepted => (S::CONFLICT, "invitation_accepted", "The invitation was accepted"),
@@ -131,6 +151,8 @@ impl Code {
             Self::KeyQuarantined => (S::CONFLICT, "key_quarantined", "The key is in quarantine"),
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
             Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
+            Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "Managed by a file"),
+            Self::NameTaken => (S::CONFLICT, "name_taken", "The name is taken"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
@@ -138,10 +160,16 @@ impl Code {
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
             Self::NotSupported => (S::NOT_IMPLEMENTED, "not_supported", "Not supported"),
             Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition_failed", "Changed meanwhile"),
+            Self::PreconditionRequired => (
+                S::PRECONDITION_REQUIRED,
+                "precondition_required",
+                "Say what you change",
+            ),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),
             Self::Timeout => (S::GATEWAY_TIMEOUT, "timeout", "Timeout"),
+            Self::TooMany => (S::CONFLICT, "too_many", "Too many"),
             Self::TooManyMatches => (S::CONFLICT, "too_many_matches", "Too many credentials match"),
             Self::UnknownField => (S::BAD_REQUEST, "unknown_field", "Unknown field"),
             Self::UnsupportedMediaType => (
@@ -149,6 +177,7 @@ impl Code {
                 "unsupported_media_type",
                 "Unsupported media type",
             ),
+            Self::WebhookDisabled => (S::CONFLICT, "webhook_disabled", "The webhook is disabled"),
             Self::WrongEdge => (S::FORBIDDEN, "wrong_edge", "Not an edge of this feed"),
         }
     }

@@ -45,6 +45,12 @@ pub(crate) fn name(text: &str) -> Option<&str> {
     (fits && name.chars().all(is_seen)).then_some(name)
 }
 
+/// A remark on one line without white space around it, which may be empty.
+pub(crate) fn remark(text: &str, most: usize) -> Option<&str> {
+    let remark = text.trim();
+    (remark.chars().count() <= most && remark.chars().all(is_seen)).then_some(remark)
+}
+
 fn is_seen(c: char) -> bool {
     !c.is_control() && !UNSEEN.iter().any(|range| range.contains(&c))
 }

@@ -26,8 +26,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::path;
 use crate::scope::{Catalogue, ScopeSet};
-use crate::usage::{self, DEFAULT_CLASS};
+use crate::usage::DEFAULT_CLASS;
 
+#[path = "policy_compile.rs"]
+mod compile;
 #[path = "policy_limits.rs"]
 pub mod limits;
 #[path = "policy_match.rs"]
@@ -304,129 +306,6 @@ impl Policy {
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
-
-    /// Checks everything and resolves names.
-    pub fn compile(self) -> Result<CompiledPolicy, PolicyError> {
-        if self.version != VERSION {
-            return Err(error("version", format!("this release reads version {VERSION}")));
-        }
-        if self.resource.is_empty() {
-            return Err(error("resource", "the resource identifier must not be empty"));
-        }
-        if !(100..=60_000).contains(&self.refresh_ms) {
-            return Err(error("refresh_ms", "from 100 to 60000"));
-        }
-        if self
-            .max_feed_age_seconds
-            .is_some_and(|seconds| !(60..=2_592_000).contains(&seconds))
-        {
-            return Err(error("max_feed_age_seconds", "from 60 to 2592000"));
-        }
-        for (name, scopes) in &self.presets {
-            self.scopes
-                .parse(scopes)
-                .map_err(|e| error(&format!("presets.{name}"), e.to_string()))?;
-        }
-        let limits = limits::compile(&self)?;
-        let routes = self
-            .routes
-            .iter()
-            .enumerate()
-            .map(|(number, route)| self.compile_route(number, route, &limits));
-        let routes = routes.collect::<Result<_, _>>()?;
-        Ok(CompiledPolicy { policy: self, routes })
-    }
-
-    fn compile_route(
-        &self,
-        number: usize,
-        route: &Route,
-        limits: &BTreeMap<String, Arc<CompiledLimit>>,
-    ) -> Result<CompiledRoute, PolicyError> {
-        let at = |member: &str, problem: &str| error(&format!("routes[{number}].{member}"), problem);
-        let scopes = |member: &str, names: &[String]| {
-            self.scopes
-                .parse(names)
-                .map_err(|e| at(member, &format!("{e}; add it to `scopes` or correct it")))
-        };
-        if route
-            .methods
-            .iter()
-            .any(|m| m.is_empty() || !m.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'))
-        {
-            return Err(at("methods", "methods are upper-case words, for example GET"));
-        }
-        if route.methods.iter().any(|m| m == "HEAD") {
-            return Err(at("methods", "HEAD is matched as GET: list GET"));
-        }
-        if route.public && !(route.scopes.is_empty() && route.any_scope.is_empty() && !route.strict) {
-            return Err(at("public", "a public route cannot ask for scopes or be strict"));
-        }
-        if route.forward_credential && route.public {
-            return Err(at(
-                "forward_credential",
-                "on a public route no credential is forwarded",
-            ));
-        }
-        if let OnStale::AllowForSeconds(seconds) = route.on_stale
-            && (seconds > MAX_ALLOW_STALE_SECONDS || route.strict)
-        {
-            return Err(at("on_stale", "at most 86400 seconds, and not on a strict route"));
-        }
-        if route
-            .max_staleness_ms
-            .is_some_and(|ms| !(500..=3_600_000).contains(&ms))
-        {
-            return Err(at("max_staleness_ms", "from 500 to 3600000"));
-        }
-        if route
-            .max_connection_seconds
-            .is_some_and(|seconds| !(1..=86_400).contains(&seconds))
-        {
-            return Err(at("max_connection_seconds", "from 1 to 86400"));
-        }
-        for origin in &route.browser_origins {
-            let wildcard = origin == "*" && route.public;
-            let shape = origin.starts_with("https://") || origin.starts_with("http://");
-            let tail = origin.split_once("://").map_or("", |(_, tail)| tail);
-            if !wildcard && (!shape || tail.is_empty() || tail.contains(['/', '*', ' '])) {
-                return Err(at(
-                    "browser_origins",
-                    "origins are exact, like https://app.example.com; * only if public",
-                ));
-            }
-        }
-        let class = route.class_name();
-        if !usage::is_class(class) {
-            return Err(at(
-                "class",
-                "1 to 64 letters, digits, dots, colons, hyphens and underscores",
-            ));
-        }
-        if let Some(origin) = &route.origin
-            && origin != "control-plane"
-            && !origin.starts_with("https://")
-            && !origin.starts_with("http://")
-        {
-            return Err(at("origin", "`control-plane` or a base URL"));
-        }
-        Ok(CompiledRoute {
-            pattern: Pattern::parse(&route.path).map_err(|problem| at("path", problem))?,
-            methods: route.methods.clone(),
-            all: scopes("scopes", &route.scopes)?,
-            any: scopes("any_scope", &route.any_scope)?,
-            audience: route.audience.clone().unwrap_or_else(|| self.resource.clone()),
-            max_staleness_ms: route.max_staleness_ms.unwrap_or(DEFAULT_MAX_STALENESS_MS),
-            max_connection_seconds: route
-                .max_connection_seconds
-                .unwrap_or(DEFAULT_MAX_CONNECTION_SECONDS),
-            mcp: CompiledMcp::compile(route, &format!("routes[{number}].mcp"), &self.scopes)?,
-            number: number as u64,
-            class: class.into(),
-            limit: limits.get(class).filter(|_| !route.public).cloned(),
-            route: route.clone(),
-        })
-    }
 }
 
 impl CompiledPolicy {
@@ -456,6 +335,23 @@ impl CompiledPolicy {
             let operations = route.mcp.as_ref().map(CompiledMcp::all).unwrap_or_default();
             set.union(route.all).union(route.any).union(operations)
         })
+    }
+
+    /// Routes that nothing reaches, each with the first one before it that takes every request of its own.
+    pub fn unreachable(&self) -> Vec<(&CompiledRoute, &CompiledRoute)> {
+        let covers = |first: &CompiledRoute, later: &CompiledRoute| {
+            let methods = first.methods.is_empty()
+                || (!later.methods.is_empty() && later.methods.iter().all(|m| first.methods.contains(m)));
+            methods && first.pattern.covers(&later.pattern)
+        };
+        let later = self.routes.iter();
+        later
+            .filter_map(|later| {
+                let before = self.routes.iter().take_while(|first| first.number < later.number);
+                let mut covering = before.filter(|first| covers(first, later));
+                covering.next().map(|first| (later, first))
+            })
+            .collect()
     }
 
     /// All routes in order.

@@ -60,24 +60,29 @@ pub struct CompiledLimit {
     pub per_client: Option<u64>,
 }
 
-/// Checks the limits of a policy; gives them by class.
-pub(super) fn compile(policy: &Policy) -> Result<BTreeMap<String, Arc<CompiledLimit>>, PolicyError> {
+/// Checks the limits of a policy; gives those without a mistake by class.
+pub(super) fn compile(
+    policy: &Policy,
+    problems: &mut Vec<PolicyError>,
+) -> BTreeMap<String, Arc<CompiledLimit>> {
     let mut compiled = BTreeMap::new();
     for (class, limit) in &policy.limits {
-        let at = |member: &str, problem: String| error(&format!("limits.{class}{member}"), problem);
+        let mut wrong = |member: &str, problem: String| {
+            problems.push(error(&format!("limits.{class}{member}"), problem));
+        };
         if !policy.routes.iter().any(|route| route.class_name() == class) {
-            return Err(at("", "no route has this class".to_owned()));
+            wrong("", "no route has this class".to_owned());
         }
         if !(1..=MAX_WINDOW_SECONDS).contains(&limit.window_seconds) {
-            return Err(at(".window_seconds", format!("from 1 to {MAX_WINDOW_SECONDS}")));
+            wrong(".window_seconds", format!("from 1 to {MAX_WINDOW_SECONDS}"));
         }
         for (member, number) in [(".per_key", limit.per_key), (".per_client", limit.per_client)] {
             if number.is_some_and(|number| !(1..=MAX_REQUESTS).contains(&number)) {
-                return Err(at(member, format!("from 1 to {MAX_REQUESTS}")));
+                wrong(member, format!("from 1 to {MAX_REQUESTS}"));
             }
         }
         if limit.per_key.is_none() && limit.per_client.is_none() {
-            return Err(at("", "name `per_key`, `per_client` or both".to_owned()));
+            wrong("", "name `per_key`, `per_client` or both".to_owned());
         }
         let limit = CompiledLimit {
             class: class.as_str().into(),
@@ -93,10 +98,10 @@ pub(super) fn compile(policy: &Policy) -> Result<BTreeMap<String, Arc<CompiledLi
     }) = policy.failures_per_address
         && !((1..=MAX_REQUESTS).contains(&failures) && (1..=MAX_WINDOW_SECONDS).contains(&window_seconds))
     {
-        return Err(error(
+        problems.push(error(
             "failures_per_address",
             format!("`failures` from 1 to {MAX_REQUESTS}, `window_seconds` from 1 to {MAX_WINDOW_SECONDS}"),
         ));
     }
-    Ok(compiled)
+    compiled
 }

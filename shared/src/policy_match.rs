@@ -62,6 +62,22 @@ impl Pattern {
         }
         (self.open || rest.next().is_none()).then_some(captures)
     }
+
+    /// Whether it fits every path that the other one fits.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let fits = |own: &Segment, theirs: &Segment| match own {
+            // An empty last segment (`/a/`) is none that a placeholder takes.
+            Segment::Any | Segment::Org | Segment::Workspace => {
+                !matches!(theirs, Segment::Literal(text) if text.is_empty())
+            }
+            literal @ Segment::Literal(_) => literal == theirs,
+        };
+        let length = self.segments.len();
+        let long_enough = other.segments.len() >= length;
+        let ends_alike = self.open || (!other.open && other.segments.len() == length);
+        let mut pairs = self.segments.iter().zip(&other.segments);
+        long_enough && ends_alike && pairs.all(|(own, theirs)| fits(own, theirs))
+    }
 }
 
 /// The segment that a placeholder stands for.

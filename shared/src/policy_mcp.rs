@@ -108,56 +108,30 @@ pub struct CompiledMcp {
 }
 
 impl CompiledMcp {
-    /// Checks everything and resolves names.
+    /// Checks everything and resolves names. `None`: the route has none, or one with a mistake, which is among the problems then.
     pub(super) fn compile(
         route: &Route,
         place: &str,
         scopes: &Catalogue,
-    ) -> Result<Option<Self>, PolicyError> {
-        let Some(policy) = &route.mcp else {
-            return Ok(None);
-        };
+        problems: &mut Vec<PolicyError>,
+    ) -> Option<Self> {
+        let policy = route.mcp.as_ref()?;
         if route.public {
-            return Err(error(place, "a public route cannot ask for scopes"));
+            problems.push(error(place, "a public route cannot ask for scopes"));
         }
         let mut rules = Vec::new();
         for (number, rule) in policy.rules.iter().enumerate() {
-            let at =
-                |member: &str, problem: &str| error(&format!("{place}.rules[{number}].{member}"), problem);
-            if !is_method(&rule.method) {
-                return Err(at(
-                    "method",
-                    "the name of a JSON-RPC method, for example tools/call",
-                ));
+            let mut wrong = |member: &str, problem: &str| {
+                problems.push(error(&format!("{place}.rules[{number}].{member}"), problem));
+            };
+            check_rule(rule, &mut wrong);
+            match scopes.parse(&rule.scopes) {
+                Ok(needed) => rules.push((rule.clone(), needed)),
+                Err(unknown) => wrong("scopes", &format!("{unknown}; add it to `scopes` or correct it")),
             }
-            if !rule.names.is_empty() && !is_named(&rule.method) {
-                return Err(at(
-                    "names",
-                    "only tools/call, resources/read and prompts/get have a name",
-                ));
-            }
-            if rule.names.iter().any(String::is_empty) {
-                return Err(at(
-                    "names",
-                    "names are exact and not empty; leave `names` out for all",
-                ));
-            }
-            if !rule.names.iter().all(|name| is_name(&rule.method, name)) {
-                return Err(at(
-                    "names",
-                    "no control characters; for resources/read, URIs in normal form, for example file:///notes/a",
-                ));
-            }
-            if rule.scopes.is_empty() {
-                return Err(at("scopes", "a rule without scopes asks for nothing"));
-            }
-            let needed = scopes
-                .parse(&rule.scopes)
-                .map_err(|e| at("scopes", &format!("{e}; add it to `scopes` or correct it")))?;
-            rules.push((rule.clone(), needed));
         }
         let legacy = policy.legacy;
-        Ok(Some(Self { rules, legacy }))
+        Some(Self { rules, legacy })
     }
 
     /// What an operation needs beside the route's scopes.
@@ -186,5 +160,32 @@ impl CompiledMcp {
     fn union(&self, fits: impl Fn(&McpRule) -> bool) -> ScopeSet {
         let fitting = self.rules.iter().filter(|(rule, _)| fits(rule));
         fitting.fold(ScopeSet::EMPTY, |set, (_, needed)| set.union(*needed))
+    }
+}
+
+/// What a rule says that needs nothing else to be judged.
+fn check_rule(rule: &McpRule, wrong: &mut impl FnMut(&str, &str)) {
+    if !is_method(&rule.method) {
+        wrong("method", "the name of a JSON-RPC method, for example tools/call");
+    }
+    if !rule.names.is_empty() && !is_named(&rule.method) {
+        wrong(
+            "names",
+            "only tools/call, resources/read and prompts/get have a name",
+        );
+    }
+    if rule.names.iter().any(String::is_empty) {
+        wrong(
+            "names",
+            "names are exact and not empty; leave `names` out for all",
+        );
+    } else if !rule.names.iter().all(|name| is_name(&rule.method, name)) {
+        wrong(
+            "names",
+            "no control characters; for resources/read, URIs in normal form, for example file:///notes/a",
+        );
+    }
+    if rule.scopes.is_empty() {
+        wrong("scopes", "a rule without scopes asks for nothing");
     }
 }

@@ -247,3 +247,60 @@ fn limits_belong_to_classes() {
         assert_eq!(with(wrong).expect_err(wrong).place, place, "{wrong}");
     }
 }
+
+#[test]
+fn every_mistake_is_named_at_once() {
+    let json = r#"{"version":1,"resource":"","scopes":["a"],"refresh_ms":1,"limits":{"x":{"window_seconds":0}},
+        "routes":[{"path":"a","scopes":["b"],"methods":["get"]},{"path":"/a"},
+                  {"path":"/m","mcp":{"rules":[{"method":"tools/list","names":["x"],"scopes":[]}]}}]}"#;
+    let policy = Policy::from_json(json.as_bytes()).expect("well formed");
+    let problems = policy.clone().compile_all().expect_err("many mistakes");
+    let places: Vec<_> = problems.iter().map(|problem| problem.place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "resource",
+            "refresh_ms",
+            "limits.x",
+            "limits.x.window_seconds",
+            "limits.x",
+            "routes[0].scopes",
+            "routes[0].path",
+            "routes[0].methods",
+            "routes[2].mcp.rules[0].names",
+            "routes[2].mcp.rules[0].scopes",
+        ]
+    );
+    assert_eq!(policy.compile().expect_err("the first").place, "resource");
+}
+
+#[test]
+fn routes_that_nothing_reaches() {
+    let shadow = |first: &str, later: &str| {
+        let json = format!(r#"{{"version":1,"resource":"r","scopes":["a"],"routes":[{first},{later}]}}"#);
+        let policy = Policy::from_json(json.as_bytes()).and_then(Policy::compile);
+        let found = policy.expect("compiles").unreachable().len();
+        found == 1
+    };
+    let path = |path: &str| format!(r#"{{"path":"{path}"}}"#);
+    for (first, later, expected) in [
+        ("/**", "/a", true),
+        ("/a/**", "/a", true),
+        ("/a/**", "/a/*/b", true),
+        ("/a/**", "/b/**", false),
+        ("/a/*", "/a/b", true),
+        ("/a/*", "/a/", false),
+        ("/a/b", "/a/*", false),
+        ("/a/*", "/a/**", false),
+        ("/{org}/x", "/*/x", true),
+        ("/a", "/a", true),
+    ] {
+        assert_eq!(
+            shadow(&path(first), &path(later)),
+            expected,
+            "{first} before {later}"
+        );
+    }
+    let get = r#"{"path":"/a","methods":["GET"]}"#;
+    assert!(shadow(get, get) && shadow(&path("/a"), get) && !shadow(get, &path("/a")));
+}

@@ -14,6 +14,8 @@ use crate::config::environment_variable;
 
 /// Longer than the longest wait for a receipt.
 const LIMIT: Duration = Duration::from_mins(1);
+/// A download.
+const LONG: Duration = Duration::from_hours(24);
 
 /// Who calls.
 enum Caller {
@@ -56,6 +58,28 @@ impl Client {
         })
     }
 
+    /// A long answer, to be read as it comes; its problem as an error. Takes as long as it takes.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<reqwest::Response, CliError> {
+        let request = self.request(Method::GET, path, query).await?.timeout(LONG);
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("no answer from {}", self.base))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let answer: Value = response
+            .json()
+            .await
+            .with_context(|| format!("{status}, and the answer is not JSON"))?;
+        Err(refusal(status, &answer))
+    }
+
     /// One call; the answer's JSON, or its problem as an error.
     pub(super) async fn call(
         &self,
@@ -65,6 +89,36 @@ impl Client {
         body: Option<Value>,
         idempotency_key: Option<&str>,
     ) -> Result<Value, CliError> {
+        let mut request = self.request(method, path, query).await?;
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.answer(request).await
+    }
+
+    /// A change of what is as it was known to be; the answer's JSON, or its problem as an error.
+    pub(super) async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Value,
+        if_match: &str,
+    ) -> Result<Value, CliError> {
+        let request = self.request(method, path, query).await?;
+        self.answer(request.header("If-Match", if_match).json(&body))
+            .await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<reqwest::RequestBuilder, CliError> {
         let mut url = url::Url::parse(&format!("{}{path}", self.base))
             .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
         if !query.is_empty() {
@@ -74,13 +128,10 @@ impl Client {
             Caller::Key(key) => key.clone(),
             Caller::Profile(profiles, name) => profiles.access_token(&self.http, name).await?,
         };
-        let mut request = self.http.request(method, url).bearer_auth(token.expose_secret());
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
+        Ok(self.http.request(method, url).bearer_auth(token.expose_secret()))
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, CliError> {
         let response = request
             .send()
             .await
@@ -93,13 +144,7 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let problem = problem_text(&answer);
-        Err(match status {
-            StatusCode::UNAUTHORIZED => CliError::NotSignedIn(problem),
-            StatusCode::NOT_FOUND => CliError::NotFound(problem),
-            _ if status.is_client_error() => CliError::Refused(problem),
-            _ => CliError::Failed(anyhow::anyhow!(problem)),
-        })
+        Err(refusal(status, &answer))
     }
 
     /// Every row of a list: follows the cursor until the limit or the end.
@@ -152,6 +197,17 @@ fn signed_in(remote: &Remote) -> Result<(String, Caller), CliError> {
         )));
     }
     Ok((sign_in.url, Caller::Profile(profiles, name.to_owned())))
+}
+
+/// The exit code tells these apart.
+fn refusal(status: StatusCode, answer: &Value) -> CliError {
+    let problem = problem_text(answer);
+    match status {
+        StatusCode::UNAUTHORIZED => CliError::NotSignedIn(problem),
+        StatusCode::NOT_FOUND => CliError::NotFound(problem),
+        _ if status.is_client_error() => CliError::Refused(problem),
+        _ => CliError::Failed(anyhow::anyhow!(problem)),
+    }
 }
 
 /// What went wrong and what to do, and under which name the server's log has more.

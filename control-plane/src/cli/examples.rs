@@ -4,6 +4,71 @@ use clap::Command;
 
 /// Command, and an example or several, one a line.
 const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "audit export",
+        "portcullis audit export --as csv --file audit.csv",
+    ),
+    ("audit list", "portcullis audit list --target key_000000001"),
+    ("audit verify", "portcullis audit verify"),
+    ("demo", "portcullis demo seed"),
+    ("grants list", "portcullis grants list --user usr_000000001"),
+    (
+        "grants revoke",
+        "portcullis grants revoke grt_000000001 --reason privilege_withdrawn",
+    ),
+    ("members holdings", "portcullis members holdings usr_000000001"),
+    (
+        "policy apply",
+        "portcullis policy apply policy.json --reason 'reports are for everybody'",
+    ),
+    ("policy check", "portcullis policy check policy.json"),
+    ("policy diff", "portcullis policy diff policy.json"),
+    ("policy history", "portcullis policy history --limit 10"),
+    (
+        "policy rollback",
+        "portcullis policy rollback 7 --reason 'reports leaked'",
+    ),
+    ("policy show", "portcullis policy show --document > policy.json"),
+    (
+        "policy test",
+        "portcullis policy test --path /v1/memory/x --method POST --scope memory:read",
+    ),
+    (
+        "service-accounts create",
+        "portcullis service-accounts create --name nightly-export --role viewer",
+    ),
+    (
+        "service-accounts deactivate",
+        "portcullis service-accounts deactivate usr_000000002",
+    ),
+    ("service-accounts list", "portcullis service-accounts list"),
+    (
+        "service-accounts rename",
+        "portcullis service-accounts rename usr_000000002 --name nightly",
+    ),
+    (
+        "service-accounts resume",
+        "portcullis service-accounts resume usr_000000002",
+    ),
+    (
+        "service-accounts role",
+        "portcullis service-accounts role usr_000000002 member",
+    ),
+    (
+        "service-accounts suspend",
+        "portcullis service-accounts suspend usr_000000002",
+    ),
+    ("sessions end", "portcullis sessions end ses_000000001"),
+    ("sessions end-all", "portcullis sessions end-all usr_000000001"),
+    ("sessions list", "portcullis sessions list --user usr_000000001"),
+    ("workspaces archive", "portcullis workspaces archive ws_000000001"),
+    ("workspaces create", "portcullis workspaces create --name staging"),
+    ("workspaces list", "portcullis workspaces list --archived"),
+    (
+        "workspaces rename",
+        "portcullis workspaces rename ws_000000001 --name production",
+    ),
+    ("workspaces restore", "portcullis workspaces restore ws_000000001"),
     ("clients", "portcullis clients list"),
     (
         "clients create",

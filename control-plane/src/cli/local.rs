@@ -271,7 +271,7 @@ async fn create_client(
     scopes: &[String],
 ) -> Result<Value, CliError> {
     let list = scope.is_none().then_some(scopes);
-    let scopes = crate::keys::scopes_of(scope, list, &app.policy.policy)
+    let scopes = crate::keys::scopes_of(scope, list, &app.policy().policy)
         .map_err(|error| CliError::Usage(error.problem().detail.clone()))?;
     let mut tx = app.store.begin().await.map_err(anyhow::Error::from)?;
     let new = NewClient { scopes, ..new };

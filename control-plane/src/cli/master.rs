@@ -7,12 +7,12 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{CliError, Format, output, server};
-use crate::app::{App, load_policy};
+use crate::app::App;
 use crate::audit::Actor;
 use crate::config::Config;
-use crate::keys;
 use crate::signing::{self, Keyring, MasterReplacement};
 use crate::store::Store;
+use crate::{keys, policies};
 
 const COST: &str = "\
 without the master key every API key, token and grant ends, clients that registered themselves end, mail that waits is \
@@ -128,12 +128,12 @@ async fn lost(config: Config, into: Option<PathBuf>, format: Format) -> Result<(
         .migrate()
         .await
         .context("the database could not be brought up to date")?;
-    load_policy(&config)?;
+    policies::of_configuration(&config)?;
     let ring: Keyring = signing::new_master(file.as_deref(), into.as_deref()).map_err(anyhow::Error::from)?;
     let app = App::build_with(server::parts(config, store)?, ring).await?;
     let (actor, now) = (Actor::command_line(), app.clock.now());
     let mut tx = app.store.begin().await.map_err(anyhow::Error::from)?;
-    let renewed = signing::start_over(&mut tx, &app.keyring, &app.policy, &app.random, &actor, now)
+    let renewed = signing::start_over(&mut tx, &app.keyring, &app.policy(), &app.random, &actor, now)
         .await
         .map_err(anyhow::Error::from)?;
     let admin = keys::create_admin(&mut tx, &app, None, renewed.signer, &actor, now)

@@ -5,9 +5,15 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::client::Client;
-use super::{CliError, Format, Remote, output};
+use super::{CliError, Format, Remote, output, pages};
 
 const PATH: &str = "/v1/memberships";
+/// What acts for somebody, and what is shown of it.
+const HOLDINGS: [(&str, &[&str]); 3] = [
+    ("keys", &["id", "name", "scopes", "last_used_at"]),
+    ("grants", &["id", "client_name", "scopes", "last_used_at"]),
+    ("sessions", &["id", "browser", "address", "last_seen_at"]),
+];
 const COLUMNS: [&str; 6] = ["user", "email", "name", "role", "state", "ceiling"];
 
 #[derive(Debug, Args)]
@@ -16,8 +22,8 @@ Examples:
   portcullis members list
   portcullis members role usr_000000001 viewer
   portcullis members suspend usr_000000001
-  portcullis members deactivate usr_000000001
-")]
+  portcullis members holdings usr_000000001
+  portcullis members deactivate usr_000000001")]
 pub(super) struct MembersArgs {
     #[command(flatten)]
     remote: Remote,
@@ -27,10 +33,15 @@ pub(super) struct MembersArgs {
 
 #[derive(Debug, Subcommand)]
 enum MembersCommand {
-    /// List members and the most that their keys and tokens can do
+    /// List people and the most that their keys and tokens can do
     List,
     /// Show one member
     Show {
+        /// Their id: usr_…
+        user: String,
+    },
+    /// What acts for somebody, and would die if they were deactivated: keys, apps, sessions, with their last use
+    Holdings {
         /// Their id: usr_…
         user: String,
     },
@@ -62,13 +73,28 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
     let client = Client::new(&args.remote)?;
     let (member, action, body) = match args.command {
         MembersCommand::List => {
-            let members = client.list(PATH, "memberships", &[], None).await?;
-            output::table(&members, &COLUMNS, format);
+            let rows = pages::all(&client, PATH, &[], "memberships").await?;
+            output::table(&rows, &COLUMNS, format);
             return Ok(());
         }
         MembersCommand::Show { user } => {
             let path = format!("{PATH}/{}", id(&user)?);
             output::object(&client.call(Method::GET, &path, &[], None, None).await?, format);
+            return Ok(());
+        }
+        MembersCommand::Holdings { user } => {
+            let path = format!("{PATH}/{}/holdings", id(&user)?);
+            let held = client.call(Method::GET, &path, &[], None, None).await?;
+            if format == Format::Json {
+                output::object(&held, format);
+                return Ok(());
+            }
+            for (name, columns) in HOLDINGS {
+                output::line(&name.to_uppercase());
+                let rows = held[name].as_array().cloned().unwrap_or_default();
+                output::table(&rows, columns, format);
+                output::line("");
+            }
             return Ok(());
         }
         MembersCommand::Role { member, role } => (member, None, Some(json!({"role": role}))),

@@ -1,19 +1,22 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `invitations`, `issuers`, `edge status`, `usage`, `verify`, `revoke`, `revocations`, `whoami` and the other `keys` commands call a
-//! running server over its API (I11), as whoever has signed in with `login` or with an API key; `doctor` looks at one from
-//! outside; `key inspect`, `openapi` and `completion` need nothing.
+//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`,
+//! `revoke`, `revocations`, `whoami` and the other `keys` commands call a running server over its API (I11), as whoever has signed
+//! in with `login` or with an API key; `doctor` looks at one from outside; `key inspect`, `openapi` and `completion` need nothing.
 //!
 //! A new command gets a line in `examples`, without which a test fails.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
+mod audit;
 mod backup;
 mod client;
+mod demo;
 mod doctor;
 mod edge;
 mod edge_init;
 mod examples;
+mod grants;
 mod inspect;
 mod invitations;
 mod issuers;
@@ -23,12 +26,17 @@ mod login;
 mod master;
 mod members;
 mod output;
+mod pages;
+mod policy;
 mod profile;
 mod revocations;
 mod revoke;
 mod server;
+mod service_accounts;
+mod sessions;
 mod usage;
 mod verify;
+mod workspaces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -106,6 +114,14 @@ enum Command {
     Revocations(revocations::RevocationsArgs),
     /// Members of the organisation (over the server's API)
     Members(members::MembersArgs),
+    /// Members that are programs (over the server's API)
+    ServiceAccounts(service_accounts::ServiceAccountsArgs),
+    /// Workspaces (over the server's API)
+    Workspaces(workspaces::WorkspacesArgs),
+    /// Which app acts for whom (over the server's API)
+    Grants(grants::GrantsArgs),
+    /// Who is signed in (over the server's API)
+    Sessions(sessions::SessionsArgs),
     /// A single API key's text
     #[command(subcommand)]
     Key(KeyCommand),
@@ -118,6 +134,8 @@ enum Command {
     Invitations(invitations::InvitationsArgs),
     /// Other issuers whose tokens count in your organisation (over the server's API)
     Issuers(issuers::IssuersArgs),
+    /// The route policy: show, check, apply, test, roll back (over the server's API)
+    Policy(policy::PolicyArgs),
     /// The restriction feed
     #[command(subcommand)]
     Feed(local::FeedCommand),
@@ -126,12 +144,17 @@ enum Command {
     Edge(edge::EdgeCommand),
     /// Who asked for what at the edges, how often, and how it ended (over the server's API)
     Usage(usage::UsageArgs),
+    /// Who did what: search, export, and check that nobody changed it (over the server's API)
+    Audit(audit::AuditArgs),
     /// Write the whole database into one file, beside a running server
     Backup(backup::BackupArgs),
     /// Fill an empty database from a backup
     Restore(backup::RestoreArgs),
     /// Move to another database, of the same engine or the other, beside a running server
     Move(backup::MoveArgs),
+    /// A believable month in the first organisation, to look at, and its end
+    #[command(subcommand)]
+    Demo(demo::DemoCommand),
     /// Check a running deployment from outside and say what to fix
     Doctor(doctor::DoctorArgs),
     /// The configuration
@@ -252,11 +275,16 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Revoke(args) => revoke::run(args, load, format).await,
         Command::Revocations(args) => revocations::run(args, format).await,
         Command::Members(args) => members::run(args, format).await,
+        Command::ServiceAccounts(args) => service_accounts::run(args, format).await,
+        Command::Workspaces(args) => workspaces::run(args, format).await,
+        Command::Grants(args) => grants::run(args, format).await,
+        Command::Sessions(args) => sessions::run(args, format).await,
         Command::Verify(args) => verify::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Issuers(args) => issuers::run(args, format).await,
+        Command::Policy(args) => policy::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
         Command::Edge(edge::EdgeCommand::Init(args)) => edge_init::run(load()?, *args, format).await,
         Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,
@@ -265,9 +293,11 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }
         Command::Usage(args) => usage::run(args, format).await,
+        Command::Audit(args) => audit::run(args, format).await,
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,
+        Command::Demo(command) => demo::run(load()?, command, format).await,
         Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Openapi { url } => {
             let text = serde_json::to_string_pretty(&document(&url)).map_err(anyhow::Error::from)?;

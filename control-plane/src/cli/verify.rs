@@ -75,7 +75,7 @@ pub(super) async fn run(args: VerifyArgs, format: Format) -> Result<(), CliError
     }
 }
 
-fn read_credential() -> Result<String, CliError> {
+pub(super) fn read_credential() -> Result<String, CliError> {
     let mut text = String::new();
     let read = std::io::stdin().take(LIMIT).read_to_string(&mut text);
     read.context("the credential could not be read from standard input")?;
@@ -89,7 +89,7 @@ fn read_credential() -> Result<String, CliError> {
 }
 
 /// One row for each step, with its facts in one column.
-fn rows(answer: &Value) -> Vec<Value> {
+pub(super) fn rows(answer: &Value) -> Vec<Value> {
     let facts = |step: &Value| {
         let facts = step["facts"].as_object().into_iter().flatten();
         let facts = facts.filter(|(_, value)| value.as_str().is_some_and(|text| !text.is_empty()));

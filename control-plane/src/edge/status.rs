@@ -26,6 +26,7 @@ use crate::config::{Edge, EdgeMode};
 use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::time::Timestamp;
+use crate::orgs;
 use crate::revocation::frame;
 use crate::revocation::ledger::Ledger;
 use crate::revocation::receipt::{bound_ms, names};
@@ -144,12 +145,7 @@ struct Alert {
     responses((status = 200, description = "What is known at this moment.", body = Status)),
 )]
 pub async fn get(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
-    let first = app.store.begin_read().await?.first_org().await?;
-    let viewer = if first == Some(caller.org) {
-        Viewer::Operator
-    } else {
-        Viewer::Of(caller.org)
-    };
+    let viewer = Viewer::of(&app, caller.org).await?;
     let status = status(&app, viewer).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(status)).into_response())
 }
@@ -164,6 +160,12 @@ pub enum Viewer {
 }
 
 impl Viewer {
+    /// Somebody of this organisation.
+    pub async fn of(app: &App, org: OrgId) -> Result<Self, StoreError> {
+        let operator = orgs::is_operator(&mut app.store.begin_read().await?, org).await?;
+        Ok(if operator { Self::Operator } else { Self::Of(org) })
+    }
+
     /// An edge that does not admit one's organisation is nobody else's business.
     fn sees(self, app: &App, edge: &Edge) -> bool {
         match self {

@@ -118,7 +118,8 @@ pub async fn post(
     Ok(([NO_STORE], Json(view(&explanation))).into_response())
 }
 
-fn view(explanation: &Explanation) -> Value {
+/// The steps as JSON.
+pub(crate) fn view(explanation: &Explanation) -> Value {
     let reason = explanation.reason();
     let verdict = match reason {
         Some(reason) => reason.code(),

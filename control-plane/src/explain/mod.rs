@@ -11,9 +11,12 @@ mod tests;
 
 use edge::replication::LocalSet;
 use edge::validator::{Deployment, Explanation, RequestFacts, Statement, Validator};
+use secrecy::{ExposeSecret as _, SecretString};
 use shared::dpop;
-use shared::feed::Replica;
+use shared::feed::{Replica, State};
 use shared::key::Environment;
+use shared::policy::CompiledPolicy;
+use shared::scope::ScopeSet;
 use tokio::sync::Mutex;
 
 use crate::app::App;
@@ -41,15 +44,57 @@ pub struct Question<'a> {
     pub mcp: [Option<&'a str>; 3],
 }
 
-/// The steps, for a caller who may see the credential.
+/// The steps under the policy in force, for a caller who may see the credential.
 pub async fn explain(app: &App, caller: &Caller, asked: &Question<'_>) -> Result<Explanation, ApiError> {
+    explain_under(app, caller, &app.policy(), asked).await
+}
+
+/// The steps under another policy, for the holder of a bearer credential that the caller may see.
+pub(crate) async fn with_credential(
+    app: &App,
+    caller: &Caller,
+    policy: &CompiledPolicy,
+    (credential, asked): (&SecretString, Question<'_>),
+) -> Result<Explanation, ApiError> {
+    let header = SecretString::from(format!("Bearer {}", credential.expose_secret()));
+    let asked = Question {
+        authorization: Some(header.expose_secret()),
+        ..asked
+    };
+    explain_under(app, caller, policy, &asked).await
+}
+
+/// What a policy alone says: of a caller with these scopes, or of one without a credential.
+pub(crate) fn without_credential(
+    app: &App,
+    policy: &CompiledPolicy,
+    asked: &Question<'_>,
+    scopes: Option<ScopeSet>,
+) -> Explanation {
+    let state = State::default();
+    asking(app, (&state, policy), asked, |validator, facts| match scopes {
+        Some(scopes) => validator.explain_scopes(facts, scopes),
+        None => validator.explain(facts, app.clock.now().seconds()),
+    })
+}
+
+async fn explain_under(
+    app: &App,
+    caller: &Caller,
+    policy: &CompiledPolicy,
+    asked: &Question<'_>,
+) -> Result<Explanation, ApiError> {
     let mut known = app.explanations.0.lock().await;
     let mut tx = app.store.begin_read().await?;
     let replica = revocation::follow(&mut tx, &app.keyring, known.take())
         .await
         .map_err(ApiError::internal)?;
     drop(tx);
-    let explanation = on(app, known.insert(replica), asked);
+    let state = known.insert(replica).state();
+    let now = app.clock.now().seconds();
+    let explanation = asking(app, (state, policy), asked, |validator, facts| {
+        validator.explain(facts, now)
+    });
     match &explanation.statement {
         Some(statement) if !is_in_reach(caller, statement) => Err(ApiError::new(
             Code::NotFound,
@@ -59,7 +104,12 @@ pub async fn explain(app: &App, caller: &Caller, asked: &Question<'_>) -> Result
     }
 }
 
-fn on(app: &App, replica: &Replica, asked: &Question<'_>) -> Explanation {
+fn asking(
+    app: &App,
+    (state, policy): (&State, &CompiledPolicy),
+    asked: &Question<'_>,
+    ask: impl FnOnce(&Validator<'_>, &RequestFacts<'_>) -> Explanation,
+) -> Explanation {
     let deployment = Deployment {
         brand: app.config.brand.clone(),
         environments: vec![Environment::Live, Environment::Test, Environment::Dev],
@@ -67,12 +117,12 @@ fn on(app: &App, replica: &Replica, asked: &Question<'_>) -> Explanation {
     };
     let validator = Validator {
         deployment: &deployment,
-        state: replica.state(),
+        state,
         local: &LocalSet::default(),
-        policy: &app.policy,
+        policy,
     };
     let [mcp_method, mcp_name, mcp_version] = asked.mcp;
-    let public_origin = dpop::origin(&app.policy.policy.resource).unwrap_or_default();
+    let public_origin = dpop::origin(&policy.policy.resource).unwrap_or_default();
     let facts = RequestFacts {
         method: asked.method,
         path: asked.path,
@@ -86,7 +136,7 @@ fn on(app: &App, replica: &Replica, asked: &Question<'_>) -> Explanation {
         min_seq: 0,
         braked: false,
     };
-    validator.explain(&facts, app.clock.now().seconds())
+    ask(&validator, &facts)
 }
 
 fn is_in_reach(caller: &Caller, statement: &Statement) -> bool {

@@ -125,7 +125,7 @@ impl Caller {
             environment: *app.config.environments.iter().min().unwrap_or(&Environment::Live),
             scopes: app
                 .catalogue()
-                .expand(orgs::rights(membership.role, &app.policy.policy)),
+                .expand(orgs::rights(membership.role, &app.policy().policy)),
             ends_at: None,
             role: membership.role,
             membership_version: membership.version,
@@ -292,9 +292,9 @@ async fn of_key(app: &App, text: &str, request_id: String) -> Result<Caller, Api
 
     // 5. Effective permission: the key's scopes under the role's ceiling and that of a quarantine, the hierarchy expanded on
     //    all sides first.
-    let ceiling = orgs::rights(membership.role, &app.policy.policy);
+    let ceiling = orgs::rights(membership.role, &app.policy().policy);
     let quarantine = row.quarantine.map_or(ScopeSet::ALL, |(ceiling, _)| {
-        keys::quarantine::scopes(ceiling, &app.policy.policy)
+        keys::quarantine::scopes(ceiling, &app.policy().policy)
     });
     let scopes = app
         .catalogue()

@@ -79,7 +79,7 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiE
         .await
         .map_err(|rejection: BytesRejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(Code::BodyTooLarge, "a body may have at most 65536 bytes")
+                ApiError::new(Code::BodyTooLarge, "the body is larger than this endpoint reads")
             } else {
                 ApiError::new(Code::InvalidJson, "the body could not be read to its end")
             }

@@ -75,7 +75,11 @@ pub async fn create(
     Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
     let new = NewKey {
-        scopes: rules::scopes(body.scope.as_deref(), body.scopes.as_deref(), &app.policy.policy)?,
+        scopes: rules::scopes(
+            body.scope.as_deref(),
+            body.scopes.as_deref(),
+            &app.policy().policy,
+        )?,
         // Without a word about it, a key gets the reach that its maker has.
         workspace: body
             .workspace
@@ -299,6 +303,31 @@ async fn rotation_answer(app: &App, rotated: &super::Rotated) -> Result<Response
     let uses = uses::of_keys(app, rotated.old.org, [rotated.old.id]).await?;
     let view = RotatedView::new(rotated, &uses, app.catalogue(), app.clock.now().seconds());
     let location = (LOCATION, format!("/v1/auth/keys/{}", rotated.issued.key.id));
+    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
+}
+
+/// The body of `POST /v1/auth/keys/{id}/reissue`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReissueBody {
+    user: String,
+    scopes: Option<Vec<String>>,
+}
+
+/// `POST /v1/auth/keys/{id}/reissue`
+pub async fn reissue(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    StrictJson(body, _): StrictJson<ReissueBody>,
+) -> Result<Response, ApiError> {
+    let scopes = body
+        .scopes
+        .map(|list| rules::scopes(None, Some(&list), &app.policy().policy))
+        .transpose()?;
+    let issued = super::reissue(&app, &caller, key_id(&id)?, user(&body.user)?, scopes).await?;
+    let view = IssuedView::new(&issued, app.catalogue(), app.clock.now().seconds());
+    let location = (LOCATION, format!("/v1/auth/keys/{}", issued.key.id));
     Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
 }
 

@@ -54,6 +54,17 @@ pub async fn create(
     new: NewKey,
     idempotency: Option<Idempotency>,
 ) -> Result<Issued, ApiError> {
+    create_from(app, caller, new, idempotency, None).await
+}
+
+/// The same, to take over from another key in somebody else's hands.
+pub(super) async fn create_from(
+    app: &App,
+    caller: &Caller,
+    new: NewKey,
+    idempotency: Option<Idempotency>,
+    reissued_from: Option<KeyId>,
+) -> Result<Issued, ApiError> {
     let now = app.clock.now();
     let name = rules::name(&new.name)?;
     let grant = Grant {
@@ -115,6 +126,7 @@ pub async fn create(
             "environment": key.environment,
             "user": key.user,
             "expires_at": key.expires_at,
+            "reissued_from": reissued_from,
         }),
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
@@ -288,7 +300,7 @@ async fn confirm_owner(
         .ok_or_else(no_member)?;
     let ceiling = app
         .catalogue()
-        .expand(orgs::rights(member.role, &app.policy.policy));
+        .expand(orgs::rights(member.role, &app.policy().policy));
     if ceiling.contains(app.catalogue().expand(grant.scopes)) {
         return Ok(());
     }

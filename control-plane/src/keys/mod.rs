@@ -8,6 +8,7 @@ mod issue;
 pub mod json;
 pub mod page;
 pub(crate) mod quarantine;
+mod reissue;
 mod revoke;
 mod rotate;
 mod rules;
@@ -16,8 +17,10 @@ mod tests;
 
 pub use crate::http::idempotency::Idempotency;
 pub use admin::create_admin;
+pub(crate) use admin::{Made, make};
 pub use issue::{Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
+pub use reissue::reissue;
 pub(crate) use revoke::write as revoke_held;
 pub use revoke::{KeyReceipt, Reason, Revocation, revoke};
 pub(crate) use revoke::{end, last_of_line, open_receipt, revoke_with};

@@ -133,7 +133,7 @@ pub(crate) async fn write(
     let entry = Entry::Ceiling {
         subject: Subject::Index(id.into()),
         version,
-        scopes: ceiling.map_or(ScopeSet::ALL, |ceiling| scopes(ceiling, &app.policy.policy)),
+        scopes: ceiling.map_or(ScopeSet::ALL, |ceiling| scopes(ceiling, &app.policy().policy)),
     };
     let subject = subject(id, version);
     let reach = Reach::of_index(tx, id.into()).await?;
@@ -156,7 +156,7 @@ async fn receipt(
 ) -> Result<QuarantineReceipt, ApiError> {
     let receipt = revocation::await_receipt(app, &subject(id, version), wait).await?;
     let key = super::show(app, caller, id).await?;
-    let lifetime_ms = app.policy.max_connection_seconds().saturating_mul(1000);
+    let lifetime_ms = app.policy().max_connection_seconds().saturating_mul(1000);
     let open_connections_until = receipt
         .effective_at
         .map(|at| at.0.saturating_add(lifetime_ms).into());

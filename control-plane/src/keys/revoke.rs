@@ -207,7 +207,7 @@ pub(super) async fn receipt(
     let receipt = revocation::await_receipt(app, &last.to_string(), wait).await?;
     let mut tx = app.store.begin_read().await?;
     let live_successors = tx.live_successors(key.id, app.clock.now().seconds()).await?;
-    let lifetime_ms = app.policy.max_connection_seconds().saturating_mul(1000);
+    let lifetime_ms = app.policy().max_connection_seconds().saturating_mul(1000);
     let open_connections_until = receipt
         .effective_at
         .map(|at| at.0.saturating_add(lifetime_ms).into());

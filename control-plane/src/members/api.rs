@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::id::UserId;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Change, MemberReceipt, MemberView};
+use super::{Change, Listing, MemberReceipt, MemberView};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::{Admin, Caller};
@@ -19,6 +19,7 @@ use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
 use crate::http::tag::{IfMatch, IfMatchHeader};
 use crate::revocation::Wait;
+use crate::store::members::{MemberKind, MemberState};
 use crate::store::orgs::Role;
 
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -33,12 +34,16 @@ pub struct ListQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+    kind: Option<MemberKind>,
+    role: Option<Role>,
+    state: Option<MemberState>,
+    search: Option<String>,
 }
 
 /// The answer of `GET /v1/memberships`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MemberPage {
-    /// In the order of their ids.
+    /// By name; by address where that is searched.
     pub memberships: Vec<MemberView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,14 +64,15 @@ pub async fn list(
     Admin(caller): Admin,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<MemberPage>, ApiError> {
-    let limit = paging::limit(query.limit)?;
-    let cursor = |text: &str| text.parse::<UserId>().map_err(|_| paging::invalid());
-    let after = query.cursor.as_deref().map(cursor).transpose()?;
-    let (memberships, more) = super::list(&app, &caller, after, limit).await?;
-    let next_cursor = memberships
-        .last()
-        .filter(|_| more)
-        .map(|last| last.user.to_string());
+    let listing = Listing {
+        kind: query.kind.unwrap_or_default(),
+        role: query.role,
+        state: query.state,
+        search: query.search.as_deref().unwrap_or_default(),
+        cursor: query.cursor.as_deref(),
+        limit: paging::limit(query.limit)?,
+    };
+    let (memberships, next_cursor) = super::list(&app, &caller, listing).await?;
     Ok(Json(MemberPage {
         memberships,
         next_cursor,
@@ -89,6 +95,15 @@ pub async fn show(
 ) -> Result<Response, ApiError> {
     let (member, tag) = super::show(&app, &caller, user_id(&user)?).await?;
     Ok(([tag.header()], Json(member)).into_response())
+}
+
+/// `GET /v1/memberships/{user}/holdings`
+pub async fn holdings(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(user): Path<String>,
+) -> Result<Json<super::Holdings>, ApiError> {
+    super::holdings(&app, &caller, user_id(&user)?).await.map(Json)
 }
 
 /// The query of a change.

@@ -247,7 +247,7 @@ async fn receipt(
     let receipt = revocation::await_receipt(app, &subject((org, user), version), wait).await?;
     let member = app.store.begin_read().await?.member(org, user).await?;
     let member = member.ok_or(StoreError::Corrupt("membership: it is gone"))?;
-    let lifetime_ms = app.policy.max_connection_seconds().saturating_mul(1000);
+    let lifetime_ms = app.policy().max_connection_seconds().saturating_mul(1000);
     let open_connections_until = receipt
         .effective_at
         .map(|at| at.0.saturating_add(lifetime_ms).into());

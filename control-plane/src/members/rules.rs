@@ -8,13 +8,13 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::orgs;
-use crate::store::members::{Member, MemberState};
+use crate::store::members::{Member, MemberKind, MemberState};
 use crate::store::orgs::Role;
 
 /// The most that a member's credentials can do.
 pub(super) fn ceiling(app: &App, role: Role, state: MemberState) -> ScopeSet {
     match state {
-        MemberState::Active => orgs::rights(role, &app.policy.policy),
+        MemberState::Active => orgs::rights(role, &app.policy().policy),
         MemberState::Suspended | MemberState::Deactivated => ScopeSet::EMPTY,
     }
 }
@@ -46,6 +46,10 @@ pub(super) fn next(caller: Role, member: &Member, change: Change) -> Result<(Rol
         (Change::Resume, _) => (member.role, MemberState::Active),
         (Change::Deactivate, _) => (member.role, MemberState::Deactivated),
     };
+    if member.kind == MemberKind::Service && role == Role::Owner {
+        let detail = "a service account cannot be an owner: an organisation belongs to people";
+        return Err(ApiError::invalid_field("role", detail));
+    }
     if caller != Role::Owner && member.role == Role::Owner {
         let detail = "only an owner changes an owner";
         return Err(ApiError::new(Code::ExceedsCaller, detail));

@@ -211,7 +211,7 @@ pub(super) async fn rights(app: &App, session: &Session) -> Result<Option<ScopeS
         .filter(|membership| membership.alive)
         .map(|membership| {
             app.catalogue()
-                .expand(orgs::rights(membership.role, &app.policy.policy))
+                .expand(orgs::rights(membership.role, &app.policy().policy))
         }))
 }
 

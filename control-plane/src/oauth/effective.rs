@@ -91,7 +91,7 @@ pub(super) async fn judge(
     };
     let rights = app
         .catalogue()
-        .expand(orgs::rights(member.role, &app.policy.policy));
+        .expand(orgs::rights(member.role, &app.policy().policy));
     Ok(Some(Effective {
         scopes: orgs::capped(stated, rights, app.catalogue()),
         grant,

@@ -187,7 +187,7 @@ pub(super) async fn date(
     }
     let rights = app
         .catalogue()
-        .expand(orgs::rights(membership.role, &app.policy.policy));
+        .expand(orgs::rights(membership.role, &app.policy().policy));
     Ok(Some(Dated { iat, rights }))
 }
 

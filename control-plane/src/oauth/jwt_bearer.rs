@@ -61,7 +61,7 @@ pub(super) async fn grant(
     assertion.check(provider, &app.config.issuer, &client.identifier, now.seconds())?;
     assertion.check_holder(proof.map(|proof| proof.key))?;
     let resource = resource::named(app, Some(&assertion.claims.resource)).ok_or(Refused::Resource)?;
-    resource::confirm(form, resource)?;
+    resource::confirm(form, &resource)?;
     let keys = providers::keys(app, provider).await.map_err(|error| {
         tracing::warn!(issuer = provider.issuer, %error, "an identity provider's keys could not be read");
         OAuthError::new(
@@ -84,7 +84,7 @@ pub(super) async fn grant(
         org: provider.org,
         scopes: ScopeSet::EMPTY,
         identity: 0,
-        resource: resource.to_owned(),
+        resource: resource.clone(),
         session: None,
         auth_time: assertion.issued_at(),
     };

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::id::{ClientId, LIMIT};
-use shared::policy::Policy;
-use shared::scope::ScopeSet;
+use shared::policy::CompiledPolicy;
+use shared::scope::{Catalogue, ScopeSet};
 use shared::strict_json;
 use shared::time::UnixMillis;
 use url::Url;
@@ -48,39 +48,25 @@ pub struct OpenClients {
     look_ups: Limiter,
     documents: Cache<Metadata>,
     keys: Cache<Value>,
-    cap: ScopeSet,
-    default: ScopeSet,
+    /// As configured: scopes are never taken out of the catalogue, so what was found once stays.
+    cap: Option<ScopeSet>,
+    default: Option<ScopeSet>,
 }
 
 impl OpenClients {
     /// Builds it; an error names a scope that the catalogue lacks.
-    pub fn build(config: &Config, policy: &Policy, keyring: &Keyring, clock: &Clock) -> anyhow::Result<Self> {
-        let catalogue = &policy.scopes;
-        let set = |names: &[String]| {
-            let parsed = catalogue.parse(names);
+    pub fn build(
+        config: &Config,
+        catalogue: &Catalogue,
+        keyring: &Keyring,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
+        let set = |names: &Option<Vec<String>>| {
+            let parsed = names.as_ref().map(|names| catalogue.parse(names)).transpose();
             parsed.map_err(|error| anyhow::anyhow!("configuration: [clients]: {error}"))
         };
-        // A scope that implies others is for those who administer: nobody hands it to an app that nobody has looked at.
-        let modest = || -> ScopeSet {
-            let single = catalogue
-                .all()
-                .iter()
-                .filter_map(|name| catalogue.parse([name]).ok());
-            single
-                .filter(|scope| catalogue.expand(*scope) == *scope)
-                .fold(ScopeSet::EMPTY, ScopeSet::union)
-        };
-        let cap = match &config.clients.open_scopes {
-            Some(names) => set(names)?,
-            None => modest(),
-        };
-        let default = match &config.clients.default_scopes {
-            Some(names) => set(names)?,
-            None => policy
-                .presets
-                .get("read")
-                .map_or(Ok(ScopeSet::EMPTY), |names| set(names))?,
-        };
+        let cap = set(&config.clients.open_scopes)?;
+        let default = set(&config.clients.default_scopes)?;
         let per_hour = |name, most: NonZeroU32| Limiter::new(name, most.get().into(), HOUR, clock);
         let fetcher = Fetcher::new(config.fetches_loopback())?;
         Ok(Self {
@@ -90,13 +76,31 @@ impl OpenClients {
             documents: Cache::new(fetcher.clone(), documents::MAX_BYTES),
             keys: Cache::new(fetcher, MAX_KEY_SET),
             cap,
-            default: default.intersection(cap),
+            default,
         })
     }
 
-    /// The scopes that such clients may have.
-    pub(super) fn cap(&self) -> ScopeSet {
-        self.cap
+    /// The scopes that such clients may have. A scope that implies others is for those who administer: nobody hands it to an app
+    /// that nobody has looked at.
+    pub(super) fn cap(&self, catalogue: &Catalogue) -> ScopeSet {
+        let modest = || {
+            let names = catalogue.all().iter();
+            let single = names.filter_map(|name| catalogue.parse([name]).ok());
+            single
+                .filter(|scope| catalogue.expand(*scope) == *scope)
+                .fold(ScopeSet::EMPTY, ScopeSet::union)
+        };
+        self.cap.unwrap_or_else(modest)
+    }
+
+    /// What they get without asking: the preset `read`, if nothing else is configured.
+    fn default(&self, policy: &CompiledPolicy) -> ScopeSet {
+        let read = || {
+            let preset = policy.policy.presets.get("read");
+            preset.and_then(|names| policy.catalogue().parse(names).ok())
+        };
+        let default = self.default.or_else(read).unwrap_or_default();
+        default.intersection(self.cap(policy.catalogue()))
     }
 
     /// Forgets addresses that have their whole share again. A job.
@@ -324,7 +328,7 @@ pub(super) async fn keys(app: &App, client: &Client) -> Result<Arc<Value>, Fetch
 pub(super) fn cap(app: &App, client: &Client) -> ScopeSet {
     match client.origin {
         Origin::BuiltIn | Origin::Registered => client.scopes,
-        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.cap,
+        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.cap(app.catalogue()),
     }
 }
 
@@ -332,7 +336,7 @@ pub(super) fn cap(app: &App, client: &Client) -> ScopeSet {
 pub(super) fn default_scopes(app: &App, client: &Client) -> ScopeSet {
     match client.origin {
         Origin::BuiltIn | Origin::Registered => client.scopes,
-        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.default,
+        Origin::MetadataDocument | Origin::Dynamic => app.open_clients.default(&app.policy()),
     }
 }
 

@@ -347,7 +347,7 @@ async fn check(
     };
     Ok(AuthorizationRequest {
         asked,
-        resource: resource.to_owned(),
+        resource: resource.clone(),
         challenge: challenge.to_owned(),
         nonce,
         bound_to,

@@ -9,30 +9,33 @@ use crate::app::App;
 use crate::store::clients::{Client, Origin};
 
 /// The resource that `resource` names, spelt as the policy spells it; the API as a whole if it is absent. `None`: not ours.
-pub(super) fn named<'a>(app: &'a App, resource: Option<&str>) -> Option<&'a str> {
+pub(super) fn named(app: &App, resource: Option<&str>) -> Option<String> {
     let whole = app.config.resource.as_str();
     let Some(resource) = resource else {
-        return Some(whole);
+        return Some(whole.to_owned());
     };
     // Tokens for `/v1`, whose audience is the issuer, administer this server: no client gets one by naming it.
-    let parts = app.policy.routes().iter().map(|route| route.audience.as_str());
+    let policy = app.policy();
+    let parts = policy.routes().iter().map(|route| route.audience.as_str());
     let mut known = parts.filter(|audience| !same_resource(audience, &app.config.issuer));
     if same_resource(resource, whole) {
-        Some(whole)
+        Some(whole.to_owned())
     } else {
-        known.find(|audience| same_resource(resource, audience))
+        known
+            .find(|audience| same_resource(resource, audience))
+            .map(str::to_owned)
     }
 }
 
 /// The same for a client: the one that comes with the server administers it, and nothing else.
-pub(super) fn named_by<'a>(app: &'a App, client: &Client, resource: Option<&str>) -> Option<&'a str> {
+pub(super) fn named_by(app: &App, client: &Client, resource: Option<&str>) -> Option<String> {
     if client.origin != Origin::BuiltIn {
         return named(app, resource);
     }
     let issuer = app.config.issuer.as_str();
     resource
         .is_none_or(|resource| same_resource(resource, issuer))
-        .then_some(issuer)
+        .then(|| issuer.to_owned())
 }
 
 /// A resource that is a part of the API, by the name that a person is shown; `None`: the API as a whole.

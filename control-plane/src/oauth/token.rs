@@ -147,7 +147,7 @@ async fn client_credentials(
     let claims = Claims {
         iss: app.config.issuer.clone(),
         sub: client.identifier.clone(),
-        aud: vec![resource.to_owned()],
+        aud: vec![resource.clone()],
         client_id: client.identifier.clone(),
         scope: scope.clone(),
         exp,

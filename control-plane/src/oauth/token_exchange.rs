@@ -232,7 +232,7 @@ async fn present(
         .zip(parsed.kid)
         .map(|((effective, index), kid)| Presented {
             claims,
-            resource: resource.to_owned(),
+            resource: resource.clone(),
             all: parsed.claims,
             kid,
             effective,

@@ -21,10 +21,10 @@ use shared::scope::{ADMIN, ScopeSet};
 use shared::time::UnixMillis;
 
 use super::{SHORT_IDS, password};
-use crate::app::load_policy;
 use crate::audit::{self, Actor, Event};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::policies;
 use crate::random::{Random, RandomError};
 use crate::revocation::incarnation;
 use crate::signing::{self, Keyring, Purpose};
@@ -72,7 +72,7 @@ pub async fn first_start(
     );
     let password = random_password(random)?;
     let password_hash = password::hash(SecretString::from(password.clone())).await?;
-    let policy = load_policy(config)?;
+    let policy = policies::of_configuration(config)?;
     let keyring = Keyring::load(store, config).await?;
     let now = clock.now();
 
@@ -154,7 +154,7 @@ async fn issue_admin_key(
     owner: &Owner,
     now: UnixMillis,
 ) -> anyhow::Result<(PlainKey, ApiKey)> {
-    let scopes: ScopeSet = load_policy(config)?.policy.scopes.parse([ADMIN])?;
+    let scopes: ScopeSet = policies::of_configuration(config)?.policy.scopes.parse([ADMIN])?;
     // Live reaches the keys of every environment; a deployment without it gets the most that it has.
     let environment = *config.environments.iter().min().unwrap_or(&Environment::Live);
     let subjects = IssueSubjects {

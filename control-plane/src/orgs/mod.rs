@@ -2,13 +2,19 @@
 //!
 //! What is not here: what administrators do to members (`members`), sign-up and invitations (`people`), sign-in.
 
+mod administer;
 pub mod bootstrap;
 pub mod password;
 
 use shared::policy::Policy;
 use shared::scope::{Catalogue, ScopeSet};
 
+use shared::id::OrgId;
+
 use crate::store::orgs::Role;
+use crate::store::{StoreError, Tx};
+
+pub(crate) use administer::{must_administer, must_reach_everything};
 
 /// Ids that travel inside keys are drawn below this, to keep keys short.
 pub(crate) const SHORT_IDS: u64 = 1 << 32;
@@ -30,6 +36,12 @@ pub fn rights(role: Role, policy: &Policy) -> ScopeSet {
         Role::Member => preset("read-write"),
         Role::Viewer => preset("read"),
     }
+}
+
+/// Whether an organisation is the operator's: the first one. What concerns the whole installation (the route policy, what is
+/// between us and edges) is its people's business.
+pub async fn is_operator(tx: &mut Tx, org: OrgId) -> Result<bool, StoreError> {
+    Ok(tx.first_org().await? == Some(org))
 }
 
 /// What is left of scopes under a ceiling, the hierarchy expanded on both sides first. What fits keeps its names: `admin` under

@@ -155,6 +155,19 @@ pub async fn revoke(
     Ok(([NO_STORE], Json(view)).into_response())
 }
 
+/// `POST /v1/invitations/{id}/resend`
+pub async fn resend(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = id.parse().map_err(|_| ApiError::not_found("invitation"))?;
+    let invitation = super::resend(&app, &inviter(&app, &caller)?, id).await?;
+    let location = (LOCATION, format!("/v1/invitations/{}", invitation.id));
+    let view = InvitationView::new(&invitation, app.clock.now());
+    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
+}
+
 /// A member reaches every workspace and environment: a key that does not can not make one.
 fn inviter(app: &App, caller: &Caller) -> Result<Inviter, ApiError> {
     let widest = *app.config.environments.iter().min().unwrap_or(&Environment::Live);

@@ -69,7 +69,8 @@ pub(crate) use collect::collect_usage;
 #[cfg(test)]
 pub(crate) use frame::decode as entry_of;
 pub use frame::frame_pending;
-pub use policy::{check_policy, publish_policy};
+pub(crate) use policy::rule as policy_rule;
+pub use policy::{Cause, check_policy, moved_scope, policy_receipt, publish_policy};
 pub use publish::start;
 pub use ranges::revoked;
 use ranges::revoked_ranges;

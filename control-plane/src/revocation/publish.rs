@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::link::{Link, Step};
 use super::{FeedError, Progress, acknowledge, frame, groups, incarnation, policy, snapshot};
 use crate::app::App;
+use crate::policies;
 use crate::signing::{self, Readiness, SigningError};
 use crate::store::StoreError;
 use crate::store::feed::FeedNo;
@@ -63,7 +64,7 @@ async fn run(app: Arc<App>) -> Result<(), FeedError> {
         contacts.spawn(first_contact(Link::new(edge), Arc::clone(&app)));
     }
     let links = contacts.join_all().await;
-    publish_policy(&app).await?;
+    policies::publish_at_start(&app).await?;
     if groups::configure(&app).await? {
         app.feed.wake();
     }
@@ -188,12 +189,6 @@ async fn prune_indexes(app: &App) -> Result<(), StoreError> {
     let mut tx = app.store.begin().await?;
     signing::prune_indexes(&mut tx, app.clock.now()).await?;
     tx.commit().await
-}
-
-async fn publish_policy(app: &App) -> Result<(), FeedError> {
-    let mut tx = app.store.begin().await?;
-    policy::publish_policy(&mut tx, &app.policy, app.clock.now()).await?;
-    Ok(tx.commit().await?)
 }
 
 /// An edge that is not configured any more, or is in another group now, must not hold anything up.

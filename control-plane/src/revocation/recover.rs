@@ -169,7 +169,8 @@ pub(super) async fn absorb(app: &App, edge: &Edge, theirs: Head) -> Result<(), F
     // What the state lacks goes out as the first frames of the epoch: signers where one was lost, blocks, our policy.
     signing::ensure_signers(&mut tx, &app.keyring, now).await?;
     signing::ensure_blocks(&mut tx, now).await?;
-    policy::republish(&mut tx, state.policy(), &app.policy, now).await?;
+    let policy = app.policy();
+    policy::republish(&mut tx, state.policy(), &policy, &app.random, now).await?;
     tx.commit().await?;
     app.keyring.reload(&mut app.store.begin_read().await?).await?;
     metrics::counter!("portcullis_feed_takeovers_total").increment(1);
@@ -431,7 +432,7 @@ async fn retire(
 /// Takes over the ceilings of members: nobody gets a token for what the edge refuses, and the next change has a higher
 /// version than any that the edge has seen.
 async fn lower_members(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -> Result<(), FeedError> {
-    let (catalogue, policy) = (app.catalogue(), &app.policy.policy);
+    let (catalogue, policy) = (app.catalogue(), &app.policy().policy);
     for entry in state.entries() {
         let Entry::Ceiling {
             subject: Subject::Member(org, user),
@@ -466,7 +467,7 @@ async fn lower_keys(tx: &mut Tx, app: &App, state: &State, now: UnixMillis) -> R
         else {
             continue;
         };
-        let ceiling = keys::quarantine::named(scopes, &app.policy.policy);
+        let ceiling = keys::quarantine::named(scopes, &app.policy().policy);
         tx.restore_quarantine(index.get(), ceiling, version, now).await?;
     }
     Ok(())

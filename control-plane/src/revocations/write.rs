@@ -22,7 +22,7 @@ const IDS_IN_AUDIT: usize = 1000;
 
 /// The answer to a revocation, in the shape of that of a key.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct RevocationReceipt {
+pub struct RevocationReceipt {
     /// What was revoked, by the name that the caller gave it; of a revocation of all that match: its own id.
     pub id: String,
     /// Its id: which credentials it ended is found under it.
@@ -222,7 +222,7 @@ pub(super) async fn receipt(
 
 /// How long connections that were let in before may stay open.
 pub(super) fn until(app: &App, receipt: &Receipt) -> Option<Timestamp> {
-    let lifetime_ms = app.policy.max_connection_seconds().saturating_mul(1000);
+    let lifetime_ms = app.policy().max_connection_seconds().saturating_mul(1000);
     receipt
         .effective_at
         .map(|at| at.0.saturating_add(lifetime_ms).into())

@@ -279,7 +279,7 @@ async fn after_a_loss_a_new_feed_begins_and_nothing_old_counts(store: Store) {
     let done = start_over(
         &mut tx,
         &ring,
-        &test.app.policy,
+        &test.app.policy(),
         &test.app.random,
         &actor,
         test.clock.now(),

@@ -35,7 +35,9 @@ pub async fn initialise(
     }
     create_key(tx, keyring, Purpose::Root, KeyState::Active, now).await?;
     ensure_signers(tx, keyring, now).await?;
-    revocation::publish_policy(tx, policy, now).await?;
+    let system = Actor::system();
+    let cause = revocation::Cause::system(&system, "the first start");
+    revocation::publish_policy(tx, policy, cause, random, now).await?;
     let event = Event {
         org: None,
         actor: &Actor::system(),

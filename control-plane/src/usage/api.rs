@@ -20,6 +20,7 @@ use crate::http::auth::{Admin, Caller};
 use crate::http::json::StrictQuery;
 use crate::http::paging;
 use crate::http::time::{Timestamp, parse_rfc3339};
+use crate::orgs;
 use crate::store::usage::{UsageFilter, UsageKey, UsageRow};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -272,8 +273,8 @@ async fn whose(app: &App, caller: &Caller, credential: Option<&str>) -> Result<u
     let reach = caller.reach();
     let sees_all = reach.workspace.is_none() && reach.environment == Environment::Live;
     if credential == Some(NONE) {
-        let first = app.store.begin_read().await?.first_org().await?;
-        if sees_all && first == Some(caller.org) {
+        let mut tx = app.store.begin_read().await?;
+        if sees_all && orgs::is_operator(&mut tx, caller.org).await? {
             return Ok(0);
         }
         return Err(ApiError::new(

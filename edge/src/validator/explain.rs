@@ -57,6 +57,28 @@ impl Explanation {
 }
 
 impl Validator<'_> {
+    /// What the policy alone says of a caller who holds these scopes: no credential, no list, no ceiling, no tenant.
+    pub fn explain_scopes(&self, facts: &RequestFacts<'_>, scopes: ScopeSet) -> Explanation {
+        let mut told = Explanation::default();
+        let canonical = tell_path(&mut told, facts);
+        let found = canonical.and_then(|canonical| {
+            let (route, _, operation) = self.tell_route(&mut told, facts, &canonical)?;
+            Some((route, operation.unwrap_or_default()))
+        });
+        if let Some((route, operation)) = found {
+            let catalogue = self.policy.catalogue();
+            let effective = catalogue.expand(scopes);
+            let missing = route.all.union(operation).difference(effective);
+            let enough = judge::suffices(route, operation, Some(effective));
+            let found = [
+                ("effective", catalogue.join(effective)),
+                ("missing", catalogue.join(missing)),
+            ];
+            told.add("scopes", enough.map(drop), found);
+        }
+        told
+    }
+
     /// Takes every step that can be taken.
     pub fn explain(&self, facts: &RequestFacts<'_>, now: UnixSeconds) -> Explanation {
         let mut told = Explanation::default();
@@ -65,18 +87,14 @@ impl Validator<'_> {
         told
     }
 
-    fn tell(&self, told: &mut Explanation, facts: &RequestFacts<'_>, now: UnixSeconds) -> Option<()> {
-        let canonical = path::canonical(facts.path);
-        let outcome = canonical.as_ref().map(drop).map_err(|_| Reason::PathMalformed);
-        let canonical = canonical.ok();
-        told.add(
-            "path",
-            outcome,
-            [("canonical", canonical.clone().unwrap_or_default())],
-        );
-        let canonical = canonical?;
-
-        let found = self.policy.route(facts.method, &canonical);
+    /// The steps from the path to the credential: the route, what it captured, and what the operation needs besides.
+    fn tell_route<'p>(
+        &self,
+        told: &mut Explanation,
+        facts: &RequestFacts<'_>,
+        canonical: &'p str,
+    ) -> Option<(&CompiledRoute, Captures<'p>, Result<ScopeSet, Reason>)> {
+        let found = self.policy.route(facts.method, canonical);
         let outcome = found.map(drop).ok_or(Reason::RouteDenied);
         told.add(
             "route",
@@ -102,6 +120,12 @@ impl Validator<'_> {
             let needed = self.policy.catalogue().join(operation.unwrap_or_default());
             told.add("MCP operation", operation.map(drop), [("needs_besides", needed)]);
         }
+        Some((route, captures, operation))
+    }
+
+    fn tell(&self, told: &mut Explanation, facts: &RequestFacts<'_>, now: UnixSeconds) -> Option<()> {
+        let canonical = tell_path(told, facts)?;
+        let (route, captures, operation) = self.tell_route(told, facts, &canonical)?;
 
         let credential = Credential::from_authorization(facts.authorization)
             .and_then(|credential| judge::check_single(facts.proof).map(|()| credential));
@@ -263,6 +287,16 @@ impl Validator<'_> {
         }
         about
     }
+}
+
+/// The first step: the path in its one form.
+fn tell_path(told: &mut Explanation, facts: &RequestFacts<'_>) -> Option<String> {
+    let canonical = path::canonical(facts.path);
+    let outcome = canonical.as_ref().map(drop).map_err(|_| Reason::PathMalformed);
+    let canonical = canonical.ok();
+    let form = canonical.clone().unwrap_or_default();
+    told.add("path", outcome, [("canonical", form)]);
+    canonical
 }
 
 /// As administrators write it.

@@ -5,7 +5,7 @@ use crate::orgs::rights;
 use crate::store::factors::PendingSignIn;
 
 fn ceiling_of(test: &TestApp, role: Role) -> ScopeSet {
-    rights(role, &test.app.policy.policy)
+    rights(role, &test.app.policy().policy)
 }
 
 #[tokio::test]

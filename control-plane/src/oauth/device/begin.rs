@@ -87,7 +87,7 @@ async fn keep(app: &App, client: &Client, form: &Form, secret: &Opaque) -> Resul
             client: client.identifier.clone(),
             scopes: asked.scopes,
             identity: asked.identity.bits(),
-            resource: resource.to_owned(),
+            resource: resource.clone(),
             interval_seconds: app.config.device.interval_seconds,
             created_at: now,
             expires_at: now.saturating_add(app.config.device.code_seconds * 1000),

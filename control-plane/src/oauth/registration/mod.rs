@@ -181,7 +181,7 @@ fn grant_types(metadata: &Metadata) -> Vec<&'static str> {
 fn describe(app: &App, client_id: &str, issued_at: UnixSeconds, metadata: &Metadata) -> Value {
     let seals = &app.open_clients.seals;
     let scopes = Asked {
-        scopes: app.open_clients.cap(),
+        scopes: app.open_clients.cap(app.catalogue()),
         identity: Identity::from_bits(u8::MAX),
     };
     let mut answer = json!({

@@ -8,7 +8,7 @@ use super::{beside, head, key, revoke};
 use crate::audit::Actor;
 use crate::revocation::policy::{bound_ms, note_acknowledged, republish};
 use crate::revocation::publish::advance_keys;
-use crate::revocation::{Wait, await_receipt, check_policy, frame_pending, publish_policy};
+use crate::revocation::{Cause, Wait, await_receipt, check_policy, frame_pending, publish_policy};
 use crate::signing::{self, KeyState, Purpose, SigningError};
 use crate::store::Store;
 use crate::store::conformance::suite;
@@ -25,7 +25,9 @@ suite! {
 async fn publish(test: &TestApp, policy: &CompiledPolicy) {
     let app = &test.app;
     let mut tx = app.store.begin().await.expect("tx");
-    publish_policy(&mut tx, policy, test.clock.now())
+    let actor = Actor::system();
+    let cause = Cause::system(&actor, "a test");
+    publish_policy(&mut tx, policy, cause, &test.app.random, test.clock.now())
         .await
         .expect("published");
     tx.commit().await.expect("commit");
@@ -56,7 +58,7 @@ async fn bound(test: &TestApp, at: UnixMillis) -> u64 {
 
 async fn a_tighter_policy_counts_when_every_edge_has_it(store: Store) {
     let test = TestApp::start_on(Some(store), |config| config.feed.colo_ttl_ms = 0).await;
-    let tight = &test.app.policy;
+    let tight = &test.app.policy();
     let mut loose = tight.policy.clone();
     let deny = loose
         .routes
@@ -114,7 +116,7 @@ async fn a_tighter_policy_counts_when_every_edge_has_it(store: Store) {
 /// An edge has a policy that this database lost: its bound counts until every edge has ours again.
 async fn a_policy_that_was_lost_counts_until_ours_is_back(store: Store) {
     let test = TestApp::start_on(Some(store), |_| {}).await;
-    let tight = &test.app.policy;
+    let tight = &test.app.policy();
     let mut loose = tight.policy.clone();
     let deny = loose
         .routes
@@ -129,7 +131,9 @@ async fn a_policy_that_was_lost_counts_until_ours_is_back(store: Store) {
         (b"{\"scopes\":[],\"of\":\"a later version\"}", 10, 3_600_000),
     ] {
         let theirs = Some((version - 1, theirs));
-        let ours = republish(&mut tx, theirs, tight, now).await.expect("published");
+        let ours = republish(&mut tx, theirs, tight, &test.app.random, now)
+            .await
+            .expect("published");
         assert_eq!(ours, version, "past theirs");
         let state = tx.feed_state().await.expect("asked").expect("there");
         assert_eq!(bound_ms(&state, now).expect("a bound"), bound);
@@ -144,15 +148,17 @@ async fn scopes_are_only_appended(store: Store) {
     let with = |names: Vec<String>| -> CompiledPolicy {
         let policy = Policy {
             scopes: Catalogue::try_from(names).expect("a catalogue"),
-            ..app.policy.policy.clone()
+            ..app.policy().policy.clone()
         };
         policy.compile().expect("valid")
     };
     let mut swapped = names.clone();
     swapped.swap(0, names.len() - 1);
     let swapped = with(swapped);
+    let actor = Actor::system();
+    let cause = Cause::system(&actor, "a test");
     let mut tx = app.store.begin().await.expect("tx");
-    let refused = publish_policy(&mut tx, &swapped, test.clock.now()).await;
+    let refused = publish_policy(&mut tx, &swapped, cause, &app.random, test.clock.now()).await;
     assert!(
         matches!(refused, Err(SigningError::ScopesMoved { place: 1, .. })),
         "{refused:?}"
@@ -160,12 +166,12 @@ async fn scopes_are_only_appended(store: Store) {
     assert!(check_policy(&mut tx, &swapped).await.is_err());
     let more = with([names.clone(), vec!["later".to_owned()]].concat());
     assert_eq!(
-        publish_policy(&mut tx, &more, test.clock.now())
+        publish_policy(&mut tx, &more, cause, &app.random, test.clock.now())
             .await
             .expect("published"),
         Some(2)
     );
-    let fewer = check_policy(&mut tx, &app.policy)
+    let fewer = check_policy(&mut tx, &app.policy())
         .await
         .expect_err("a scope is gone");
     assert!(

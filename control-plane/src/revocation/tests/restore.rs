@@ -409,7 +409,7 @@ async fn a_restored_backup_learns_who_was_demoted() {
     let ceiling = Entry::Ceiling {
         subject: Subject::Member(org, user),
         version: 7,
-        scopes: rights(Role::Viewer, &test.app.policy.policy),
+        scopes: rights(Role::Viewer, &test.app.policy().policy),
     };
     let now = test.clock.now();
     let mut tx = test.app.store.begin().await.expect("tx");

@@ -65,7 +65,7 @@ async fn a_key_is_put_under_a_ceiling_and_released() {
     assert_eq!(released.body["quarantined"], Value::Null, "{released:?}");
     assert_eq!(release(&test, &id).await.body, released.body);
     assert_eq!(list().await.status, 200, "as before");
-    let read = rights(Role::Viewer, &test.app.policy.policy);
+    let read = rights(Role::Viewer, &test.app.policy().policy);
     let wanted = [(1, read), (2, ScopeSet::EMPTY), (3, ScopeSet::ALL)];
     assert_eq!(ceilings(&test, &id).await, wanted, "each under a higher version");
     let mut tx = test.app.store.begin_read().await.expect("tx");

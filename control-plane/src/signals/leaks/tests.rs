@@ -285,7 +285,7 @@ async fn in_quarantine_a_key_reads_and_gives_nothing_out() {
             }
         })
         .collect();
-    let reading = orgs::rights(Role::Viewer, &scanner.test.app.policy.policy);
+    let reading = orgs::rights(Role::Viewer, &scanner.test.app.policy().policy);
     assert_eq!(told, [(id.into(), reading)]);
     drop(tx);
     let mails = scanner.mails().await;
