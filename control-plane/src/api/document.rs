@@ -73,6 +73,8 @@ use crate::{edge, explain, issuers, keys, members, people, revocations, signals,
         // What others tell us
         signals::leaks::post,
         signals::events::post,
+        // The caller
+        super::whoami::get,
         // This description
         super::docs::openapi,
     ),
@@ -87,6 +89,7 @@ use crate::{edge, explain, issuers, keys, members, people, revocations, signals,
         (name = "explain", description = "Would the edge let a request in, and why."),
         (name = "edge", description = "Edges: where each of them is; and what those call that we cannot reach."),
         (name = "signals", description = "What secret scanners and identity providers tell us."),
+        (name = "caller", description = "Who calls."),
         (name = "description", description = "This API, for programs."),
     ),
     security(("api_key" = []), ("access_token" = [])),
