@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    Box::pin(control_plane::cli::run(control_plane::cli::Cli::parse())).await
+    Box::pin(control_plane::cli::run(control_plane::cli::Cli::read())).await
 }

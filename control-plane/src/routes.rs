@@ -118,6 +118,7 @@ pub fn router(app: Arc<App>) -> Router {
 fn for_readers() -> Router<Arc<App>> {
     use api::docs;
     Router::new()
+        .route("/v1/whoami", get(api::whoami::get))
         .route("/v1/openapi.json", get(docs::openapi))
         .route("/v1/docs", get(docs::index))
         .route(docs::ERRORS, get(docs::errors))

@@ -50,10 +50,10 @@ async fn a_key_for_an_edge_that_fetches_is_shown_once() {
     let (first, second) = (make().expect("a key"), make().expect("its successor"));
     let text = first["uplink_key"].as_str().expect("a text");
     assert!(text.starts_with("pcu_") && text.len() == 47);
-    assert_eq!(make(), Err(Some(3)), "two are valid at a time");
+    assert_eq!(make(), Err(Some(1)), "two are valid at a time");
     assert_eq!(
         run(&stack, &["edge", "key", "hub"]),
-        Err(Some(3)),
+        Err(Some(1)),
         "it does not fetch"
     );
     let id = first["id"].as_str().expect("an id");

@@ -112,7 +112,11 @@ pub(crate) struct Example {
 impl Example {
     /// Starts the control plane with one more edge, which fetches, and gives the example's variables with the edge's key.
     pub(crate) async fn scene() -> (Stack, Vec<(String, String)>) {
-        let mut stack = Stack::start().await;
+        Self::scene_of(Stack::start().await).await
+    }
+
+    /// The same with another stack.
+    pub(crate) async fn scene_of(mut stack: Stack) -> (Stack, Vec<(String, String)>) {
         stack.control.stop();
         let edges = format!("hub={},app=pull", stack.edge_url());
         stack

@@ -35,6 +35,8 @@
 //! | our own signing keys are replaced | `signing_keys` |
 //! | a browser app of another origin, and the pages, in Chromium | `spa` |
 //! | tokens of other issuers: real ones, rotating ones, hostile ones | `issuers` |
+//! | every answer of `/v1` is as its description says | `api` |
+//! | signing in at the command line, exit codes, completion | `login` |
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
@@ -57,6 +59,7 @@
 
 mod support;
 
+mod api;
 mod assertion;
 mod backup;
 mod compromise;
@@ -83,6 +86,7 @@ mod jwt;
 mod keys;
 mod library;
 mod limits;
+mod login;
 mod logs;
 mod master;
 mod mcp;

@@ -98,6 +98,21 @@ impl<'a> App<'a> {
         self.browse(post(path, &form)).await
     }
 
+    /// Types a device's code and answers the question that comes.
+    pub(crate) async fn answer_device(&mut self, code: &str, decision: &str) {
+        let asked = self
+            .submit("/device", "/device", &[("user_code", code)])
+            .await
+            .expect(200);
+        let fields = ["csrf", "user_code", "scopes", "identity"].map(|name| (name, hidden(&asked, name)));
+        let mut form: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        form.push(("decision", decision));
+        self.browse(post("/device", &form)).await.expect(200);
+    }
+
     pub(crate) async fn browse(&mut self, request: Request) -> Response {
         let request = if self.cookies.is_empty() {
             request

@@ -111,6 +111,8 @@ use crate::{
         // What others tell us
         signals::leaks::post,
         signals::events::post,
+        // The caller
+        super::whoami::get,
         // This description
         super::docs::openapi,
     ),
@@ -130,6 +132,7 @@ use crate::{
         (name = "explain", description = "Would the edge let a request in, and why."),
         (name = "edge", description = "Edges: where each of them is; and what those call that we cannot reach."),
         (name = "signals", description = "What secret scanners and identity providers tell us."),
+        (name = "caller", description = "Who calls."),
         (name = "description", description = "This API, for programs."),
     ),
     security(("api_key" = []), ("access_token" = [])),

@@ -22,6 +22,7 @@
 //! | [`document`] | the description, and what is the same everywhere |
 //! | [`errors`] | what each error means and what to do about it |
 //! | [`docs`] | `/v1/openapi.json` and the pages under `/v1/docs` |
+//! | [`whoami`] | who calls |
 //! | `reading` | reads the description for the pages |
 
 pub mod docs;
@@ -30,3 +31,4 @@ pub mod errors;
 mod reading;
 #[cfg(test)]
 mod tests;
+pub mod whoami;

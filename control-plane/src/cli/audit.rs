@@ -19,11 +19,9 @@ const COLUMNS: [&str; 6] = ["at", "actor", "action", "target", "position", "deta
 Examples:
   portcullis audit list --action api_key.revoke --from 2030-01-01T00:00:00Z
   portcullis audit list --target key_000000001                what became of a key
-  portcullis audit export --as csv --output audit.csv
+  portcullis audit export --as csv --file audit.csv
   portcullis audit verify                                     exit code 1 if anything was tampered with
-  portcullis audit verify --anchor 5f70…                      and nothing was put back behind this head
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+  portcullis audit verify --anchor 5f70…                      and nothing was put back behind this head")]
 pub(super) struct AuditArgs {
     #[command(flatten)]
     remote: Remote,
@@ -50,7 +48,7 @@ enum AuditCommand {
         form: String,
         /// Where to; it must not exist [default: standard output]
         #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
+        file: Option<PathBuf>,
     },
     /// Walk along the chain: is every row there, and as it was written
     Verify {
@@ -109,7 +107,7 @@ pub(super) async fn run(args: AuditArgs, format: Format) -> Result<(), CliError>
     let client = Client::new(&args.remote)?;
     match args.command {
         AuditCommand::List { what, limit } => list(&client, &what, limit, format).await,
-        AuditCommand::Export { what, form, output } => export(&client, &what, form, output).await,
+        AuditCommand::Export { what, form, file } => export(&client, &what, form, file).await,
         AuditCommand::Verify { installation, anchor } => {
             let mut query: Vec<_> = anchor.into_iter().map(|anchor| ("anchor", anchor)).collect();
             if installation {

@@ -1,50 +1,60 @@
-//! A client of the server's own API, for the commands that work on a running server.
+//! A client of the server's own API, for the commands that work on a running server: as whoever `--profile` names, or with the
+//! API key of a file or of the environment, or as whoever has signed in.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::{CliError, Remote};
+use super::profile::{DEFAULT, Profiles, not_signed_in};
+use super::{CliError, DEFAULT_URL, Remote};
 use crate::config::environment_variable;
 
 /// Longer than the longest wait for a receipt.
 const LIMIT: Duration = Duration::from_mins(1);
-
 /// A download.
 const LONG: Duration = Duration::from_hours(24);
 
-/// An API client with the admin key.
+/// Who calls.
+enum Caller {
+    Key(SecretString),
+    Profile(Profiles, String),
+}
+
+/// An API client.
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
-    admin_key: SecretString,
+    caller: Caller,
+}
+
+/// No redirects: a credential goes where it was sent to. No proxy of the environment.
+pub(super) fn http_client() -> Result<reqwest::Client, CliError> {
+    let client = reqwest::Client::builder()
+        .timeout(LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .context("the HTTP client could not be made")?;
+    Ok(client)
 }
 
 impl Client {
-    /// Reads the admin key from the file or the environment.
+    /// Finds out who calls, and where.
     pub(super) fn new(remote: &Remote) -> Result<Self, CliError> {
-        let text = match &remote.admin_key_file {
-            Some(path) => {
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+        let (base, caller) = match key(remote)? {
+            Some(key) => {
+                let url = remote.url.clone().unwrap_or_else(|| DEFAULT_URL.to_owned());
+                (url, Caller::Key(key))
             }
-            None => environment_variable("PORTCULLIS_ADMIN_KEY").ok_or_else(|| {
-                CliError::Usage("no admin key: set PORTCULLIS_ADMIN_KEY or give --admin-key-file".to_owned())
-            })?,
+            None => signed_in(remote)?,
         };
-        let http = reqwest::Client::builder()
-            .timeout(LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .context("the HTTP client could not be made")?;
-        let base = remote.url.trim_end_matches('/').to_owned();
         Ok(Self {
-            http,
-            base,
-            admin_key: SecretString::from(text.trim().to_owned()),
+            http: http_client()?,
+            base: base.trim_end_matches('/').to_owned(),
+            caller,
         })
     }
 
@@ -54,14 +64,8 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<reqwest::Response, CliError> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base))
-            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
-        url.query_pairs_mut().extend_pairs(query);
-        let response = self
-            .http
-            .get(url)
-            .bearer_auth(self.admin_key.expose_secret())
-            .timeout(LONG)
+        let request = self.request(Method::GET, path, query).await?.timeout(LONG);
+        let response = request
             .send()
             .await
             .with_context(|| format!("no answer from {}", self.base))?;
@@ -73,7 +77,7 @@ impl Client {
             .json()
             .await
             .with_context(|| format!("{status}, and the answer is not JSON"))?;
-        Err(CliError::Refused(problem_text(&answer)))
+        Err(refusal(status, &answer))
     }
 
     /// One call; the answer's JSON, or its problem as an error.
@@ -85,7 +89,7 @@ impl Client {
         body: Option<Value>,
         idempotency_key: Option<&str>,
     ) -> Result<Value, CliError> {
-        let mut request = self.request(method, path, query)?;
+        let mut request = self.request(method, path, query).await?;
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -104,14 +108,12 @@ impl Client {
         body: Value,
         if_match: &str,
     ) -> Result<Value, CliError> {
-        let request = self
-            .request(method, path, query)?
-            .header("If-Match", if_match)
-            .json(&body);
-        self.answer(request).await
+        let request = self.request(method, path, query).await?;
+        self.answer(request.header("If-Match", if_match).json(&body))
+            .await
     }
 
-    fn request(
+    async fn request(
         &self,
         method: Method,
         path: &str,
@@ -122,10 +124,11 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        Ok(self
-            .http
-            .request(method, url)
-            .bearer_auth(self.admin_key.expose_secret()))
+        let token = match &self.caller {
+            Caller::Key(key) => key.clone(),
+            Caller::Profile(profiles, name) => profiles.access_token(&self.http, name).await?,
+        };
+        Ok(self.http.request(method, url).bearer_auth(token.expose_secret()))
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, CliError> {
@@ -141,25 +144,79 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let problem = problem_text(&answer);
-        if status.is_client_error() {
-            Err(CliError::Refused(problem))
-        } else {
-            Err(CliError::Failed(anyhow::anyhow!(problem)))
+        Err(refusal(status, &answer))
+    }
+
+    /// Every row of a list: follows the cursor until the limit or the end.
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        member: &str,
+        filters: &[(&str, String)],
+        limit: Option<usize>,
+    ) -> Result<Vec<Value>, CliError> {
+        let mut rows = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = filters.to_vec();
+            query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+            let page = self.call(Method::GET, path, &query, None, None).await?;
+            rows.extend(page[member].as_array().cloned().unwrap_or_default());
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() || limit.is_some_and(|limit| rows.len() >= limit) {
+                rows.truncate(limit.unwrap_or(usize::MAX));
+                return Ok(rows);
+            }
         }
     }
 }
 
+/// The API key, if one is to be used: a named profile goes before it.
+fn key(remote: &Remote) -> Result<Option<SecretString>, CliError> {
+    let text = match &remote.admin_key_file {
+        Some(path) => {
+            Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)
+        }
+        None if remote.profile.is_some() => None,
+        None => environment_variable("PORTCULLIS_ADMIN_KEY"),
+    };
+    Ok(text.map(|text| SecretString::from(text.trim().to_owned())))
+}
+
+/// Whoever has signed in. Their token goes to the server that gave it, and nowhere else.
+fn signed_in(remote: &Remote) -> Result<(String, Caller), CliError> {
+    let name = remote.profile.as_deref().unwrap_or(DEFAULT);
+    let profiles = Profiles::open()?;
+    let sign_in = profiles.find(name)?.ok_or_else(|| not_signed_in(name))?;
+    if let Some(url) = &remote.url
+        && url.trim_end_matches('/') != sign_in.url
+    {
+        return Err(CliError::Usage(format!(
+            "the profile `{name}` is signed in at {}, not at {url}: sign in there under another --profile",
+            sign_in.url
+        )));
+    }
+    Ok((sign_in.url, Caller::Profile(profiles, name.to_owned())))
+}
+
+/// The exit code tells these apart.
+fn refusal(status: StatusCode, answer: &Value) -> CliError {
+    let problem = problem_text(answer);
+    match status {
+        StatusCode::UNAUTHORIZED => CliError::NotSignedIn(problem),
+        StatusCode::NOT_FOUND => CliError::NotFound(problem),
+        _ if status.is_client_error() => CliError::Refused(problem),
+        _ => CliError::Failed(anyhow::anyhow!(problem)),
+    }
+}
+
+/// What went wrong and what to do, and under which name the server's log has more.
 fn problem_text(answer: &Value) -> String {
-    let text = |name: &str| answer[name].as_str().unwrap_or_default();
-    let field = answer["field"]
-        .as_str()
-        .map(|field| format!(" ({field})"))
-        .unwrap_or_default();
-    format!(
-        "{}{field}: {} [{}]",
-        text("code"),
-        text("detail"),
-        text("request_id")
-    )
+    let text = |name: &str| answer[name].as_str();
+    let detail = text("detail").unwrap_or("the server refused, without a reason");
+    let about: Vec<&str> = ["code", "field", "request_id"]
+        .into_iter()
+        .filter_map(text)
+        .collect();
+    format!("{detail} [{}]", about.join(", "))
 }

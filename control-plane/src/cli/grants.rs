@@ -13,9 +13,7 @@ const COLUMNS: [&str; 5] = ["id", "client_name", "user_email", "scopes", "last_u
 #[command(after_help = "\
 Examples:
   portcullis grants list --user usr_000000001
-  portcullis grants revoke grt_000000001 --reason privilege_withdrawn
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+  portcullis grants revoke grt_000000001 --reason privilege_withdrawn")]
 pub(super) struct GrantsArgs {
     #[command(flatten)]
     remote: Remote,

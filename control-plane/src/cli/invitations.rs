@@ -16,8 +16,7 @@ Examples:
   portcullis invitations create --email bob@example.com --role member
   portcullis invitations list
   portcullis invitations revoke inv_000000001
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+")]
 pub(super) struct InvitationsArgs {
     #[command(flatten)]
     remote: Remote,
@@ -35,6 +34,9 @@ enum InvitationsCommand {
         /// As what: viewer, member, admin, or owner (by an owner)
         #[arg(long)]
         role: String,
+        /// Makes a repeated call harmless
+        #[arg(long)]
+        idempotency_key: Option<String>,
     },
     /// List invitations, newest first
     List,
@@ -48,14 +50,19 @@ enum InvitationsCommand {
 pub(super) async fn run(args: InvitationsArgs, format: Format) -> Result<(), CliError> {
     let client = Client::new(&args.remote)?;
     match args.command {
-        InvitationsCommand::Create { email, role } => {
+        InvitationsCommand::Create {
+            email,
+            role,
+            idempotency_key,
+        } => {
             let body = json!({"email": email, "role": role});
-            let created = client.call(Method::POST, PATH, &[], Some(body), None).await?;
+            let created = client
+                .call(Method::POST, PATH, &[], Some(body), idempotency_key.as_deref())
+                .await?;
             output::object(&created, format);
         }
         InvitationsCommand::List => {
-            let answer = client.call(Method::GET, PATH, &[], None, None).await?;
-            let rows = answer["invitations"].as_array().cloned().unwrap_or_default();
+            let rows = client.list(PATH, "invitations", &[], None).await?;
             output::table(&rows, &COLUMNS, format);
         }
         InvitationsCommand::Revoke { id } => {

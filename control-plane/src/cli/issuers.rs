@@ -23,8 +23,7 @@ Examples:
   portcullis issuers block iss_000000001 'auth0|5f7c8ec7c33c6c004bbafe82'
   portcullis issuers remove iss_000000001
 
-Without --scope an issuer's tokens can do nothing. The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server
-from PORTCULLIS_URL or --url.")]
+Without --scope an issuer's tokens can do nothing.")]
 pub(super) struct IssuersArgs {
     #[command(flatten)]
     remote: Remote,

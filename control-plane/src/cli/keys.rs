@@ -30,8 +30,7 @@ Examples:
   portcullis keys rotate key_000000001 --overlap-seconds 3600
   portcullis keys revoke key_000000001 --reason key_compromise
   portcullis keys quarantine key_000000001 --ceiling read
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+")]
 pub(super) struct KeysArgs {
     #[command(flatten)]
     remote: Remote,
@@ -64,6 +63,9 @@ enum KeysCommand {
         /// How long the old key stays valid; 0 revokes it at once [default: the server's, 24 h]
         #[arg(long, value_name = "SECONDS")]
         overlap_seconds: Option<u64>,
+        /// Makes a repeated call harmless
+        #[arg(long)]
+        idempotency_key: Option<String>,
     },
     /// Revoke a key for good and print the receipt
     Revoke {
@@ -217,18 +219,16 @@ pub(super) async fn run(args: KeysArgs, format: Format) -> Result<(), CliError> 
                 .call(Method::PATCH, &path(&id)?, &[], Some(json!({"name": name})), None)
                 .await?
         }
-        KeysCommand::Rotate { id, overlap_seconds } => {
+        KeysCommand::Rotate {
+            id,
+            overlap_seconds,
+            idempotency_key,
+        } => {
             let body =
                 overlap_seconds.map_or_else(|| json!({}), |seconds| json!({"overlap_seconds": seconds}));
-            let mut answer = client
-                .call(
-                    Method::POST,
-                    &format!("{}/rotate", path(&id)?),
-                    &[],
-                    Some(body),
-                    None,
-                )
-                .await?;
+            let path = format!("{}/rotate", path(&id)?);
+            let key = idempotency_key.as_deref();
+            let mut answer = client.call(Method::POST, &path, &[], Some(body), key).await?;
             if format == Format::Table {
                 shorten(&mut answer);
             }
@@ -309,17 +309,5 @@ async fn list(client: &Client, args: &ListArgs) -> Result<Vec<Value>, CliError> 
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.clone()?)))
         .collect();
-    let mut keys = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut query = filters.clone();
-        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let page = client.call(Method::GET, PATH, &query, None, None).await?;
-        keys.extend(page["keys"].as_array().cloned().unwrap_or_default());
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
-        if cursor.is_none() || args.limit.is_some_and(|limit| keys.len() >= limit) {
-            keys.truncate(args.limit.unwrap_or(usize::MAX));
-            return Ok(keys);
-        }
-    }
+    client.list(PATH, "keys", &filters, args.limit).await
 }

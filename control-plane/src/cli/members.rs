@@ -23,9 +23,7 @@ Examples:
   portcullis members role usr_000000001 viewer
   portcullis members suspend usr_000000001
   portcullis members holdings usr_000000001
-  portcullis members deactivate usr_000000001
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+  portcullis members deactivate usr_000000001")]
 pub(super) struct MembersArgs {
     #[command(flatten)]
     remote: Remote,
@@ -37,6 +35,11 @@ pub(super) struct MembersArgs {
 enum MembersCommand {
     /// List people and the most that their keys and tokens can do
     List,
+    /// Show one member
+    Show {
+        /// Their id: usr_…
+        user: String,
+    },
     /// What acts for somebody, and would die if they were deactivated: keys, apps, sessions, with their last use
     Holdings {
         /// Their id: usr_…
@@ -74,11 +77,13 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
             output::table(&rows, &COLUMNS, format);
             return Ok(());
         }
+        MembersCommand::Show { user } => {
+            let path = format!("{PATH}/{}", id(&user)?);
+            output::object(&client.call(Method::GET, &path, &[], None, None).await?, format);
+            return Ok(());
+        }
         MembersCommand::Holdings { user } => {
-            let user: shared::id::UserId = user
-                .parse()
-                .map_err(|error| CliError::Usage(format!("{error}")))?;
-            let path = format!("{PATH}/{user}/holdings");
+            let path = format!("{PATH}/{}/holdings", id(&user)?);
             let held = client.call(Method::GET, &path, &[], None, None).await?;
             if format == Format::Json {
                 output::object(&held, format);
@@ -97,10 +102,7 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
         MembersCommand::Resume(member) => (member, Some("resume"), None),
         MembersCommand::Deactivate(member) => (member, Some("deactivate"), None),
     };
-    let user: shared::id::UserId = member
-        .user
-        .parse()
-        .map_err(|error| CliError::Usage(format!("{error}")))?;
+    let user = id(&member.user)?;
     let (method, path) = match action {
         Some(action) => (Method::POST, format!("{PATH}/{user}/{action}")),
         None => (Method::PATCH, format!("{PATH}/{user}")),
@@ -109,4 +111,8 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
     let answer = client.call(method, &path, &query, body, None).await?;
     output::object(&answer, format);
     Ok(())
+}
+
+fn id(text: &str) -> Result<shared::id::UserId, CliError> {
+    text.parse().map_err(|error| CliError::Usage(format!("{error}")))
 }

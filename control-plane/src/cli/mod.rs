@@ -1,8 +1,11 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `audit`, `webhooks`, `settings`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
-//! API (I11); `doctor`
-//! looks at one from outside; `gate` is a process of its own that fetches the feed; `key inspect` needs nothing.
+//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `audit`, `webhooks`, `settings`, `edge status`, `usage`, `verify`,
+//! `revoke`, `revocations`, `whoami` and the other `keys` commands call a running server over its API (I11), as whoever has signed
+//! in with `login` or with an API key; `doctor` looks at one from outside; `gate` is a
+//! process of its own that fetches the feed; `key inspect`, `openapi` and `completion` need nothing.
+//!
+//! A new command gets a line in `examples`, without which a test fails.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
@@ -13,6 +16,7 @@ mod demo;
 mod doctor;
 mod edge;
 mod edge_init;
+mod examples;
 mod gate;
 mod grants;
 mod inspect;
@@ -20,11 +24,14 @@ mod invitations;
 mod issuers;
 mod keys;
 mod local;
+mod login;
 mod master;
 mod members;
 mod output;
 mod pages;
 mod policy;
+mod profile;
+mod revocations;
 mod revoke;
 mod server;
 mod service_accounts;
@@ -38,22 +45,28 @@ mod workspaces;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::api::document::document;
 use crate::config;
+
+/// Where a server is, if nobody says.
+const DEFAULT_URL: &str = "http://127.0.0.1:7070";
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: the database, the network, or the server's fault
+  1  not done: refused (not allowed, in conflict, makes no sense), or failed (the database, the network, the server's fault)
   2  wrong usage or configuration
-  3  the server refused: not allowed, not found, or in conflict";
+  3  not signed in: no credential, or one that does not count
+  4  there is no such thing";
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis migrate                          set up the database; shows the first admin key once
   portcullis serve                            run the API and push every change to the edge
   portcullis config check                     print the effective configuration, without secrets
+  portcullis login --url https://auth.example.com
   portcullis keys create --name ci --scope read
   portcullis keys revoke key_000000001 --reason key_compromise
   portcullis revoke client cli_000000001 --reason key_compromise
@@ -70,8 +83,8 @@ pub struct Cli {
     #[arg(long, global = true, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How results are printed
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, short, alias = "format", global = true, env = "PORTCULLIS_OUTPUT", value_enum, default_value_t = Format::Table)]
+    output: Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -87,6 +100,12 @@ enum Format {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Sign in to a server, in a browser on this machine or another
+    Login(login::LoginArgs),
+    /// Sign out, here and at the server
+    Logout(login::LogoutArgs),
+    /// Show who calls, and what they may do
+    Whoami(login::WhoamiArgs),
     /// Run the server until it gets SIGTERM or Ctrl-C
     Serve,
     /// Bring the database up to date; on an empty one, make the first organisation, owner and admin key
@@ -96,6 +115,8 @@ enum Command {
     /// Revoke more than a key: grants, clients, users, sessions, the organisation, issuers, all that match (over the server's
     /// API); signing keys and everything (on this machine)
     Revoke(revoke::RevokeArgs),
+    /// What was revoked (over the server's API)
+    Revocations(revocations::RevocationsArgs),
     /// Members of the organisation (over the server's API)
     Members(members::MembersArgs),
     /// Members that are programs (over the server's API)
@@ -150,6 +171,18 @@ enum Command {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the description of the API (OpenAPI 3.1)
+    Openapi {
+        /// The server's URL, for the description's `servers`
+        #[arg(long, default_value = DEFAULT_URL)]
+        url: String,
+    },
+    /// Print a script that completes commands in a shell
+    Completion {
+        /// Which one
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,14 +197,18 @@ enum ConfigCommand {
     Check,
 }
 
-/// How to reach a running server.
+/// How to reach a running server, and as whom. Each command that does names it once, and its verbs take it too.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
 struct Remote {
-    /// The server's URL
-    #[arg(long, env = "PORTCULLIS_URL", default_value = "http://127.0.0.1:7070")]
-    url: String,
-    /// A file that holds the admin key; without it, the variable PORTCULLIS_ADMIN_KEY
-    #[arg(long, value_name = "FILE")]
+    /// The server's URL [default: the profile's, or http://127.0.0.1:7070]
+    #[arg(long, global = true, env = "PORTCULLIS_URL")]
+    url: Option<String>,
+    /// Call as whoever has signed in under this name (`portcullis login`) [default: default]
+    #[arg(long, global = true, env = "PORTCULLIS_PROFILE", value_name = "NAME")]
+    profile: Option<String>,
+    /// Call with the API key in this file; or with PORTCULLIS_ADMIN_KEY, if neither this nor a profile is named
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "profile")]
     admin_key_file: Option<PathBuf>,
 }
 
@@ -183,6 +220,12 @@ enum CliError {
     Usage(String),
     /// Exit code 3.
     #[error("{0}")]
+    NotSignedIn(String),
+    /// Exit code 4.
+    #[error("{0}")]
+    NotFound(String),
+    /// Exit code 1.
+    #[error("{0}")]
     Refused(String),
     /// Exit code 1.
     #[error("{0:#}")]
@@ -192,9 +235,10 @@ enum CliError {
 impl CliError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Failed(_) => ExitCode::from(1),
+            Self::Failed(_) | Self::Refused(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
-            Self::Refused(_) => ExitCode::from(3),
+            Self::NotSignedIn(_) => ExitCode::from(3),
+            Self::NotFound(_) => ExitCode::from(4),
         }
     }
 }
@@ -219,6 +263,14 @@ fn secret_file(path: &std::path::Path, secret: &str) -> Result<(), CliError> {
     made.map_err(|error| CliError::Failed(anyhow::anyhow!("cannot write {}: {error}", path.display())))
 }
 
+impl Cli {
+    /// What the arguments of this process say; ends it with a word about them if they make no sense.
+    pub fn read() -> Self {
+        let matches = examples::add(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 /// Runs one command.
 pub async fn run(cli: Cli) -> ExitCode {
     match Box::pin(dispatch(cli)).await {
@@ -231,9 +283,12 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> Result<(), CliError> {
-    let format = cli.format;
+    let format = cli.output;
     let load = || config::load(cli.config.as_deref()).map_err(CliError::from);
     match cli.command {
+        Command::Login(args) => login::login(args, format).await,
+        Command::Logout(args) => login::logout(args, format).await,
+        Command::Whoami(args) => login::whoami(args, format).await,
         Command::Serve => server::serve(load()?).await,
         Command::Migrate => server::migrate(load()?).await,
         Command::Keys(args) => match args.local() {
@@ -243,6 +298,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             None => keys::run(args, format).await,
         },
         Command::Revoke(args) => revoke::run(args, load, format).await,
+        Command::Revocations(args) => revocations::run(args, format).await,
         Command::Members(args) => members::run(args, format).await,
         Command::ServiceAccounts(args) => service_accounts::run(args, format).await,
         Command::Workspaces(args) => workspaces::run(args, format).await,
@@ -271,6 +327,17 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Move(args) => backup::transfer(load()?, args, format).await,
         Command::Demo(command) => demo::run(load()?, command, format).await,
         Command::Doctor(args) => doctor::run(args, load, format).await,
+        Command::Openapi { url } => {
+            let text = serde_json::to_string_pretty(&document(&url)).map_err(anyhow::Error::from)?;
+            output::line(&text);
+            Ok(())
+        }
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
+            Ok(())
+        }
         Command::Config(ConfigCommand::Check) => {
             let config = load()?;
             output::line(&config.redacted().map_err(anyhow::Error::from)?);
@@ -287,8 +354,6 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -37,8 +37,7 @@ Examples:
   portcullis policy history
   portcullis policy rollback 7 --reason 'reports leaked'
 
-With `policy_file` in its configuration a server shows, checks and tests, and changes nothing. The admin key comes from
-PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+With `policy_file` in its configuration a server shows, checks and tests, and changes nothing.")]
 pub(super) struct PolicyArgs {
     #[command(flatten)]
     remote: Remote,

@@ -24,8 +24,7 @@ Examples:
   portcullis revoke where --kind grants --last-used-before 2026-01-01T00:00:00Z --reason cessation_of_operation
   portcullis revoke signing-key k3
 
-There is no way back. The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or
---url; `signing-key`, and `issuer` with this installation's own issuer, work on the database of the configuration.")]
+There is no way back. `signing-key`, and `issuer` with this installation's own issuer, work on the database of the configuration.")]
 pub(super) struct RevokeArgs {
     #[command(flatten)]
     remote: Remote,

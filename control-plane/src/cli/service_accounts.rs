@@ -16,9 +16,7 @@ Examples:
   portcullis service-accounts create --name nightly-export --role viewer
   portcullis keys create --name nightly-export --scope read --user usr_000000002
   portcullis service-accounts role usr_000000002 member
-  portcullis service-accounts deactivate usr_000000002
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+  portcullis service-accounts deactivate usr_000000002")]
 pub(super) struct ServiceAccountsArgs {
     #[command(flatten)]
     remote: Remote,

@@ -21,9 +21,7 @@ const COLUMNS: [&str; 6] = [
 Examples:
   portcullis sessions list --user usr_000000001
   portcullis sessions end ses_000000001
-  portcullis sessions end-all usr_000000001
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+  portcullis sessions end-all usr_000000001")]
 pub(super) struct SessionsArgs {
     #[command(flatten)]
     remote: Remote,

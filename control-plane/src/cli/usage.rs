@@ -18,8 +18,7 @@ Examples:
   portcullis usage --credential key_000000001 --group-by country,class     who still uses it
   portcullis usage --credential none --group-by reason        without a proven credential (first organisation only)
 
-Up to when the numbers are whole, and what is missing in them, stands below the table.
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+Up to when the numbers are whole, and what is missing in them, stands below the table.")]
 pub(super) struct UsageArgs {
     #[command(flatten)]
     remote: Remote,
@@ -103,7 +102,7 @@ fn show(args: &UsageArgs, rows: Vec<Value>, mut page: Value, format: Format) {
     let incomplete = page["incomplete"].as_array().map_or(0, Vec::len);
     if incomplete > 0 {
         age["incomplete"] = json!(format!(
-            "{incomplete} windows that were announced have not come: the numbers are too low; --format json lists them"
+            "{incomplete} windows that were announced have not come: the numbers are too low; --output json lists them"
         ));
     }
     output::line("");

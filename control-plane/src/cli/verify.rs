@@ -18,7 +18,7 @@ const LIMIT: u64 = 16 * 1024;
 The credential comes on standard input: arguments can be seen by other users of the machine.
 
 Examples:
-  portcullis verify --path /v1/memory/x < key.txt                          allowed or not: exit code 0 or 3
+  portcullis verify --path /v1/memory/x < key.txt                          allowed or not: exit code 0 or 1
   portcullis verify --path /v1/memory/x --method POST --explain < key.txt  each step, and what it found
   portcullis verify --path /public/x --anonymous --explain")]
 pub(super) struct VerifyArgs {

@@ -15,9 +15,7 @@ const COLUMNS: [&str; 4] = ["id", "name", "keys_in_use", "archived_at"];
 Examples:
   portcullis workspaces create --name staging
   portcullis workspaces list --archived
-  portcullis workspaces archive ws_000000001
-
-The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
+  portcullis workspaces archive ws_000000001")]
 pub(super) struct WorkspacesArgs {
     #[command(flatten)]
     remote: Remote,

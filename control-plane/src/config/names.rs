@@ -76,6 +76,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("mail.invitations_per_org", Kind::Integer),
     ("rate_limits.requests_per_address", Kind::Integer),
     ("rate_limits.requests_per_client", Kind::Integer),
+    ("rate_limits.calls_per_credential", Kind::Integer),
     ("rate_limits.failures_per_client", Kind::Integer),
     ("rate_limits.failures_per_address", Kind::Integer),
     ("factors.window_seconds", Kind::Integer),

@@ -17,7 +17,7 @@ use shared::crypto::base64url;
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::error::{Code, Problem};
+use crate::error::{ApiError, Code, Problem};
 use crate::pages::{self, PageProblem};
 
 /// Sent with every answer; taken over from the request where it is harmless text.
@@ -42,6 +42,7 @@ pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next
     let mut response = next.run(request).instrument(span.clone()).await;
 
     let problem = response.extensions_mut().remove::<Problem>();
+    let problem = problem.or_else(|| plain_refusal(&route, &response));
     let page = response.extensions_mut().remove::<PageProblem>();
     let code = problem.as_ref().map(|problem| problem.code.as_str());
     let code = code.or_else(|| page.as_ref().map(|page| page.code));
@@ -114,6 +115,19 @@ fn is_harmless(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
+/// What axum refuses by itself, such as a path that is no UTF-8, it refuses in plain text: in `/v1` it is a problem too.
+fn plain_refusal(route: &str, response: &Response) -> Option<Problem> {
+    let is_text = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let refused = route.starts_with("/v1/") && response.status().is_client_error() && is_text;
+    refused.then(|| {
+        let detail = "the path or the parameters cannot be read; they are percent-encoded UTF-8";
+        ApiError::invalid_field("path", detail).into()
+    })
+}
+
 /// Turns a problem into its body (RFC 9457) and headers (RFC 6750 §3).
 fn render(issuer: &str, problem: &Problem, request_id: &str, response: Response) -> Response {
     let (mut parts, _) = response.into_parts();
@@ -136,6 +150,7 @@ fn render(issuer: &str, problem: &Problem, request_id: &str, response: Response)
         }
         members.extend(problem.extra.clone());
     }
+    parts.status = status;
     let headers = &mut parts.headers;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

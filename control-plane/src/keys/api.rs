@@ -13,7 +13,7 @@ use shared::key::Environment;
 use shared::time::UnixSeconds;
 use utoipa::{IntoParams, ToSchema};
 
-use super::json::{Cursor, IssuedView, KeyPage, KeyView, RotatedView};
+use super::json::{Cursor, EnvironmentWord, IssuedView, KeyPage, KeyView, RotatedView};
 use super::revoke::KeyReceipt;
 use super::{NewKey, Reason, Revocation, Rotation, rules};
 use crate::app::App;
@@ -48,7 +48,7 @@ pub struct CreateBody {
     #[schema(example = "all")]
     workspace: Option<String>,
     /// Which kind of environment it is for; `live`, if absent.
-    #[schema(schema_with = super::json::environment)]
+    #[schema(value_type = Option<EnvironmentWord>)]
     environment: Option<Environment>,
     /// When it ends by itself; never, if absent.
     #[schema(format = "date-time")]
@@ -111,7 +111,7 @@ pub struct ListQuery {
     #[param(inline)]
     status: Option<KeyStatus>,
     /// Those for this kind of environment.
-    #[param(schema_with = super::json::environment)]
+    #[param(value_type = Option<EnvironmentWord>, inline)]
     environment: Option<Environment>,
     /// Those for this workspace, or those for `all`.
     workspace: Option<String>,

@@ -19,12 +19,14 @@ use crate::store::keys::{ApiKey, KeyStatus};
 use crate::store::quarantine::Ceiling;
 use crate::store::usage::Use;
 
-/// The kinds of environment, for the document.
-pub(crate) fn environment() -> utoipa::openapi::Object {
-    utoipa::openapi::ObjectBuilder::new()
-        .schema_type(utoipa::openapi::Type::String)
-        .enum_values(Some(Environment::ALL.map(Environment::as_str)))
-        .build()
+/// For the document: the kinds of environment.
+#[derive(Debug, ToSchema)]
+#[schema(as = Environment, rename_all = "lowercase")]
+#[allow(dead_code)]
+pub(crate) enum EnvironmentWord {
+    Live,
+    Test,
+    Dev,
 }
 
 /// A key as lists show it.
@@ -47,7 +49,7 @@ pub struct KeyView {
     #[schema(example = "all")]
     pub workspace: String,
     /// `live`, `test` or `dev`.
-    #[schema(schema_with = environment)]
+    #[schema(value_type = EnvironmentWord)]
     pub environment: Environment,
     /// Where it stands.
     pub status: KeyStatus,

@@ -46,7 +46,7 @@ pub(super) struct FilterBody {
     /// Keys whose name begins like this.
     name_prefix: Option<String>,
     /// Keys for this kind of environment.
-    #[schema(schema_with = crate::keys::json::environment)]
+    #[schema(value_type = Option<crate::keys::json::EnvironmentWord>)]
     environment: Option<Environment>,
     /// Those that have this scope, or one that implies it.
     scope: Option<String>,

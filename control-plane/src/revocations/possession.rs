@@ -72,7 +72,7 @@ struct FormBody {
 
 /// The endpoint.
 #[utoipa::path(
-    post, path = PATH, tag = "keys",
+    post, path = PATH, tag = "keys", operation_id = "self_revoke",
     summary = "End the credential that you hold",
     description = "Whoever holds a credential can end it, without any right but that: an API key or an access token in the Authorization \
         header, or a refresh token as `token` in a form. One that was revoked before gives the same receipt.",

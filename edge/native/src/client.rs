@@ -98,6 +98,21 @@ pub(crate) fn describe(error: &BoxError) -> String {
     text
 }
 
+/// Whether it was the caller's own body that could not be read to its end.
+pub(crate) fn is_callers(error: &BoxError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+    while let Some(inner) = cause {
+        if inner
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_user)
+        {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
 /// So that the type of an empty body is named once.
 pub(crate) fn nothing() -> Empty<Bytes> {
     Empty::new()

@@ -1,6 +1,7 @@
 mod assertion;
 mod authorize;
 mod backchannel;
+mod built_in;
 mod code;
 mod device;
 pub(crate) mod dpop;

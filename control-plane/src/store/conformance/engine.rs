@@ -5,9 +5,11 @@ use crate::store::Store;
 
 pub(super) async fn idempotency_is_forgotten(store: Store) {
     let mut tx = store.begin().await.expect("tx");
+    assert_eq!(tx.idempotency(&slot()).await.expect("asked"), None);
     tx.claim_idempotency(&slot(), [1; 32], 1, NOW)
         .await
         .expect("claim");
+    assert_eq!(tx.idempotency(&slot()).await.expect("asked"), Some(([1; 32], 1)));
     assert_eq!(tx.forget_idempotency(NOW).await.expect("none"), 0);
     assert_eq!(
         tx.forget_idempotency(NOW.saturating_add(1)).await.expect("one"),

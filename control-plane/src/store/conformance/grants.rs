@@ -120,6 +120,7 @@ pub(super) async fn a_grant_is_held_moved_and_ended_once(store: Store) {
     // Holding moves the idle end, but not past the end.
     let far = NOW.seconds().saturating_add(1000);
     assert!(tx.hold_grant(id, far, later(99_000)).await.expect("held"));
+    assert!(tx.hold_grant_of_caller(id).await.expect("held"));
     let held = tx.grant(id).await.expect("asked").expect("there");
     assert_eq!(held.idle_expires, held.expires);
     assert!(
@@ -145,6 +146,7 @@ pub(super) async fn a_grant_is_held_moved_and_ended_once(store: Store) {
         Some(NOW)
     );
     assert!(!tx.hold_grant(id, far, NOW).await.expect("asked"));
+    assert!(!tx.hold_grant_of_caller(id).await.expect("asked"));
     assert_eq!(tx.forget_grants(NOW.seconds()).await.expect("asked"), 0);
     assert_eq!(tx.forget_grants(far).await.expect("forgotten"), 1);
     assert_eq!(tx.grant(id).await.expect("asked"), None);

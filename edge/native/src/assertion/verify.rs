@@ -114,9 +114,15 @@ impl AssertionVerifier {
     pub async fn verify(&self, text: &str) -> Result<Claims, Unverified> {
         let inner = &self.0;
         if inner.is_due(FRESH) {
-            inner
-                .fetch(|known, now| known.at.is_some_and(|at| now.saturating_sub(at) < FRESH))
-                .await;
+            let is_done =
+                |known: &Known, now: Duration| known.at.is_some_and(|at| now.saturating_sub(at) < FRESH);
+            if inner.fetched_at().is_none() {
+                inner.fetch(is_done).await;
+            } else if inner.may_try() {
+                // Nobody waits for what is only a matter of time.
+                let inner = Arc::clone(inner);
+                tokio::spawn(async move { inner.fetch(is_done).await });
+            }
         }
         match inner.check(text)? {
             Err(Refused::KeyUnknown) if inner.source.is_some() => {
@@ -160,6 +166,16 @@ impl Inner {
             .fetched_at()
             .map(|at| self.clock.elapsed().saturating_sub(at));
         self.source.is_some() && age.is_none_or(|age| age >= after)
+    }
+
+    /// Whether nobody is fetching, and nobody did a moment ago.
+    fn may_try(&self) -> bool {
+        let now = self.clock.elapsed();
+        let tried = self
+            .source
+            .as_ref()
+            .and_then(|source| source.turn.try_lock().ok());
+        tried.is_some_and(|tried| tried.is_none_or(|at| now.saturating_sub(at) >= COOL_DOWN))
     }
 
     /// Fetches the keys, unless somebody else did meanwhile, or it was tried a moment ago.

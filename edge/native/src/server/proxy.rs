@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge::answer::{BODY_NOT_ALLOWED, MISCONFIGURED, ORIGIN_UNREACHABLE, Problem};
+use edge::answer::{BODY_NOT_ALLOWED, INVALID_REQUEST, MISCONFIGURED, ORIGIN_UNREACHABLE, Problem};
 use edge::library::{Allowed, HeaderPairs};
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::request::Parts;
@@ -23,7 +23,7 @@ use tokio::time::Sleep;
 
 use super::{Server, is_own, not_found, upgrade};
 use crate::answer::{self, Body, BoxError};
-use crate::client::describe;
+use crate::client::{describe, is_callers};
 use crate::gate::Decision;
 use crate::headers;
 use crate::layer::is_consumed;
@@ -87,6 +87,7 @@ pub(super) async fn handle(
     let sent = tokio::time::timeout(server.upstream_limit, server.client.send(outgoing)).await;
     let response = match sent {
         Ok(Ok(response)) => response,
+        Ok(Err(error)) if is_callers(&error) => return refuse(INVALID_REQUEST, &request_id, &allowed),
         Ok(Err(error)) => return unreachable(server, &describe(&error), &request_id, &allowed),
         Err(_) => return unreachable(server, "no answer in time", &request_id, &allowed),
     };
