@@ -16,7 +16,7 @@ dev: ## run everything locally until Ctrl-C; prints `ready` when it is
 	@$(ENV) exec $(TARGET)/debug/dev
 
 test: ## install what is missing, build, run every test
-	@scripts/provision wasm pack node postgres python browser
+	@scripts/provision wasm pack node postgres python schemathesis browser
 	@scripts/build-edge
 	@scripts/build-edge test-routes
 	@scripts/build-npm
@@ -33,7 +33,7 @@ bench: ## measure: tables on the screen, JSON in target/bench
 	$(ENV) cargo build --release --workspace --bins
 	@$(ENV) exec $(TARGET)/release/bench
 
-scale: ## on both databases: 20,000 code exchanges and refreshes; 5,000 revocations under load; 1,000,000 requests counted
+scale: ## on both databases: 20,000 grants; 5,000 revocations under load; 1,000,000 requests counted; lists over 1,000,000 keys
 	@scripts/provision wasm node postgres
 	@scripts/build-edge
 	$(ENV) cargo build --release --workspace --bins

@@ -6,6 +6,7 @@
 #   WASM_CARGO_PATH    folder with links cargo, rustc of a compiler that can build wasm32; empty: the usual ones can
 #   NODE22             folder of the Node.js that wrangler needs
 #   MCP_PYTHON         a Python with the package mcp, which the tests run
+#   SCHEMATHESIS       the program schemathesis, which a test lets loose on the API
 #   WASM_BINDGEN_BIN, WASM_OPT_BIN, ESBUILD_BIN   read by scripts/build-edge
 #   PORTCULLIS_CHROMIUM   the browser of the tests, if there is one: your own setting, or the first that is on PATH
 # and puts our tools, and what npm installed, first on PATH.
@@ -22,6 +23,7 @@ CARGO_MACHETE_VERSION=0.9.2
 CARGO_NEXTEST_VERSION=0.9.143
 TYPOS_VERSION=1.52.0
 MCP_PYTHON_VERSION=2.3.0
+SCHEMATHESIS_VERSION=4.32.5
 WASM_TARGET=wasm32-unknown-unknown
 
 tool_dir() { echo "$PORTCULLIS_TOOLS/$1-$2"; }
@@ -56,6 +58,8 @@ ESBUILD_BIN="$NPM_BIN/esbuild"
 export WASM_BINDGEN_BIN WASM_OPT_BIN ESBUILD_BIN
 MCP_PYTHON="$(tool_dir mcp-python $MCP_PYTHON_VERSION)/bin/python"
 export MCP_PYTHON
+SCHEMATHESIS="$(tool_dir schemathesis $SCHEMATHESIS_VERSION)/bin/schemathesis"
+export SCHEMATHESIS
 
 # A setting of yours stays; a browser that is not there is left to `scripts/provision browser`.
 if [ -z "${PORTCULLIS_CHROMIUM:-}" ]; then

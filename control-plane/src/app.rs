@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use shared::policy::CompiledPolicy;
 use shared::scope::Catalogue;
 
+use crate::audit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::Edges;
@@ -69,6 +70,8 @@ pub struct App {
     pub mail: mail::Transport,
     /// How often programs may call, and fail.
     pub limits: Limits,
+    /// What was seen of the audit trail's seals.
+    pub audit: audit::Watch,
     /// For messages to apps, at addresses that they chose.
     pub callbacks: Fetcher,
     /// For calls to edges. No redirects.
@@ -136,6 +139,7 @@ impl App {
             random,
             policies,
             keyring,
+            audit: audit::Watch::default(),
             feed: Feed::default(),
             usage: Usage::default(),
             status_lists: Lists::default(),

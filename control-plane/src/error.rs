@@ -23,6 +23,8 @@ pub enum Code {
     BodyTooLarge,
     /// A lock was held too long.
     Busy,
+    /// An OAuth client that is over.
+    ClientDisabled,
     /// No credential.
     CredentialsMissing,
     /// An edge that would not understand what it is to be told.
@@ -67,6 +69,8 @@ pub enum Code {
     LastOwner,
     /// A file of the operator's says it, and nothing else.
     ManagedByFile,
+    /// Something else in the organisation is called this.
+    NameTaken,
     /// Wrong method.
     MethodNotAllowed,
     /// A field that must be there.
@@ -91,12 +95,16 @@ pub enum Code {
     SeveralCredentials,
     /// It took too long.
     Timeout,
+    /// More things than an organisation may have.
+    TooMany,
     /// A revocation of all that match, of which there are too many.
     TooManyMatches,
     /// A field that does not exist.
     UnknownField,
     /// Not JSON.
     UnsupportedMediaType,
+    /// A webhook that is told nothing.
+    WebhookDisabled,
     /// A key of an edge that has no business here.
     WrongEdge,
 }
@@ -109,6 +117,7 @@ impl Code {
             Self::AlreadyRotated => (S::CONFLICT, "already_rotated", "Already rotated"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Busy"),
+            Self::ClientDisabled => (S::CONFLICT, "client_disabled", "The client is disabled"),
             Self::CredentialsMissing => (S::UNAUTHORIZED, "credentials_missing", "Credentials missing"),
             Self::EdgeAhead => (S::CONFLICT, "edge_ahead", "The edge knows more"),
             Self::EdgesBehind => (S::CONFLICT, "edges_behind", "An edge is behind"),
@@ -143,6 +152,7 @@ impl Code {
             Self::KeyRevoked => (S::CONFLICT, "key_revoked", "The key is revoked"),
             Self::LastOwner => (S::CONFLICT, "last_owner", "The last owner"),
             Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "Managed by a file"),
+            Self::NameTaken => (S::CONFLICT, "name_taken", "The name is taken"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
@@ -159,6 +169,7 @@ impl Code {
             Self::RightsChanged => (S::CONFLICT, "rights_changed", "Rights changed"),
             Self::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", "Several credentials"),
             Self::Timeout => (S::GATEWAY_TIMEOUT, "timeout", "Timeout"),
+            Self::TooMany => (S::CONFLICT, "too_many", "Too many"),
             Self::TooManyMatches => (S::CONFLICT, "too_many_matches", "Too many credentials match"),
             Self::UnknownField => (S::BAD_REQUEST, "unknown_field", "Unknown field"),
             Self::UnsupportedMediaType => (
@@ -166,6 +177,7 @@ impl Code {
                 "unsupported_media_type",
                 "Unsupported media type",
             ),
+            Self::WebhookDisabled => (S::CONFLICT, "webhook_disabled", "The webhook is disabled"),
             Self::WrongEdge => (S::FORBIDDEN, "wrong_edge", "Not an edge of this feed"),
         }
     }

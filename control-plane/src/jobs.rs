@@ -9,14 +9,18 @@ use std::time::Duration;
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::{edge, issuers, mail, oauth, people, policies, revocation, sessions, signing, usage};
+use crate::{
+    audit, edge, issuers, mail, oauth, people, policies, revocation, sessions, signing, usage, webhooks,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
+const AUDIT: Duration = Duration::from_secs(1);
 /// How long another instance goes by an older policy; edges have their own bound.
 const POLICY: Duration = Duration::from_millis(500);
 const METRICS: Duration = Duration::from_secs(5);
 const MAIL: Duration = Duration::from_secs(1);
 const LOGOUTS: Duration = Duration::from_secs(1);
+const WEBHOOKS: Duration = Duration::from_secs(1);
 const LIMITS: Duration = Duration::from_mins(1);
 const PROOFS: Duration = Duration::from_mins(1);
 const PUSHED: Duration = Duration::from_mins(1);
@@ -46,6 +50,10 @@ pub fn start(app: &Arc<App>) {
         app,
         oauth::backchannel::deliver_due,
     );
+    every("seal the audit trail", AUDIT, app, audit::seal_waiting);
+    every("check the audit trail", HOUR, app, audit::check_all);
+    every("deliver to webhooks", WEBHOOKS, app, webhooks::deliver_due);
+    every("forget delivered messages", HOUR, app, webhooks::forget);
     every("clear the outbox", HOUR, app, mail::forget_shown);
     every("forget links", HOUR, app, people::forget);
     every("forget rate limits", LIMITS, app, prune_limits);

@@ -6,18 +6,22 @@
 //!
 //! What is not here: formats (crate `shared`), checking credentials at the edge (crate `edge`).
 
+pub mod api;
 pub mod app;
 pub mod audit;
 pub mod authority;
 pub mod backup;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod dashboard;
+pub mod demo;
 pub mod edge;
 pub mod error;
 pub mod explain;
 pub mod factors;
+pub mod grants;
 pub mod http;
 pub mod issuers;
 pub mod jobs;
@@ -31,9 +35,11 @@ pub mod pages;
 pub mod people;
 pub mod policies;
 pub mod random;
+pub mod retention;
 pub mod revocation;
 pub mod revocations;
 pub mod routes;
+pub mod service_accounts;
 pub mod sessions;
 pub mod signals;
 pub mod signing;
@@ -43,6 +49,8 @@ pub mod store;
 pub(crate) mod testing;
 mod text;
 pub mod usage;
+pub mod webhooks;
+pub mod workspaces;
 
 use std::future::Future;
 use std::net::SocketAddr;

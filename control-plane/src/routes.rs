@@ -13,10 +13,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::{frame, health};
+use crate::http::{budget, frame, health};
 use crate::{
-    edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people, policies,
-    revocations, sessions, signals, status_lists, usage,
+    api, audit, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people,
+    policies, revocations, sessions, signals, status_lists, usage, webhooks,
 };
 
 /// The largest body that anything here reads.
@@ -35,6 +35,7 @@ pub fn router(app: Arc<App>) -> Router {
                 .delete(keys::api::revoke),
         )
         .route("/v1/auth/keys/{id}/rotate", post(keys::api::rotate))
+        .merge(for_readers())
         .merge(for_revocations())
         .route("/v1/explain", post(explain::api::post))
         // Members
@@ -75,11 +76,16 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/account/org", post(sessions::switch_org))
         .merge(for_people())
+        .merge(for_the_organisation())
+        .merge(for_people_pages())
+        .merge(for_organisation_pages())
         .merge(for_edges())
         .merge(for_issuers())
         .merge(for_usage())
         .merge(for_policies())
         .merge(for_gate_pages())
+        .merge(for_audit())
+        .merge(for_webhooks())
         // Second factors and passkeys
         .route("/login/code", get(factors::get_code).post(factors::post_code))
         .route("/login/passkey", post(factors::post_passkey))
@@ -107,6 +113,16 @@ pub fn router(app: Arc<App>) -> Router {
     framed(router, app)
 }
 
+/// The description of `/v1`, for programs and for people.
+fn for_readers() -> Router<Arc<App>> {
+    use api::docs;
+    Router::new()
+        .route("/v1/openapi.json", get(docs::openapi))
+        .route("/v1/docs", get(docs::index))
+        .route(docs::ERRORS, get(docs::errors))
+        .route("/v1/docs/{group}", get(docs::group))
+}
+
 /// What administrators see. Each path has a line in `authority::PAGES`.
 fn for_dashboard() -> Router<Arc<App>> {
     Router::new()
@@ -115,6 +131,7 @@ fn for_dashboard() -> Router<Arc<App>> {
         .merge(for_key_pages())
 }
 
+/// The same pages on both sides; which one it is they see by their path.
 fn for_key_pages() -> Router<Arc<App>> {
     use keys::page::{list, new, revoke, rotate, show};
     Router::new()
@@ -125,6 +142,13 @@ fn for_key_pages() -> Router<Arc<App>> {
         .route("/dashboard/keys/{id}/rotate", get(rotate::get).post(rotate::post))
         .route("/dashboard/keys/{id}/revoke", get(revoke::get).post(revoke::post))
         .route("/dashboard/keys/{id}/receipt", get(revoke::receipt))
+        .route("/account/keys", get(list::get))
+        .route("/account/keys/new", get(new::get).post(new::post))
+        .route("/account/keys/{id}", get(show::get))
+        .route("/account/keys/{id}/rename", post(show::rename))
+        .route("/account/keys/{id}/rotate", get(rotate::get).post(rotate::post))
+        .route("/account/keys/{id}/revoke", get(revoke::get).post(revoke::post))
+        .route("/account/keys/{id}/receipt", get(revoke::receipt))
 }
 
 /// More ways to revoke, and quarantine.
@@ -141,7 +165,7 @@ fn for_revocations() -> Router<Arc<App>> {
 
 /// How people come in: sign-up, invitations, forgotten passwords.
 fn for_people() -> Router<Arc<App>> {
-    use people::{accept, api, confirm, forgot, members, reset, sign_up};
+    use people::{accept, api, confirm, forgot, reset, sign_up};
     Router::new()
         .route("/signup", get(sign_up::get).post(sign_up::post))
         .route("/signup/confirm", get(confirm::get).post(confirm::post))
@@ -150,9 +174,182 @@ fn for_people() -> Router<Arc<App>> {
         .route("/invitation", get(accept::get).post(accept::post))
         .route("/v1/invitations", get(api::list).post(api::create))
         .route("/v1/invitations/{id}", delete(api::revoke))
-        .route("/account/members", get(members::get))
-        .route("/account/members/invite", post(members::invite))
-        .route("/account/members/invitations/{id}/revoke", post(members::revoke))
+        .route("/v1/invitations/{id}/resend", post(api::resend))
+        // Where the list of members was.
+        .route("/account/members", get(people_moved))
+}
+
+/// What administrators see and change of their organisation: programs, workspaces, clients, and what acts for its people.
+fn for_the_organisation() -> Router<Arc<App>> {
+    use crate::grants;
+    Router::new()
+        .route("/v1/auth/keys/{id}/reissue", post(keys::api::reissue))
+        .route("/v1/memberships/{user}/holdings", get(members::api::holdings))
+        .merge(for_programs())
+        .route("/v1/grants", get(grants::api::list))
+        .route(
+            "/v1/grants/{id}",
+            get(grants::api::show).delete(grants::api::revoke),
+        )
+        .route(
+            "/v1/memberships/{user}/sign-in",
+            get(factors::api::show).delete(factors::api::remove),
+        )
+        .route(
+            "/v1/sessions",
+            get(sessions::api::list).delete(sessions::api::end_all),
+        )
+        .route("/v1/sessions/{id}", delete(sessions::api::end_one))
+}
+
+async fn people_moved() -> axum::response::Redirect {
+    axum::response::Redirect::permanent("/dashboard/people")
+}
+
+/// Pages on people, programs, and what acts for them. Each has a line in `authority::PAGES`.
+fn for_people_pages() -> Router<Arc<App>> {
+    use crate::members::page::routes::{people as page, rename, service_accounts as account};
+    use crate::{grants::page as grant, people::page as invitation, service_accounts::page as new_account};
+    Router::new()
+        .route("/dashboard/people", get(page::get))
+        .route(
+            "/dashboard/people/invite",
+            get(invitation::get_invite).post(invitation::post_invite),
+        )
+        .route("/dashboard/people/invitations", get(invitation::get_list))
+        .route(
+            "/dashboard/people/invitations/{id}/revoke",
+            post(invitation::post_revoke),
+        )
+        .route(
+            "/dashboard/people/invitations/{id}/resend",
+            post(invitation::post_resend),
+        )
+        .route("/dashboard/people/{id}", get(page::show))
+        .route("/dashboard/people/{id}/role", post(page::change_role))
+        .route("/dashboard/people/{id}/suspend", post(page::suspend))
+        .route("/dashboard/people/{id}/resume", post(page::resume))
+        .route(
+            "/dashboard/people/{id}/deactivate",
+            get(page::before_end).post(page::end),
+        )
+        .route(
+            "/dashboard/people/{id}/reissue",
+            get(page::before_reissue).post(page::reissue),
+        )
+        .route("/dashboard/service-accounts", get(account::get))
+        .route(
+            "/dashboard/service-accounts/new",
+            get(new_account::get).post(new_account::post),
+        )
+        .route("/dashboard/service-accounts/{id}", get(account::show))
+        .route(
+            "/dashboard/service-accounts/{id}/role",
+            post(account::change_role),
+        )
+        .route("/dashboard/service-accounts/{id}/rename", post(rename))
+        .route("/dashboard/service-accounts/{id}/suspend", post(account::suspend))
+        .route("/dashboard/service-accounts/{id}/resume", post(account::resume))
+        .route(
+            "/dashboard/service-accounts/{id}/deactivate",
+            get(account::before_end).post(account::end),
+        )
+        .route(
+            "/dashboard/service-accounts/{id}/reissue",
+            get(account::before_reissue).post(account::reissue),
+        )
+        .route("/dashboard/grants", get(grant::get_list))
+        .route(
+            "/dashboard/grants/{id}/revoke",
+            get(grant::get_revoke).post(grant::post_revoke),
+        )
+        .route("/account/apps", get(grant::get_own))
+        .route("/account/apps/{client}/revoke", post(grant::post_own))
+}
+
+/// Pages on workspaces, sessions, sign-in methods and OAuth clients.
+fn for_organisation_pages() -> Router<Arc<App>> {
+    use crate::{clients::page as client, factors::admin_page as sign_in, workspaces::page as workspace};
+    use sessions::page as session;
+    Router::new()
+        .route(
+            "/dashboard/workspaces",
+            get(workspace::get_list).post(workspace::post_new),
+        )
+        .route("/dashboard/workspaces/{id}", get(workspace::get))
+        .route("/dashboard/workspaces/{id}/rename", post(workspace::post_rename))
+        .route(
+            "/dashboard/workspaces/{id}/archive",
+            get(workspace::get_archive).post(workspace::post_archive),
+        )
+        .route(
+            "/dashboard/workspaces/{id}/restore",
+            post(workspace::post_restore),
+        )
+        .route("/dashboard/sessions", get(session::get_list))
+        .route("/dashboard/sessions/{id}/end", post(session::post_end))
+        .route(
+            "/dashboard/sessions/end-all",
+            get(session::get_end_all).post(session::post_end_all),
+        )
+        .route("/dashboard/sign-in", get(sign_in::get))
+        .route(
+            "/dashboard/sign-in/{id}/remove",
+            get(sign_in::get_remove).post(sign_in::post_remove),
+        )
+        .route("/dashboard/clients", get(client::get_list))
+        .route(
+            "/dashboard/clients/new",
+            get(client::get_new).post(client::post_new),
+        )
+        .route("/dashboard/clients/{id}", get(client::get))
+        .route(
+            "/dashboard/clients/{id}/edit",
+            get(client::get_edit).post(client::post_edit),
+        )
+        .route(
+            "/dashboard/clients/{id}/rotate-secret",
+            get(client::get_secret).post(client::post_secret),
+        )
+        .route(
+            "/dashboard/clients/{id}/revoke",
+            get(client::get_revoke).post(client::post_revoke),
+        )
+        .route(
+            "/dashboard/clients/{id}/disable",
+            get(client::get_disable).post(client::post_disable),
+        )
+}
+
+/// Service accounts, workspaces and OAuth clients.
+fn for_programs() -> Router<Arc<App>> {
+    use crate::{clients::api as client, service_accounts::api as account, workspaces::api as workspace};
+    Router::new()
+        .route("/v1/service-accounts", get(account::list).post(account::create))
+        .route(
+            "/v1/service-accounts/{user}",
+            get(account::show).patch(account::change),
+        )
+        .route("/v1/service-accounts/{user}/suspend", post(account::suspend))
+        .route("/v1/service-accounts/{user}/resume", post(account::resume))
+        .route(
+            "/v1/service-accounts/{user}/deactivate",
+            post(account::deactivate),
+        )
+        .route("/v1/workspaces", get(workspace::list).post(workspace::create))
+        .route(
+            "/v1/workspaces/{id}",
+            get(workspace::show).patch(workspace::rename),
+        )
+        .route("/v1/workspaces/{id}/archive", post(workspace::archive))
+        .route("/v1/workspaces/{id}/restore", post(workspace::restore))
+        .route("/v1/clients", get(client::list).post(client::create))
+        .route(
+            "/v1/clients/{id}",
+            get(client::show).patch(client::update).delete(client::disable),
+        )
+        .route("/v1/clients/{id}/rotate-secret", post(client::rotate_secret))
+        .route("/v1/clients/{id}/revoke", post(client::revoke))
 }
 
 /// Other issuers that an organisation trusts.
@@ -235,6 +432,30 @@ fn for_usage() -> Router<Arc<App>> {
         .route("/v1/edge/usage", post(usage::carry::post))
 }
 
+/// Who did what.
+fn for_audit() -> Router<Arc<App>> {
+    use audit::api;
+    Router::new()
+        .route("/v1/audit", get(api::list))
+        .route("/v1/audit/export", get(api::export))
+        .route("/v1/audit/verify", get(api::verify))
+}
+
+/// Where organisations hear of changes.
+fn for_webhooks() -> Router<Arc<App>> {
+    use webhooks::api;
+    Router::new()
+        .route("/v1/webhooks", get(api::list).post(api::create))
+        .route(
+            "/v1/webhooks/{id}",
+            get(api::show).patch(api::change).delete(api::remove),
+        )
+        .route("/v1/webhooks/{id}/rotate-secret", post(api::rotate_secret))
+        .route("/v1/webhooks/{id}/ping", post(api::ping))
+        .route("/v1/webhooks/{id}/messages", get(api::messages))
+        .route("/v1/webhooks/{id}/messages/{message}/replay", post(api::replay))
+}
+
 /// What programs in a browser call, from any origin. `/authorize` is never among them.
 fn for_scripts() -> Router<Arc<App>> {
     use oauth::cors::{open, preflight};
@@ -313,6 +534,7 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), budget::tell))
         .layer(from_fn_with_state(app.clone(), time_limit))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), frame::frame))

@@ -110,6 +110,11 @@ impl TestApp {
         }
     }
 
+    /// Every route.
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
     /// One request with a key and perhaps a JSON body.
     pub(crate) async fn call(&self, method: Method, path: &str, key: &str, body: Option<Value>) -> Answer {
         let mut request = Request::builder()

@@ -103,6 +103,10 @@ ids! {
     RevocationId = "rev";
     /// Another issuer that an organisation trusts.
     IssuerId = "iss";
+    /// A webhook: where an organisation hears of changes.
+    WebhookId = "whk";
+    /// A message to a webhook.
+    MessageId = "msg";
 }
 
 /// A position in the status lists: one per API key and one per OAuth grant (DESIGN: status index).

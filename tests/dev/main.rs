@@ -105,6 +105,10 @@ async fn start(settings: &Settings, stack: &mut Option<Running>) -> Result<(), F
         known.get("PORTCULLIS_DEMO_KEY"),
     )
     .await?;
+    if known.get("PORTCULLIS_DEMO_KEY").is_none() {
+        // The first time only: whoever took the demo away does not want it back.
+        running.control.run(&["demo", "seed"])?;
+    }
     let env = DevEnv::new([
         ("PORTCULLIS_URL", running.control.url()),
         ("PORTCULLIS_EDGE_URL", settings.edge_url()),

@@ -14,6 +14,7 @@ pub(crate) fn print(settings: &Settings, running: &Running) {
     let (control, edge) = (running.control.url(), settings.edge_url());
     println!(
         "
+  dashboard      {control}/dashboard   (with a month of demo data; `portcullis demo remove` takes it away)
   control plane  {control}
   edge           {edge}   (workerd)
   demo origin    http://{origin}   (echoes what reaches it)

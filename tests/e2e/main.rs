@@ -24,6 +24,7 @@
 //! | what the gate signs for origins | `assertion` |
 //! | path tricks | `paths` |
 //! | passkeys in Chromium | `passkeys` |
+//! | the dashboard in Chromium: the life of a key, every page by axe | `dashboard` |
 //! | the users' guide, word for word | `guide` |
 //! | headers, CORS, WebSocket, streams, the verify endpoint | `gateway` |
 //! | the fast path and the other way say the same | `fast` |
@@ -60,6 +61,7 @@ mod assertion;
 mod backup;
 mod compromise;
 mod connections;
+mod dashboard;
 mod deploy;
 mod doctor;
 mod dpop;

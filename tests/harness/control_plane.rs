@@ -183,6 +183,31 @@ impl ControlPlane {
             .map_err(io::Error::other)
     }
 
+    /// Runs a statement on its database, for tests that need more rows than requests can make.
+    pub fn execute(&self, sql: &str) -> io::Result<()> {
+        let own = self.config.folder.join("portcullis.db");
+        let file = match &self.config.database_url {
+            None => own,
+            Some(url) => match url.strip_prefix("sqlite://") {
+                Some(file) => self.config.folder.join(file),
+                None => return postgres::query(url, sql).map(|_| ()),
+            },
+        };
+        let script = "const { DatabaseSync } = require('node:sqlite');
+            new DatabaseSync(process.argv[1]).exec(process.argv[2]);";
+        let output = Command::new(files::root().join("node_modules/.bin/node"))
+            .args(["--no-warnings", "-e", script])
+            .arg(file)
+            .arg(sql)
+            .output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
+    }
+
     /// The only value of a query of its database, for tests that count what it keeps.
     pub fn query(&self, sql: &str) -> io::Result<String> {
         let own = self.config.folder.join("portcullis.db");

@@ -33,6 +33,14 @@ pub fn mcp_python() -> io::Result<PathBuf> {
     path.ok_or_else(|| missing("Python with the package mcp", "scripts/provision python"))
 }
 
+/// The program schemathesis, as `scripts/env.sh` says.
+pub fn schemathesis() -> io::Result<PathBuf> {
+    let path = variable("SCHEMATHESIS")
+        .map(PathBuf::from)
+        .filter(|path| path.exists());
+    path.ok_or_else(|| missing("schemathesis", "scripts/provision schemathesis"))
+}
+
 /// The control plane's program, next to the program that asks (so the profiles agree).
 pub fn portcullis() -> io::Result<PathBuf> {
     let own = env::current_exe()?;

@@ -21,6 +21,7 @@ pub mod files;
 pub mod http;
 mod kv;
 mod link;
+pub mod lists;
 mod origin;
 pub mod person;
 mod port;

@@ -95,6 +95,11 @@ impl Person {
         self.browse(post(path, &form)).await
     }
 
+    /// Goes on with another one's cookies.
+    pub fn take_cookies_of(&mut self, other: &Self) {
+        self.cookies.clone_from(&other.cookies);
+    }
+
     /// Any request, without this browser's cookies.
     pub async fn send(&mut self, request: &Request) -> io::Result<Response> {
         self.connection.exchange(request).await
@@ -162,7 +167,8 @@ impl Person {
         post("/token", &form)
     }
 
-    async fn browse(&mut self, request: Request) -> io::Result<Response> {
+    /// Any request with this browser's cookies.
+    pub async fn browse(&mut self, request: Request) -> io::Result<Response> {
         let request = if self.cookies.is_empty() {
             request
         } else {

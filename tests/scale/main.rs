@@ -1,12 +1,12 @@
-//! Many grants at once, many revocations, and many requests to count, on both databases: what `make scale` runs. Writes
-//! `target/bench/scale.json`, `revocation.json` and `usage.json`.
+//! Many grants at once, many revocations, many requests to count, and lists over very many rows, on both databases: what
+//! `make scale` runs. Writes `target/bench/scale.json`, `revocation.json`, `usage.json` and `lists.json`.
 //!
-//! Fewer: `SCALE_GRANTS`, `SCALE_REVOCATIONS`, `SCALE_REQUESTS`. One of them only: `SCALE_ONLY=grants`, `revocations` or
-//! `usage`.
+//! Fewer: `SCALE_GRANTS`, `SCALE_REVOCATIONS`, `SCALE_REQUESTS`; `SCALE_KEYS`, `SCALE_USAGE`, `SCALE_AUDIT`. One of them only:
+//! `SCALE_ONLY=grants`, `revocations`, `usage` or `lists`.
 
 use std::{error::Error, fs, process::ExitCode};
 
-use e2e::{Database, files, scale, storm, usage};
+use e2e::{Database, files, lists, scale, storm, usage};
 use serde::Serialize;
 
 #[tokio::main]
@@ -25,12 +25,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
         None => {
             grants().await?;
             revocations().await?;
-            usage().await
+            usage().await?;
+            lists().await
         }
         Some("grants") => grants().await,
         Some("revocations") => revocations().await,
         Some("usage") => usage().await,
-        Some(other) => Err(format!("SCALE_ONLY is grants, revocations or usage, not {other}").into()),
+        Some("lists") => lists().await,
+        Some(other) => Err(format!("SCALE_ONLY is grants, revocations, usage or lists, not {other}").into()),
     }
 }
 
@@ -75,6 +77,26 @@ async fn usage() -> Result<(), Box<dyn Error>> {
         write("usage.json", &outcomes)?;
     }
     println!("every request was counted once");
+    Ok(())
+}
+
+async fn lists() -> Result<(), Box<dyn Error>> {
+    let large = lists::Size {
+        keys: number("SCALE_KEYS", lists::LARGE.keys)?,
+        usage: number("SCALE_USAGE", lists::LARGE.usage)?,
+        audit: number("SCALE_AUDIT", lists::LARGE.audit)?,
+    };
+    let mut outcomes = Vec::new();
+    for (database, size) in [(Database::Sqlite, lists::SMALL), (Database::Postgres, large)] {
+        let outcome = lists::run(database, size).await?;
+        println!("{outcome}");
+        outcomes.push(outcome);
+        write("lists.json", &outcomes)?;
+    }
+    let greedy: Vec<_> = outcomes.iter().flat_map(lists::Outcome::greedy).collect();
+    if !greedy.is_empty() {
+        return Err(format!("too many rows: {}", greedy.join(", ")).into());
+    }
     Ok(())
 }
 

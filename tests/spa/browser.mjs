@@ -35,13 +35,13 @@ export async function serveApp(port, settings) {
   return server;
 }
 
-export async function launch() {
+export async function launch(more = []) {
   assert.ok(PORTCULLIS_CHROMIUM, "no Chromium: run scripts/provision browser, and . scripts/env.sh");
   mkdirSync(SHOTS, { recursive: true });
   return chromium.launch({
     executablePath: PORTCULLIS_CHROMIUM,
     // Chromium's own sandbox does not run as root, as tests in containers do.
-    args: process.getuid() === 0 ? ["--no-sandbox"] : [],
+    args: process.getuid() === 0 ? ["--no-sandbox", ...more] : more,
   });
 }
 

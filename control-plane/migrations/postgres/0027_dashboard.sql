@@ -22,3 +22,10 @@ CREATE TABLE usage_days (
 );
 INSERT INTO usage_days (org_id, day, reason, requests, last_at)
 SELECT org_id, hour / 24, reason, CAST(SUM(requests) AS BIGINT), MAX(last_at) FROM usage_hours GROUP BY org_id, hour / 24, reason;
+
+-- What `portcullis demo` made, so that it can be taken away again.
+CREATE TABLE demo_objects (
+    kind TEXT    NOT NULL CHECK (kind IN ('user', 'workspace', 'key')),
+    id   BIGINT  NOT NULL,
+    PRIMARY KEY (kind, id)
+);

@@ -19,3 +19,10 @@ CREATE TABLE usage_days (
 ) STRICT;
 INSERT INTO usage_days (org_id, day, reason, requests, last_at)
 SELECT org_id, hour / 24, reason, SUM(requests), MAX(last_at) FROM usage_hours GROUP BY org_id, hour / 24, reason;
+
+-- What `portcullis demo` made, so that it can be taken away again.
+CREATE TABLE demo_objects (
+    kind TEXT    NOT NULL CHECK (kind IN ('user', 'workspace', 'key')),
+    id   INTEGER NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT;

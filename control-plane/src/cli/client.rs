@@ -13,6 +13,9 @@ use crate::config::environment_variable;
 /// Longer than the longest wait for a receipt.
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// A download.
+const LONG: Duration = Duration::from_hours(24);
+
 /// An API client with the admin key.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -43,6 +46,34 @@ impl Client {
             base,
             admin_key: SecretString::from(text.trim().to_owned()),
         })
+    }
+
+    /// A long answer, to be read as it comes; its problem as an error. Takes as long as it takes.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<reqwest::Response, CliError> {
+        let mut url = url::Url::parse(&format!("{}{path}", self.base))
+            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
+        url.query_pairs_mut().extend_pairs(query);
+        let response = self
+            .http
+            .get(url)
+            .bearer_auth(self.admin_key.expose_secret())
+            .timeout(LONG)
+            .send()
+            .await
+            .with_context(|| format!("no answer from {}", self.base))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let answer: Value = response
+            .json()
+            .await
+            .with_context(|| format!("{status}, and the answer is not JSON"))?;
+        Err(CliError::Refused(problem_text(&answer)))
     }
 
     /// One call; the answer's JSON, or its problem as an error.

@@ -2,12 +2,18 @@
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::Client;
-use super::{CliError, Format, Remote, output};
+use super::{CliError, Format, Remote, output, pages};
 
 const PATH: &str = "/v1/memberships";
+/// What acts for somebody, and what is shown of it.
+const HOLDINGS: [(&str, &[&str]); 3] = [
+    ("keys", &["id", "name", "scopes", "last_used_at"]),
+    ("grants", &["id", "client_name", "scopes", "last_used_at"]),
+    ("sessions", &["id", "browser", "address", "last_seen_at"]),
+];
 const COLUMNS: [&str; 6] = ["user", "email", "name", "role", "state", "ceiling"];
 
 #[derive(Debug, Args)]
@@ -16,6 +22,7 @@ Examples:
   portcullis members list
   portcullis members role usr_000000001 viewer
   portcullis members suspend usr_000000001
+  portcullis members holdings usr_000000001
   portcullis members deactivate usr_000000001
 
 The admin key comes from PORTCULLIS_ADMIN_KEY or --admin-key-file, the server from PORTCULLIS_URL or --url.")]
@@ -28,8 +35,13 @@ pub(super) struct MembersArgs {
 
 #[derive(Debug, Subcommand)]
 enum MembersCommand {
-    /// List members and the most that their keys and tokens can do
+    /// List people and the most that their keys and tokens can do
     List,
+    /// What acts for somebody, and would die if they were deactivated: keys, apps, sessions, with their last use
+    Holdings {
+        /// Their id: usr_…
+        user: String,
+    },
     /// Give a member another role; their keys and tokens follow at once
     Role {
         #[command(flatten)]
@@ -58,7 +70,26 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
     let client = Client::new(&args.remote)?;
     let (member, action, body) = match args.command {
         MembersCommand::List => {
-            output::table(&list(&client).await?, &COLUMNS, format);
+            let rows = pages::all(&client, PATH, &[], "memberships").await?;
+            output::table(&rows, &COLUMNS, format);
+            return Ok(());
+        }
+        MembersCommand::Holdings { user } => {
+            let user: shared::id::UserId = user
+                .parse()
+                .map_err(|error| CliError::Usage(format!("{error}")))?;
+            let path = format!("{PATH}/{user}/holdings");
+            let held = client.call(Method::GET, &path, &[], None, None).await?;
+            if format == Format::Json {
+                output::object(&held, format);
+                return Ok(());
+            }
+            for (name, columns) in HOLDINGS {
+                output::line(&name.to_uppercase());
+                let rows = held[name].as_array().cloned().unwrap_or_default();
+                output::table(&rows, columns, format);
+                output::line("");
+            }
             return Ok(());
         }
         MembersCommand::Role { member, role } => (member, None, Some(json!({"role": role}))),
@@ -78,18 +109,4 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
     let answer = client.call(method, &path, &query, body, None).await?;
     output::object(&answer, format);
     Ok(())
-}
-
-/// Follows the cursor to the end.
-async fn list(client: &Client) -> Result<Vec<Value>, CliError> {
-    let mut members = Vec::new();
-    let mut query = Vec::new();
-    loop {
-        let page = client.call(Method::GET, PATH, &query, None, None).await?;
-        members.extend(page["memberships"].as_array().cloned().unwrap_or_default());
-        match page["next_cursor"].as_str() {
-            Some(cursor) => query = vec![("cursor", cursor.to_owned())],
-            None => return Ok(members),
-        }
-    }
 }

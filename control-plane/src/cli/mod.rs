@@ -1,16 +1,19 @@
 //! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
 //! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
+//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `edge status`, `usage`, `verify`, `revoke` and the other `keys` commands call a running server over its
 //! API (I11); `doctor`
 //! looks at one from outside; `key inspect` needs nothing.
 //!
 //! No secret is ever an argument: other users of the machine can read arguments.
 
+mod audit;
 mod backup;
 mod client;
+mod demo;
 mod doctor;
 mod edge;
 mod edge_init;
+mod grants;
 mod inspect;
 mod invitations;
 mod issuers;
@@ -19,11 +22,15 @@ mod local;
 mod master;
 mod members;
 mod output;
+mod pages;
 mod policy;
 mod revoke;
 mod server;
+mod service_accounts;
+mod sessions;
 mod usage;
 mod verify;
+mod workspaces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,6 +94,14 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     /// Members of the organisation (over the server's API)
     Members(members::MembersArgs),
+    /// Members that are programs (over the server's API)
+    ServiceAccounts(service_accounts::ServiceAccountsArgs),
+    /// Workspaces (over the server's API)
+    Workspaces(workspaces::WorkspacesArgs),
+    /// Which app acts for whom (over the server's API)
+    Grants(grants::GrantsArgs),
+    /// Who is signed in (over the server's API)
+    Sessions(sessions::SessionsArgs),
     /// A single API key's text
     #[command(subcommand)]
     Key(KeyCommand),
@@ -109,12 +124,17 @@ enum Command {
     Edge(edge::EdgeCommand),
     /// Who asked for what at the edges, how often, and how it ended (over the server's API)
     Usage(usage::UsageArgs),
+    /// Who did what: search, export, and check that nobody changed it (over the server's API)
+    Audit(audit::AuditArgs),
     /// Write the whole database into one file, beside a running server
     Backup(backup::BackupArgs),
     /// Fill an empty database from a backup
     Restore(backup::RestoreArgs),
     /// Move to another database, of the same engine or the other, beside a running server
     Move(backup::MoveArgs),
+    /// A believable month in the first organisation, to look at, and its end
+    #[command(subcommand)]
+    Demo(demo::DemoCommand),
     /// Check a running deployment from outside and say what to fix
     Doctor(doctor::DoctorArgs),
     /// The configuration
@@ -200,6 +220,10 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         },
         Command::Revoke(args) => revoke::run(args, load, format).await,
         Command::Members(args) => members::run(args, format).await,
+        Command::ServiceAccounts(args) => service_accounts::run(args, format).await,
+        Command::Workspaces(args) => workspaces::run(args, format).await,
+        Command::Grants(args) => grants::run(args, format).await,
+        Command::Sessions(args) => sessions::run(args, format).await,
         Command::Verify(args) => verify::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
         Command::Clients(command) => local::clients(load()?, command, format).await,
@@ -214,9 +238,11 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             edge::key(load()?, &name, (revoke.as_deref(), list), format).await
         }
         Command::Usage(args) => usage::run(args, format).await,
+        Command::Audit(args) => audit::run(args, format).await,
         Command::Backup(args) => backup::save(load()?, args, format).await,
         Command::Restore(args) => backup::restore(load()?, args, format).await,
         Command::Move(args) => backup::transfer(load()?, args, format).await,
+        Command::Demo(command) => demo::run(load()?, command, format).await,
         Command::Doctor(args) => doctor::run(args, load, format).await,
         Command::Config(ConfigCommand::Check) => {
             let config = load()?;

@@ -40,7 +40,7 @@ pub struct EdgeGroup {
 }
 
 /// How the feed gets to an edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeMode {
     /// We call it.

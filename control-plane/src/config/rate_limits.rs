@@ -12,6 +12,9 @@ pub struct RateLimits {
     /// Requests of one address (IPv6: one /64) to one endpoint in a minute; without it 600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_address: Option<u64>,
+    /// Calls of `/v1` with one credential in a minute; without it 600.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_per_credential: Option<u64>,
     /// Requests of one confidential client in a minute; without it 600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_client: Option<u64>,
@@ -28,6 +31,8 @@ pub struct RateLimits {
 pub struct EffectiveRateLimits {
     /// A minute, to one endpoint.
     pub requests_per_address: u64,
+    /// A minute, of `/v1`.
+    pub calls_per_credential: u64,
     /// A minute.
     pub requests_per_client: u64,
     /// In 15 minutes, from one address.
@@ -43,6 +48,7 @@ impl Config {
         let set = &self.rate_limits;
         EffectiveRateLimits {
             requests_per_address: value(set.requests_per_address, 600),
+            calls_per_credential: value(set.calls_per_credential, 600),
             requests_per_client: value(set.requests_per_client, 600),
             failures_per_client: value(set.failures_per_client, 10),
             failures_per_address: value(set.failures_per_address, 50),
@@ -56,6 +62,7 @@ pub(super) fn validate_rate_limits(config: &Config) -> Result<(), ConfigError> {
     let limits = config.effective_rate_limits();
     let all = [
         ("rate_limits.requests_per_address", limits.requests_per_address),
+        ("rate_limits.calls_per_credential", limits.calls_per_credential),
         ("rate_limits.requests_per_client", limits.requests_per_client),
         ("rate_limits.failures_per_client", limits.failures_per_client),
         ("rate_limits.failures_per_address", limits.failures_per_address),

@@ -344,6 +344,7 @@ fn full() -> Config {
         },
         rate_limits: RateLimits {
             requests_per_address: Some(1),
+            calls_per_credential: Some(1),
             requests_per_client: Some(1),
             failures_per_client: Some(1),
             failures_per_address: Some(1),

@@ -23,7 +23,8 @@
 //! | `flash` | a sentence that survives one redirect |
 //! | `refusal` | errors of the functions as sentences or pages |
 //! | `confirm` | a page that explains what cannot be undone |
-//! | `link`, `query` | links to the next page of a list, and what they say |
+//! | `link`, `query`, `parameters` | links to the next page of a list, and what they say |
+//! | `in_force` | a receipt in one sentence |
 //! | `chart` | bars as inline SVG, with the numbers behind |
 //!
 //! What it does not: know any feature, or use cookies for `/v1`, which takes none.
@@ -31,7 +32,9 @@
 pub mod chart;
 mod confirm;
 mod flash;
+mod in_force;
 mod link;
+mod parameters;
 mod query;
 mod refusal;
 mod shell;
@@ -40,7 +43,9 @@ pub(crate) mod tests;
 mod visit;
 
 pub use confirm::Confirm;
+pub use in_force::{counted, in_force};
 pub use link::link;
+pub use parameters::Parameters;
 pub use query::PageQuery;
 pub use refusal::{refused, refused_form};
 pub use shell::Shell;

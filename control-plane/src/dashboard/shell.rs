@@ -8,7 +8,7 @@ use crate::store::{StoreError, Tx};
 
 /// Groups of the navigation: title, then path and label of each page. A page that is not in the table of pages, or not for
 /// this role, is left out.
-const NAVIGATION: [(&str, &[(&str, &str)]); 4] = [
+const NAVIGATION: [(&str, &[(&str, &str)]); 5] = [
     (
         "",
         &[
@@ -18,6 +18,7 @@ const NAVIGATION: [(&str, &[(&str, &str)]); 4] = [
             ("/dashboard/grants", "Grants"),
         ],
     ),
+    ("You", &[("/account/keys", "My keys")]),
     (
         "Organisation",
         &[

@@ -56,8 +56,9 @@ const PACE: Pace = Pace {
 };
 
 /// What a run found out about a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CanaryOutcome)]
 pub(crate) enum Outcome {
     /// It refused the canary in time.
     InTime,
@@ -93,7 +94,8 @@ pub(super) struct Record {
 }
 
 /// The same, for people.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CanarySummary)]
 pub(crate) struct Summary {
     /// Of the last run.
     pub(crate) outcome: Outcome,

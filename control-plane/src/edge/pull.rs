@@ -54,16 +54,34 @@ const TOUCH_MS: u64 = 5000;
 const LIMIT_NAME: &str = "edge feed";
 
 /// The query of `GET /v1/edge/feed`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct FeedQuery {
+    /// The epoch of what the edge has.
     epoch: Option<u64>,
+    /// The newest frame that it has: also its acknowledgement.
     after: Option<u64>,
+    /// The digest of that frame.
     digest: Option<String>,
+    /// How many milliseconds it would wait for something new.
     wait: Option<u64>,
 }
 
 /// `GET /v1/edge/feed`
+#[utoipa::path(
+    get, path = "/v1/edge/feed", tag = "edge",
+    summary = "Fetch the feed",
+    description = "For edges that cannot be reached: what would have been pushed, in the feed's own format.",
+    params(FeedQuery),
+    security(("uplink_key" = [])),
+    responses(
+        (status = 200, description = "Frames, or a snapshot, and a heartbeat.", body = Vec<u8>, content_type = "application/vnd.portcullis.feed",
+            headers(("ETag" = String, description = "The head, for `If-None-Match`."))),
+        (status = 304, description = "Nothing new."),
+        (status = 409, description = "`edge_ahead`: the edge knows more than this database."),
+    ),
+)]
 pub async fn get(
     State(app): State<Arc<App>>,
     address: ClientAddress,

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use shared::id::OrgId;
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use super::canary::{self, Summary};
 use super::uplink;
@@ -34,7 +35,8 @@ use crate::store::feed::{Peer, Position};
 use crate::store::{StoreError, uint};
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EdgesStatus)]
 pub struct Status {
     /// The newest frame.
     pub(super) head: Place,
@@ -45,7 +47,8 @@ pub struct Status {
     pub(super) alerts: Vec<Alert>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FeedPlace)]
 pub(super) struct Place {
     pub(super) epoch: u64,
     pub(super) seq: u64,
@@ -57,12 +60,13 @@ impl From<Position> for Place {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EdgeStatus {
     pub(super) name: String,
     pub(super) mode: EdgeMode,
     /// The group that it belongs to; absent: it admits every organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) group: Option<String>,
     /// Whether the hub itself answered last.
     pub(super) hub: Option<bool>,
@@ -77,7 +81,7 @@ pub(super) struct EdgeStatus {
 }
 
 /// For the operator alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OperatorStatus {
     pub(super) failures: u64,
     pub(super) failure: Option<String>,
@@ -87,14 +91,15 @@ pub(super) struct OperatorStatus {
     pub(super) keys: Vec<UplinkView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UplinkKey)]
 pub(super) struct UplinkView {
     pub(super) id: String,
     pub(super) created_at: Timestamp,
     pub(super) used_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RegionStatus {
     /// As in receipts.
     pub(super) name: String,
@@ -114,13 +119,14 @@ pub(super) struct RegionStatus {
     pub(super) canary: Option<Summary>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CanaryStatus {
     pub(super) enabled: bool,
     pub(super) interval_seconds: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EdgeAlert)]
 pub(super) struct Alert {
     pub(super) edge: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -131,6 +137,13 @@ pub(super) struct Alert {
 }
 
 /// `GET /v1/edge/status`
+#[utoipa::path(
+    get, path = "/v1/edge/status", tag = "edge",
+    summary = "Where every edge is",
+    description = "Of the edges that admit the caller's organisation: regions, how far they are, how long frames and canaries took, and \
+        alerts. Failures, clocks and keys are for administrators of the first organisation.",
+    responses((status = 200, description = "What is known at this moment.", body = Status)),
+)]
 pub async fn get(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
     let viewer = Viewer::of(&app, caller.org).await?;
     let status = status(&app, viewer).await?;

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::time::UnixSeconds;
+use utoipa::ToSchema;
 
 use super::Question;
 use crate::app::App;
@@ -23,20 +24,60 @@ use crate::http::time::format_rfc3339;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of `POST /v1/explain`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Question)]
 pub struct Body {
     /// An API key or a token; none: what a caller without one is told.
+    #[schema(value_type = Option<String>)]
     credential: Option<SecretString>,
+    /// The request's method.
     #[serde(default = "get")]
+    #[schema(default = "GET", example = "GET")]
     method: String,
+    /// The request's path and query.
+    #[schema(example = "/v1/memory/x")]
     path: String,
+    /// The request's `Origin`.
     origin: Option<String>,
     /// A DPoP proof: with it the credential comes under the scheme DPoP.
     dpop: Option<String>,
+    /// To an MCP server: the header `Mcp-Method`.
     mcp_method: Option<String>,
+    /// To an MCP server: the header `Mcp-Name`.
     mcp_name: Option<String>,
+    /// To an MCP server: the header `MCP-Protocol-Version`.
     mcp_version: Option<String>,
+}
+
+/// For the document: the answer.
+#[derive(Debug, ToSchema)]
+#[schema(as = Explanation)]
+#[allow(dead_code)]
+struct ExplanationView {
+    /// Whether the edge would let the request in.
+    allowed: bool,
+    /// `allowed`, `public`, or why not.
+    verdict: String,
+    /// What was asked, in order.
+    steps: Vec<StepView>,
+}
+
+/// For the document: one question of the edge.
+#[derive(Debug, ToSchema)]
+#[schema(as = ExplanationStep)]
+#[allow(dead_code)]
+struct StepView {
+    /// Which one.
+    step: String,
+    /// Whether the request got past it.
+    passed: bool,
+    /// Why not.
+    #[schema(value_type = Option<String>)]
+    reason: Option<String>,
+    /// What it went by.
+    #[schema(value_type = Object)]
+    facts: Value,
 }
 
 fn get() -> String {
@@ -44,6 +85,14 @@ fn get() -> String {
 }
 
 /// `POST /v1/explain`
+#[utoipa::path(
+    post, path = "/v1/explain", tag = "explain",
+    summary = "Would the edge let a request in, and why",
+    description = "Decided by the edge's own code from the state that edges have now. Nothing is counted, nothing is sent anywhere. Of a \
+        credential of another organisation only that it is not yours is said.",
+    request_body = Body,
+    responses((status = 200, description = "Each question that the edge asks, and what came of it.", body = ExplanationView)),
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

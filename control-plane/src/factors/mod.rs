@@ -10,10 +10,14 @@
 //! | `challenge`, `relying_party` | passkeys: the challenge that a form carries, and where they work |
 //! | `second` | `/login/code`, after a right password |
 //! | `sign_in` | `/login/passkey` |
+//! | `admin`, `admin_page`, `api` | who has which, and the removal of lost ones by administrators |
 //! | `app_page`, `passkey_page` | `/account/totp`, `/account/passkeys` |
 //!
 //! What it does not: begin sessions or count attempts (`sessions` does); attestation (who made an authenticator is not asked).
 
+pub mod admin;
+pub mod admin_page;
+pub mod api;
 mod app_page;
 pub(crate) mod challenge;
 mod passkey_page;

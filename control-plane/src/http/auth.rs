@@ -1,6 +1,7 @@
-//! Who calls `/v1`: an API key of ours in the Authorization header.
+//! Who calls `/v1`: an API key of ours in the Authorization header, or an access token of ours whose audience is the issuer,
+//! which only the command line gets (`oauth::built_in`).
 //!
-//! The key is checked as the edge checks it, and then against the database, which is never stale here. The dashboard makes a
+//! Either is checked as the edge checks it, and then against the database, which is never stale here. The dashboard makes a
 //! [`Caller`] of its session, so that pages call the functions of `/v1`; `/v1` itself takes no cookies.
 
 use std::sync::Arc;
@@ -9,11 +10,12 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use shared::id::{KeyId, OrgId, SessionId, UserId, WorkspaceId};
+use shared::id::{GrantId, KeyId, OrgId, SessionId, UserId, WorkspaceId};
 use shared::key::{self, Environment, ParsedKey};
 use shared::scope::{ADMIN, ScopeSet};
 use shared::time::UnixSeconds;
 
+use super::budget;
 use super::frame::RequestId;
 use crate::app::App;
 use crate::audit::Actor;
@@ -22,7 +24,7 @@ use crate::sessions::Session;
 use crate::store::keys::{ApiKey, KeyStatus, Reach};
 use crate::store::orgs::{IssueSubjects, Role};
 use crate::store::{StoreError, Tx};
-use crate::{keys, orgs};
+use crate::{keys, oauth, orgs};
 
 /// Longer credentials are refused unread.
 const MAX_CREDENTIAL: usize = 8 * 1024;
@@ -30,6 +32,11 @@ const MAX_CREDENTIAL: usize = 8 * 1024;
 /// What was presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
+    /// An access token.
+    AccessToken {
+        /// What its person agreed to.
+        grant: GrantId,
+    },
     /// An API key.
     ApiKey(KeyId),
     /// A session of the dashboard.
@@ -41,14 +48,16 @@ impl Credential {
     pub fn api_key(self) -> Option<KeyId> {
         match self {
             Self::ApiKey(id) => Some(id),
-            Self::Session(_) => None,
+            Self::AccessToken { .. } | Self::Session(_) => None,
         }
     }
 }
 
 impl std::fmt::Display for Credential {
+    /// As the audit trail names it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::AccessToken { grant } => grant.fmt(f),
             Self::ApiKey(id) => id.fmt(f),
             Self::Session(id) => id.fmt(f),
         }
@@ -140,7 +149,9 @@ impl FromRequestParts<Arc<App>> for Caller {
             .map(|id| id.0.clone())
             .unwrap_or_default();
         let text = bearer(&parts.headers)?;
-        authenticate(app, text, request_id).await
+        let caller = authenticate(app, text, request_id).await?;
+        budget::charge(app, parts, &caller.credential.to_string())?;
+        Ok(caller)
     }
 }
 
@@ -226,6 +237,32 @@ pub(crate) async fn recognise(app: &App, text: &str) -> Result<Option<ApiKey>, A
 
 /// Checks a credential and finds out what it may do.
 async fn authenticate(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
+    // A JWS has dots, an API key has none.
+    if text.contains('.') {
+        return of_token(app, text, request_id).await;
+    }
+    of_key(app, text, request_id).await
+}
+
+/// The person who signed in at the command line: what they may do, in every workspace and environment.
+async fn of_token(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
+    let person = oauth::built_in::person(app, text).await?.ok_or_else(invalid)?;
+    Ok(Caller {
+        org: person.org,
+        user: person.user,
+        workspace: None,
+        environment: *app.config.environments.iter().min().unwrap_or(&Environment::Live),
+        scopes: person.scopes,
+        // A token ends within the hour, its person's rights do not: what they make outlives it.
+        ends_at: None,
+        role: person.role,
+        membership_version: person.membership_version,
+        credential: Credential::AccessToken { grant: person.grant },
+        request_id,
+    })
+}
+
+async fn of_key(app: &App, text: &str, request_id: String) -> Result<Caller, ApiError> {
     let now = app.clock.now().seconds();
     // 1. to 3. A key of ours, neither revoked nor ended.
     let row = recognise(app, text).await?.ok_or_else(invalid)?;

@@ -55,7 +55,7 @@ pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next
         if let Some(cause) = &problem.cause {
             tracing::error!(parent: &span, error = format!("{cause:#}"), "internal error");
         }
-        response = render(&problem, &id, response);
+        response = render(&app.config.issuer, &problem, &id, response);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
@@ -115,11 +115,12 @@ fn is_harmless(text: &str) -> bool {
 }
 
 /// Turns a problem into its body (RFC 9457) and headers (RFC 6750 §3).
-fn render(problem: &Problem, request_id: &str, response: Response) -> Response {
+fn render(issuer: &str, problem: &Problem, request_id: &str, response: Response) -> Response {
     let (mut parts, _) = response.into_parts();
     let (status, code, title) = (problem.code.status(), problem.code.as_str(), problem.code.title());
     let mut body = json!({
-        "type": format!("urn:portcullis:problem:{code}"),
+        // RFC 9457 §3.1.1: a page that says what it means and what to do.
+        "type": format!("{issuer}{}#{code}", crate::api::docs::ERRORS),
         "title": title,
         "status": status.as_u16(),
         "code": code,

@@ -39,14 +39,23 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let headers = request.headers().clone();
-        let bytes = read(request, state).await?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        require_json(&headers)?;
-        Ok(Self(parse(&bytes)?))
+        let (value, _) = optional(request, state).await?;
+        Ok(Self(value))
     }
+}
+
+/// A JSON body that may be absent, and its exact bytes.
+pub(super) async fn optional<T: DeserializeOwned + Default, S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<(T, Bytes), ApiError> {
+    let headers = request.headers().clone();
+    let bytes = read(request, state).await?;
+    if bytes.is_empty() {
+        return Ok((T::default(), bytes));
+    }
+    require_json(&headers)?;
+    Ok((parse(&bytes)?, bytes))
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T> {

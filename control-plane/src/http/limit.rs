@@ -20,7 +20,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use governor::clock::Clock as _;
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
@@ -46,9 +46,19 @@ pub struct TooMany {
     pub retry_after_seconds: u64,
 }
 
+/// Where a count stands after one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// So many more at once.
+    pub remaining: u32,
+    /// When all of the share is there again.
+    pub full_after_seconds: u64,
+}
+
 /// The counts of this process.
 #[derive(Debug)]
 pub struct Limits {
+    calls: Limiter,
     addresses: Limiter,
     clients: Limiter,
     failures_of_clients: Limiter,
@@ -62,6 +72,7 @@ impl Limits {
         let limits = config.effective_rate_limits();
         let limiter = |name, most, window| Limiter::new(name, most, window, clock);
         Self {
+            calls: limiter("calls_per_credential", limits.calls_per_credential, MINUTE),
             addresses: limiter("requests_per_address", limits.requests_per_address, MINUTE),
             clients: limiter("requests_per_client", limits.requests_per_client, MINUTE),
             failures_of_clients: limiter("failures_per_client", limits.failures_per_client, FAILURE_WINDOW),
@@ -81,6 +92,11 @@ impl Limits {
     /// Counts a request of an address to a path.
     pub fn request(&self, path: &str, address: ClientAddress) -> Result<(), TooMany> {
         self.addresses.take(&format!("{path} {}", address.counted()))
+    }
+
+    /// Counts a call of `/v1` with a credential that counts.
+    pub fn call(&self, credential: &str) -> Result<Standing, TooMany> {
+        self.calls.count(credential)
     }
 
     /// Counts a request of a client that has proved who it is.
@@ -111,6 +127,7 @@ impl Limits {
     /// Forgets whoever would be as free without a count. A job.
     pub fn prune(&self) {
         let all = [
+            &self.calls,
             &self.addresses,
             &self.clients,
             &self.failures_of_clients,
@@ -145,7 +162,9 @@ impl FromRequestParts<Arc<App>> for Limited {
 pub(crate) struct Limiter {
     name: &'static str,
     ticks: Ticks,
-    inner: RateLimiter<Asked, Counts, Ticks, NoOpMiddleware<Nanos>>,
+    most: u32,
+    each: Duration,
+    inner: RateLimiter<Asked, Counts, Ticks, StateInformationMiddleware>,
 }
 
 impl std::fmt::Debug for Limiter {
@@ -170,34 +189,55 @@ impl Limiter {
         let ticks = Ticks(clock.clone());
         Self {
             name,
-            inner: RateLimiter::new(quota.allow_burst(most), Counts::default(), ticks.clone()),
+            most: most.get(),
+            each,
+            inner: RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(
+                quota.allow_burst(most),
+                Counts::default(),
+                ticks.clone(),
+            )
+            .with_middleware::<StateInformationMiddleware>(),
             ticks,
         }
     }
 
     /// Counts one for whoever `key` names, or says when there is room.
     pub(crate) fn take(&self, key: &str) -> Result<(), TooMany> {
-        self.ask(key, true)
+        self.ask(key, true).map(drop)
+    }
+
+    /// Like [`Limiter::take`], and says where the count stands now.
+    fn count(&self, key: &str) -> Result<Standing, TooMany> {
+        let remaining = self.ask(key, true)?;
+        let used = self.most.saturating_sub(remaining);
+        Ok(Standing {
+            remaining,
+            full_after_seconds: u64::try_from(self.each.saturating_mul(used).as_millis().div_ceil(1000))
+                .unwrap_or(u64::MAX),
+        })
     }
 
     /// Like [`Limiter::take`], without counting.
     fn look(&self, key: &str) -> Result<(), TooMany> {
-        self.ask(key, false)
+        self.ask(key, false).map(drop)
     }
 
-    fn ask(&self, key: &str, counts: bool) -> Result<(), TooMany> {
+    fn ask(&self, key: &str, counts: bool) -> Result<u32, TooMany> {
         let asked = Asked {
             key: sha256(key.as_bytes()),
             counts,
         };
-        self.inner.check_key(&asked).map_err(|until| {
-            metrics::counter!("portcullis_rate_limited_total", "limit" => self.name).increment(1);
-            let wait = until.wait_time_from(self.ticks.now());
-            let retry_after_seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
-            TooMany {
-                retry_after_seconds: retry_after_seconds.max(1),
-            }
-        })
+        let outcome = self.inner.check_key(&asked);
+        outcome
+            .map(|state| state.remaining_burst_capacity())
+            .map_err(|until| {
+                metrics::counter!("portcullis_rate_limited_total", "limit" => self.name).increment(1);
+                let wait = until.wait_time_from(self.ticks.now());
+                let retry_after_seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+                TooMany {
+                    retry_after_seconds: retry_after_seconds.max(1),
+                }
+            })
     }
 
     /// Forgets whoever has all of their share again.

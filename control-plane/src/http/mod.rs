@@ -4,9 +4,13 @@
 
 pub mod address;
 pub mod auth;
+pub mod budget;
 pub mod fetch;
 pub mod frame;
 pub mod health;
+pub mod idempotency;
 pub mod json;
 pub mod limit;
+pub mod paging;
+pub mod tag;
 pub mod time;

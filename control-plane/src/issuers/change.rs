@@ -16,6 +16,8 @@ use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::idempotency::{self, Idempotency};
+use crate::http::tag::{IfMatch, Tag};
 use crate::keys::{confirm_rights, hold_caller};
 use crate::orgs;
 use crate::revocation::{self, Reach, Receipt, Wait};
@@ -24,6 +26,8 @@ use crate::store::{StoreError, Tx};
 
 /// Issuers that one organisation can trust at a time.
 const MOST_ISSUERS: usize = 20;
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "issuer.create";
 
 /// The answer to a change.
 #[derive(Clone, Debug)]
@@ -40,8 +44,8 @@ pub struct Changed {
 pub async fn create(
     app: &App,
     caller: &Caller,
-    issuer: String,
-    asked: Asked,
+    (issuer, asked): (String, Asked),
+    idempotency: Option<Idempotency>,
     wait: Wait,
 ) -> Result<Changed, ApiError> {
     // 1. What is asked for.
@@ -53,7 +57,11 @@ pub async fn create(
     let mut binding = rules::nothing();
     rules::apply(&mut binding, asked, caller, app.catalogue())?;
     must_be_understood(app)?;
+    let who = (caller.org, caller.user);
     let mut tx = app.store.begin_read().await?;
+    if let Some(before) = idempotency::made_before(&mut tx, who, OPERATION, idempotency).await? {
+        return made(app, tx, caller.org, before, wait).await;
+    }
     free(&mut tx, app, caller.org, &issuer).await?;
     own_workspaces(&mut tx, caller.org, &binding).await?;
     drop(tx);
@@ -65,11 +73,14 @@ pub async fn create(
     hold_caller(&mut tx, caller, app.clock.now()).await?;
     tx.hold_org(caller.org).await?;
     confirm_rights(&mut tx, caller).await?;
+    let now = app.clock.now();
+    let id = app.random.below(LIMIT).map_err(ApiError::internal)?;
+    if let Some(before) = idempotency::claim(&mut tx, who, OPERATION, idempotency, id, now).await? {
+        return made(app, tx, caller.org, before, wait).await;
+    }
     own_workspaces(&mut tx, caller.org, &binding).await?;
     let former = free(&mut tx, app, caller.org, &issuer).await?;
     // 4. Row, outbox, receipt, audit.
-    let now = app.clock.now();
-    let id = app.random.below(LIMIT).map_err(ApiError::internal)?;
     let row = TrustedIssuer {
         id: IssuerId::from_u64(id).ok_or(StoreError::Corrupt("issuer id"))?,
         entry: IssuerEntry {
@@ -114,12 +125,30 @@ pub async fn create(
     done(app, tx, row, Some(found.keys.left_out), wait).await
 }
 
-/// Changes what an issuer may do, how it is read, or where its keys are.
+/// What an Idempotency-Key made before.
+async fn made(app: &App, mut tx: Tx, org: OrgId, number: u64, wait: Wait) -> Result<Changed, ApiError> {
+    let id = IssuerId::from_u64(number).ok_or(StoreError::Corrupt("issuer id"))?;
+    let issuer = find(&mut tx, org, id).await?;
+    drop(tx);
+    let receipt = revocation::await_receipt(app, &receipt_name(&issuer), wait).await?;
+    Ok(Changed {
+        issuer,
+        left_out: None,
+        receipt,
+    })
+}
+
+/// The version of what is known of an issuer.
+pub fn tag(issuer: &TrustedIssuer) -> Tag {
+    Tag::of(&(issuer.id, issuer.entry.version, issuer.updated_at))
+}
+
+/// Changes what an issuer may do, how it is read, or where its keys are, if it still is what the caller has seen.
 pub async fn change(
     app: &App,
     caller: &Caller,
     id: IssuerId,
-    asked: Asked,
+    (asked, seen): (Asked, &IfMatch),
     wait: Wait,
 ) -> Result<Changed, ApiError> {
     rules::may_administer(app, caller)?;
@@ -144,6 +173,7 @@ pub async fn change(
     tx.hold_org(caller.org).await?;
     confirm_rights(&mut tx, caller).await?;
     let before = find(&mut tx, caller.org, id).await?;
+    seen.confirm(&tag(&before))?;
     let now = app.clock.now();
     let mut row = before.clone();
     let binding = row

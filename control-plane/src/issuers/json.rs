@@ -9,6 +9,7 @@ use shared::jwk::Thumbprint;
 use shared::jwks::LeftOut;
 use shared::scope::Catalogue;
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use super::change::Changed;
 use super::rules::ClaimName;
@@ -17,7 +18,7 @@ use crate::revocation::Receipt;
 use crate::store::issuers::{BlockedSubject, TrustedIssuer};
 
 /// How an issuer's keys are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeysState {
     /// The last look-up found them.
@@ -31,7 +32,8 @@ pub enum KeysState {
 }
 
 /// A key of an issuer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IssuerKey)]
 pub struct KeyView {
     /// Its name; empty if it has none.
     pub kid: String,
@@ -42,7 +44,8 @@ pub struct KeyView {
 }
 
 /// An issuer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Issuer)]
 pub struct IssuerView {
     /// Its id.
     pub id: String,
@@ -66,15 +69,19 @@ pub struct IssuerView {
     pub scope_claims: Vec<ClaimName>,
     /// What values there mean.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub scope_values: Option<BTreeMap<String, Vec<String>>>,
     /// `all`, one workspace, or absent if a claim says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub workspace: Option<String>,
     /// The claim.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub workspace_claim: Option<ClaimName>,
     /// What its values mean.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, String>>, nullable = false)]
     pub workspace_values: Option<BTreeMap<String, WorkspaceId>>,
     /// Where its keys are, if somebody has said so.
     pub jwks_uri: Option<String>,
@@ -101,7 +108,8 @@ pub struct IssuerView {
 }
 
 /// A key that does not count.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = LeftOutKey)]
 pub struct LeftOutView {
     /// Its name.
     pub kid: String,
@@ -110,13 +118,15 @@ pub struct LeftOutView {
 }
 
 /// The answer to a change.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IssuerReceipt)]
 pub struct ChangedView {
     /// The issuer as it is now.
     #[serde(flatten)]
     pub issuer: IssuerView,
     /// Keys of its set that do not count; absent if they were not looked up.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub left_out: Option<Vec<LeftOutView>>,
     /// Who has the change, and from when on every default and strict route goes by it.
     #[serde(flatten)]
@@ -124,7 +134,8 @@ pub struct ChangedView {
 }
 
 /// Somebody who is blocked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BlockedSubject)]
 pub struct SubjectView {
     /// What the issuer calls them.
     pub subject: String,
@@ -133,7 +144,8 @@ pub struct SubjectView {
 }
 
 /// The answer of `GET /v1/issuers/{id}`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IssuerShown)]
 pub struct ShownView {
     /// The issuer.
     #[serde(flatten)]

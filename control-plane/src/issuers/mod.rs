@@ -37,7 +37,7 @@ mod tests;
 mod watch;
 
 pub use block::{Blocked, block};
-pub use change::{Changed, Discovered, change, create, discover, remove};
+pub use change::{Changed, Discovered, change, create, discover, remove, tag};
 pub use keys::Discovery;
 pub(crate) use restore::take_over;
 pub use rules::{Asked, ClaimName};

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::authority::Act;
 use crate::dashboard::{Confirm, Sent, Shell, Visit, refused, refused_form};
 use crate::error::{ApiError, Code};
+use crate::http::tag::IfMatch;
 use crate::oauth::form::Form;
 use crate::pages::Moment;
 use crate::revocation::Wait;
@@ -171,6 +172,8 @@ struct FormPage {
     shell: Shell,
     /// Its id; none: it is a new one.
     id: Option<String>,
+    /// As it was when the form was shown.
+    tag: String,
     fields: Fields,
     found: Option<Discovered>,
     failure: Option<String>,
@@ -187,6 +190,7 @@ pub async fn get_new(State(app): State<Arc<App>>, visit: Visit) -> Result<Respon
     Ok(visit.page(&FormPage {
         shell: visit.shell(),
         id: None,
+        tag: String::new(),
         fields,
         found: None,
         failure: None,
@@ -199,6 +203,7 @@ pub async fn post_new(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -
     let page = |found, failure| FormPage {
         shell: visit.shell(),
         id: None,
+        tag: String::new(),
         fields: fields.clone(),
         found,
         failure,
@@ -222,7 +227,15 @@ pub async fn post_new(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -
             return Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page));
         }
     };
-    match super::create(&app, &visit.caller, fields.issuer.clone(), asked, Wait::None).await {
+    match super::create(
+        &app,
+        &visit.caller,
+        (fields.issuer.clone(), asked),
+        None,
+        Wait::None,
+    )
+    .await
+    {
         Ok(done) => {
             let keys = done
                 .issuer
@@ -252,6 +265,7 @@ pub async fn get_edit(
     let (row, _) = super::show(&app, &visit.caller, issuer_id(&id)?)
         .await
         .map_err(refused)?;
+    let tag = super::tag(&row).as_str().to_owned();
     let view = IssuerView::new(&row, app.catalogue());
     let values = view.scope_values.unwrap_or_default();
     let values = values
@@ -275,6 +289,7 @@ pub async fn get_edit(
     Ok(visit.page(&FormPage {
         shell: visit.shell(),
         id: Some(id),
+        tag,
         fields,
         found: None,
         failure: None,
@@ -294,8 +309,9 @@ pub async fn post_edit(
         issuer: row.entry.issuer,
         ..Fields::of(&app, &form)
     };
+    let seen = IfMatch::form(form.value("tag"));
     let outcome = match fields.asked() {
-        Ok(asked) => match super::change(&app, &visit.caller, number, asked, Wait::None).await {
+        Ok(asked) => match super::change(&app, &visit.caller, number, (asked, &seen), Wait::None).await {
             Ok(_) => Ok(()),
             Err(error) => Err(refused_form(error)?),
         },
@@ -310,6 +326,7 @@ pub async fn post_edit(
             let page = FormPage {
                 shell: visit.shell(),
                 id: Some(id),
+                tag: form.value("tag").unwrap_or_default().to_owned(),
                 fields,
                 found: None,
                 failure: Some(failure),

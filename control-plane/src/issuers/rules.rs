@@ -19,7 +19,7 @@ use crate::http::auth::Caller;
 use crate::store::orgs::Role;
 
 /// The name of a claim: one text, or several from the outermost member in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum ClaimName {
     /// At the top.

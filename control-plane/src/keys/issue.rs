@@ -1,7 +1,6 @@
 //! Issuing a key: one transaction that holds the caller, dates the key, draws its index, signs it and records it.
 
 use serde_json::json;
-use shared::crypto::Digest;
 use shared::id::{KeyId, OrgId, SigningKeyId, UserId, WorkspaceId};
 use shared::key::{self, BuildError, Environment, PlainKey, Statement};
 use shared::scope::ScopeSet;
@@ -12,10 +11,10 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Caller, Credential};
+use crate::http::idempotency::{self, Idempotency};
 use crate::orgs;
 use crate::signing::{self, Purpose};
 use crate::store::Tx;
-use crate::store::idempotency::IdempotencySlot;
 use crate::store::keys::ApiKey;
 use crate::store::orgs::{IssueSubjects, Role};
 
@@ -39,15 +38,6 @@ pub struct NewKey {
     pub user: Option<UserId>,
 }
 
-/// An Idempotency-Key and what came with it, as digests.
-#[derive(Clone, Copy, Debug)]
-pub struct Idempotency {
-    /// SHA-256 of the header.
-    pub key: Digest,
-    /// SHA-256 of the request.
-    pub body: Digest,
-}
-
 /// A key that was just made. The only moment at which its text is known.
 #[derive(Debug)]
 pub struct Issued {
@@ -63,6 +53,17 @@ pub async fn create(
     caller: &Caller,
     new: NewKey,
     idempotency: Option<Idempotency>,
+) -> Result<Issued, ApiError> {
+    create_from(app, caller, new, idempotency, None).await
+}
+
+/// The same, to take over from another key in somebody else's hands.
+pub(super) async fn create_from(
+    app: &App,
+    caller: &Caller,
+    new: NewKey,
+    idempotency: Option<Idempotency>,
+    reissued_from: Option<KeyId>,
 ) -> Result<Issued, ApiError> {
     let now = app.clock.now();
     let name = rules::name(&new.name)?;
@@ -86,9 +87,7 @@ pub async fn create(
     let mut tx = app.store.begin().await?;
     hold_caller(&mut tx, caller, now).await?;
     let drawn = draw(&mut tx, app, caller.org, now).await?;
-    if let Some(idempotency) = idempotency {
-        claim(&mut tx, caller, idempotency, drawn.id, now).await?;
-    }
+    claim(&mut tx, caller, OPERATION, idempotency, drawn.id, now).await?;
     let subjects = IssueSubjects {
         org: caller.org,
         workspace: grant.workspace,
@@ -127,6 +126,7 @@ pub async fn create(
             "environment": key.environment,
             "user": key.user,
             "expires_at": key.expires_at,
+            "reissued_from": reissued_from,
         }),
     };
     audit::record(&mut tx, &app.random, &event, now).await?;
@@ -229,6 +229,8 @@ impl Draft {
 pub(crate) async fn hold_caller(tx: &mut Tx, caller: &Caller, now: UnixMillis) -> Result<(), ApiError> {
     let key = match caller.credential {
         Credential::ApiKey(key) => key,
+        // Grants are held after memberships: `confirm_rights` does.
+        Credential::AccessToken { .. } => return Ok(()),
         // A session needs no lock: what is issued does not hang on it, and its member is held before the commit.
         Credential::Session(sid) => {
             return match tx.session_ended_at(sid).await? {
@@ -260,11 +262,23 @@ pub(super) fn quarantined() -> ApiError {
     )
 }
 
+/// An access token's consent is held like a calling key: whoever ends it waits for us, or we see that it is over.
+async fn hold_grant(tx: &mut Tx, caller: &Caller) -> Result<(), ApiError> {
+    let Credential::AccessToken { grant } = caller.credential else {
+        return Ok(());
+    };
+    if tx.hold_grant_of_caller(grant).await? {
+        return Ok(());
+    }
+    let detail = "the sign-in that the token came from ended during this request";
+    Err(ApiError::new(Code::InvalidToken, detail))
+}
+
 /// The caller's membership must be the one that the request was judged by. Its row is held by `issue_time` or here.
 pub(crate) async fn confirm_rights(tx: &mut Tx, caller: &Caller) -> Result<(), ApiError> {
     let version = tx.hold_membership(caller.org, caller.user).await?;
     if version == Some(caller.membership_version) {
-        return Ok(());
+        return hold_grant(tx, caller).await;
     }
     let detail = "the caller's rights changed during this request; nothing was done, try again";
     Err(ApiError::new(Code::RightsChanged, detail))
@@ -297,32 +311,23 @@ async fn confirm_owner(
     Err(ApiError::new(Code::ExceedsCaller, detail).field("scopes"))
 }
 
-async fn claim(
+/// Claims the Idempotency-Key for a key. One that was made before is shown to nobody a second time.
+pub(super) async fn claim(
     tx: &mut Tx,
     caller: &Caller,
-    idempotency: Idempotency,
+    operation: &'static str,
+    idempotency: Option<Idempotency>,
     id: KeyId,
     now: UnixMillis,
 ) -> Result<(), ApiError> {
-    let slot = IdempotencySlot {
-        org: caller.org,
-        user: caller.user,
-        operation: OPERATION,
-        key_digest: idempotency.key,
-    };
-    let Some((body, resource)) = tx
-        .claim_idempotency(&slot, idempotency.body, id.get(), now)
-        .await?
-    else {
+    let who = (caller.org, caller.user);
+    let before = idempotency::claim(tx, who, operation, idempotency, id.get(), now).await?;
+    let Some(made) = before else {
         return Ok(());
     };
-    if body != idempotency.body {
-        let detail = "this Idempotency-Key was used with another body; use a fresh key for a new request";
-        return Err(ApiError::new(Code::IdempotencyMismatch, detail));
-    }
-    let made = KeyId::from_u64(resource)
+    let made = KeyId::from_u64(made)
         .ok_or_else(|| ApiError::internal(anyhow::anyhow!("idempotency row without a key")))?;
     let detail =
         "this request was answered before; a key is shown only once: rotate it if the answer was lost";
-    Err(ApiError::new(Code::AlreadyCreated, detail).with("id", made.to_string()))
+    Err(idempotency::shown_once(&made, detail))
 }

@@ -2,42 +2,60 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-use shared::crypto::{base64url, from_base64url};
+use serde::Serialize;
 use shared::id::KeyId;
 use shared::key::Environment;
 use shared::scope::Catalogue;
 use shared::time::{UnixMillis, UnixSeconds};
+use utoipa::ToSchema;
 
 use super::issue::Issued;
 use super::revoke::KeyReceipt;
 use super::rotate::Rotated;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
+use crate::http::paging;
 use crate::http::time::Timestamp;
 use crate::store::keys::{ApiKey, KeyStatus};
 use crate::store::quarantine::Ceiling;
 use crate::store::usage::Use;
 
+/// The kinds of environment, for the document.
+pub(crate) fn environment() -> utoipa::openapi::Object {
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::Type::String)
+        .enum_values(Some(Environment::ALL.map(Environment::as_str)))
+        .build()
+}
+
 /// A key as lists show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
 pub struct KeyView {
     /// Its id.
+    #[schema(example = "key_000000001")]
     pub id: String,
     /// What people call it.
+    #[schema(example = "ci")]
     pub name: String,
     /// `pc_live_…` and its last four characters.
+    #[schema(example = "pc_live_…trjO")]
     pub masked: String,
     /// What it may do, before any ceiling.
+    #[schema(example = json!(["memory:read"]))]
     pub scopes: Vec<String>,
     /// A workspace's id, or `all`.
+    #[schema(example = "all")]
     pub workspace: String,
     /// `live`, `test` or `dev`.
+    #[schema(schema_with = environment)]
     pub environment: Environment,
     /// Where it stands.
     pub status: KeyStatus,
     /// Whom it acts for.
+    #[schema(example = "usr_000000001")]
     pub user: String,
     /// Its organisation.
+    #[schema(example = "org_000000001")]
     pub org: String,
     /// Who made it.
     pub created_by: String,
@@ -67,6 +85,7 @@ pub struct KeyView {
     pub refused: u64,
     /// How often it was let in since another key took over from it; absent before that.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub requests_since_rotation: Option<u64>,
 }
 
@@ -120,9 +139,11 @@ impl KeyView {
 }
 
 /// A key that was just made: the one answer that holds its text.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = NewlyMadeKey)]
 pub struct IssuedView {
-    /// Shown once.
+    /// Its text. Shown once: store it now.
+    #[schema(example = "pc_live_q2hILjC9…")]
     pub key: String,
     /// Everything else.
     #[serde(flatten)]
@@ -140,7 +161,8 @@ impl IssuedView {
 }
 
 /// The answer to a rotation.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = RotatedKey)]
 pub struct RotatedView {
     /// The new key.
     #[serde(flatten)]
@@ -149,6 +171,7 @@ pub struct RotatedView {
     pub old: KeyView,
     /// The receipt of the old one's revocation, where there was no overlap.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub receipt: Option<KeyReceipt>,
 }
 
@@ -169,7 +192,7 @@ impl RotatedView {
 }
 
 /// A page of a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct KeyPage {
     /// Newest first.
     pub keys: Vec<KeyView>,
@@ -182,34 +205,18 @@ pub struct KeyPage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(pub UnixMillis, pub KeyId);
 
-#[derive(Serialize, Deserialize)]
-struct CursorText(u8, u64, u64);
-
 impl Cursor {
-    const VERSION: u8 = 1;
-
     /// The text that a client gives back.
     pub fn encode(self) -> String {
-        let text = CursorText(Self::VERSION, self.0.0, self.1.get());
-        base64url(serde_json::to_string(&text).unwrap_or_default().as_bytes())
+        paging::encode(&(self.0, self.1.get()))
     }
 
     /// The cursor that a text stands for.
     pub fn decode(text: &str) -> Result<Self, ApiError> {
-        let invalid = || {
-            ApiError::new(
-                Code::InvalidCursor,
-                "use `next_cursor` of the page before, unchanged",
-            )
-            .field("cursor")
-        };
-        let bytes = from_base64url(text)
-            .filter(|bytes| bytes.len() <= 64)
-            .ok_or_else(invalid)?;
-        let CursorText(version, at, id) = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
+        let (at, id): (UnixMillis, u64) = paging::decode(text)?;
         let id = KeyId::from_u64(id)
-            .filter(|_| version == Self::VERSION)
-            .ok_or_else(invalid)?;
-        Ok(Self(UnixMillis(at), id))
+            .filter(|_| at.0 < shared::id::LIMIT)
+            .ok_or_else(paging::invalid)?;
+        Ok(Self(at, id))
     }
 }

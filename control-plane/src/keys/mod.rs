@@ -8,15 +8,19 @@ mod issue;
 pub mod json;
 pub mod page;
 pub(crate) mod quarantine;
+mod reissue;
 mod revoke;
 mod rotate;
 mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use crate::http::idempotency::Idempotency;
 pub use admin::create_admin;
-pub use issue::{Idempotency, Issued, NewKey, create};
+pub(crate) use admin::{Made, make};
+pub use issue::{Issued, NewKey, create};
 pub(crate) use issue::{confirm_rights, hold_caller};
+pub use reissue::reissue;
 pub(crate) use revoke::write as revoke_held;
 pub use revoke::{KeyReceipt, Reason, Revocation, revoke};
 pub(crate) use revoke::{end, last_of_line, open_receipt, revoke_with};
@@ -30,6 +34,7 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::ApiError;
 use crate::http::auth::Caller;
+use crate::http::tag::{IfMatch, Tag};
 use crate::store::key_lists::{KeyFilter, KeyPage};
 use crate::store::keys::ApiKey;
 
@@ -47,15 +52,36 @@ pub async fn list(app: &App, filter: &KeyFilter) -> Result<KeyPage, ApiError> {
     Ok(tx.list_keys(filter, app.clock.now().seconds()).await?)
 }
 
-/// Gives a key another name. Its id, rights and text stay.
-pub async fn rename(app: &App, caller: &Caller, id: KeyId, name: &str) -> Result<ApiKey, ApiError> {
+/// The version of what can become of a key.
+pub fn tag(key: &ApiKey) -> Tag {
+    Tag::of(&(
+        key.id,
+        &key.name,
+        key.not_after,
+        key.rotated_to,
+        key.revoked.as_ref().map(|revoked| revoked.at),
+        key.quarantine.map(|(ceiling, _)| ceiling),
+    ))
+}
+
+/// Gives a key another name, if it still is what the caller has seen. Its id, rights and text stay.
+pub async fn rename(
+    app: &App,
+    caller: &Caller,
+    id: KeyId,
+    name: &str,
+    seen: &IfMatch,
+) -> Result<ApiKey, ApiError> {
     let name = rules::name(name)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
+    // Held before it is looked at: of two updates of one version the later one sees the earlier.
+    tx.hold_line(id).await?;
     let key = tx
         .key_in_reach(caller.reach(), id)
         .await?
         .ok_or_else(|| ApiError::not_found("key"))?;
+    seen.confirm(&tag(&key))?;
     tx.rename_key(id, &name).await?;
     let event = Event {
         org: Some(caller.org),

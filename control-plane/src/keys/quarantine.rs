@@ -27,7 +27,7 @@ use crate::store::quarantine::Ceiling;
 use crate::store::{StoreError, Tx};
 
 /// The receipt of a quarantine or a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct QuarantineReceipt {
     /// The key as it is now.
     #[serde(flatten)]

@@ -29,15 +29,17 @@ pub struct Revocation {
 }
 
 /// The receipt of a key's revocation.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct KeyReceipt {
     /// The key.
+    #[schema(value_type = String, example = "key_000000001")]
     pub id: KeyId,
     /// When the revocation was committed.
     pub revoked_at: Timestamp,
     /// Why.
     pub reason: String,
     /// Keys that took over from this one by rotation and still live: whoever had this one may have them.
+    #[schema(value_type = Vec<String>)]
     pub live_successors: Vec<KeyId>,
     /// Who has it, and when nobody lets the key in any more; of a whole line, when the last of its keys is out.
     #[serde(flatten)]

@@ -6,19 +6,22 @@ use shared::feed::{Entry, Expiry};
 use shared::id::KeyId;
 use shared::time::{UnixMillis, UnixSeconds};
 
-use super::issue::{Draft, Issued, confirm_rights, draw, hold_caller, quarantined};
+use super::issue::{Draft, Issued, claim, confirm_rights, draw, hold_caller, quarantined};
 use super::revoke::{self, Reason};
 use super::rules::{self, Grant};
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::idempotency::Idempotency;
 use crate::revocation::{self, Wait};
 use crate::store::Tx;
 use crate::store::keys::{ApiKey, KeyStatus};
 use crate::store::orgs::IssueSubjects;
 
 const HOUR_MS: u64 = 3_600_000;
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "api_key.rotate";
 
 /// How to rotate.
 #[derive(Clone, Copy, Debug)]
@@ -41,17 +44,29 @@ pub struct Rotated {
 }
 
 /// Rotates any key in the caller's reach.
-pub async fn rotate(app: &App, caller: &Caller, id: KeyId, rotation: Rotation) -> Result<Rotated, ApiError> {
-    rotate_key(app, caller, id, rotation, false).await
+pub async fn rotate(
+    app: &App,
+    caller: &Caller,
+    id: KeyId,
+    rotation: Rotation,
+    idempotency: Option<Idempotency>,
+) -> Result<Rotated, ApiError> {
+    rotate_key(app, caller, id, rotation, (false, idempotency)).await
 }
 
 /// Rotates the calling key. Needs no scope: it only gets back what it has. Rate-limited per line of keys.
-pub async fn rotate_itself(app: &App, caller: &Caller, rotation: Rotation) -> Result<Rotated, ApiError> {
+pub async fn rotate_itself(
+    app: &App,
+    caller: &Caller,
+    rotation: Rotation,
+    idempotency: Option<Idempotency>,
+) -> Result<Rotated, ApiError> {
+    let detail = "only an API key rotates itself; call this with the key, or rotate it by its id";
     let id = caller
         .credential
         .api_key()
-        .ok_or_else(|| ApiError::not_found("key"))?;
-    rotate_key(app, caller, id, rotation, true).await
+        .ok_or_else(|| ApiError::new(Code::ExceedsCaller, detail))?;
+    rotate_key(app, caller, id, rotation, (true, idempotency)).await
 }
 
 async fn rotate_key(
@@ -59,7 +74,7 @@ async fn rotate_key(
     caller: &Caller,
     id: KeyId,
     rotation: Rotation,
-    itself: bool,
+    (itself, idempotency): (bool, Option<Idempotency>),
 ) -> Result<Rotated, ApiError> {
     let overlap = rules::overlap(
         rotation
@@ -74,6 +89,9 @@ async fn rotate_key(
         .key_in_reach(caller.reach(), id)
         .await?
         .ok_or_else(|| ApiError::not_found("key"))?;
+    // Before the key is looked at: a request that comes again finds it rotated, by itself.
+    let drawn = draw(&mut tx, app, old.org, now).await?;
+    claim(&mut tx, caller, OPERATION, idempotency, drawn.id, now).await?;
     refuse_unless_active(&old, now.seconds())?;
     let grant = Grant {
         workspace: old.workspace,
@@ -87,7 +105,6 @@ async fn rotate_key(
         rules::may_grant(caller, &grant)?;
     }
 
-    let drawn = draw(&mut tx, app, old.org, now).await?;
     let subjects = IssueSubjects {
         org: old.org,
         workspace: old.workspace,

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::tag::{IfMatch, Tag};
 use crate::http::time::Timestamp;
 use crate::keys::{self, confirm_rights, hold_caller};
 use crate::oauth::backchannel;
@@ -46,7 +47,7 @@ impl Change {
 }
 
 /// The receipt of a change.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct MemberReceipt {
     /// The member as they are now.
     #[serde(flatten)]
@@ -58,14 +59,15 @@ pub struct MemberReceipt {
     pub open_connections_until: Option<Timestamp>,
 }
 
-/// Changes a member of the caller's organisation. A change that changes nothing gives the receipt of the last one.
+/// Changes a member of the caller's organisation, if they still are what the caller has seen; gives the receipt and which
+/// version of them this is. A change that changes nothing gives the receipt of the last one.
 pub async fn change(
     app: &App,
     caller: &Caller,
     user: UserId,
-    change: Change,
+    (change, seen): (Change, &IfMatch),
     wait: Wait,
-) -> Result<MemberReceipt, ApiError> {
+) -> Result<(MemberReceipt, Tag), ApiError> {
     rules::may_administer(caller, &app.config.environments)?;
     let mut tx = app.store.begin().await?;
     // 1. Locks, in the order of those who issue: the calling key, keys, organisation, memberships; then sessions, grants.
@@ -78,6 +80,7 @@ pub async fn change(
     // 2. The member, and what becomes of them.
     let not_found = || ApiError::not_found("member");
     let before = tx.member(caller.org, user).await?.ok_or_else(not_found)?;
+    seen.confirm(&super::tag(&before))?;
     let next = rules::next(caller.role, &before, change)?;
     if rules::loses_owner(&before, next) && !tx.has_other_owner(caller.org, user).await? {
         let detail = "this is the last active owner; make somebody else an owner first";
@@ -240,7 +243,7 @@ async fn receipt(
     user: UserId,
     version: u64,
     wait: Wait,
-) -> Result<MemberReceipt, ApiError> {
+) -> Result<(MemberReceipt, Tag), ApiError> {
     let receipt = revocation::await_receipt(app, &subject((org, user), version), wait).await?;
     let member = app.store.begin_read().await?.member(org, user).await?;
     let member = member.ok_or(StoreError::Corrupt("membership: it is gone"))?;
@@ -248,9 +251,11 @@ async fn receipt(
     let open_connections_until = receipt
         .effective_at
         .map(|at| at.0.saturating_add(lifetime_ms).into());
-    Ok(MemberReceipt {
+    let tag = super::tag(&member);
+    let receipt = MemberReceipt {
         member: MemberView::new(app, member),
         receipt,
         open_connections_until,
-    })
+    };
+    Ok((receipt, tag))
 }

@@ -13,36 +13,49 @@
 //! | --- | --- |
 //! | `rules` | who may do what to whom |
 //! | `change` | one change: one transaction, one receipt |
-//! | `api` | HTTP |
+//! | `holdings` | what acts for a member, and would die with a deactivation |
+//! | `api`, `page` | HTTP: `/v1`, and the dashboard |
 //!
 //! What it does not: add members (invitations do), or look at credentials (`http::auth`, `oauth::grants` and the edge do).
 
 pub mod api;
 mod change;
+mod holdings;
+pub mod page;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Change, MemberReceipt, change};
 pub(crate) use change::{Suspension, suspend_by_signal};
+pub use holdings::{Holdings, holdings};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::id::UserId;
 
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::paging;
+use crate::http::tag::Tag;
 use crate::http::time::Timestamp;
-use crate::store::members::{Member, MemberState};
+use crate::store::members::{Member, MemberFilter, MemberKind, MemberState};
 use crate::store::orgs::Role;
 
+/// The longest text that is searched for.
+const MAX_SEARCH: usize = 254;
+
 /// A member as the API shows them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Member)]
 pub struct MemberView {
     /// Who.
+    #[schema(value_type = String, example = "usr_000000001")]
     pub user: UserId,
-    /// Their address.
-    pub email: String,
+    /// A person, or a program.
+    pub kind: MemberKind,
+    /// Their address; a program has none.
+    pub email: Option<String>,
     /// What people call them.
     pub name: String,
     /// What they may do while they are active.
@@ -63,7 +76,8 @@ impl MemberView {
         let names = app.catalogue().names(app.catalogue().expand(ceiling));
         Self {
             user: member.user,
-            email: member.email,
+            kind: member.kind,
+            email: (member.kind == MemberKind::Person).then_some(member.email),
             name: member.name,
             role: member.role,
             state: member.state,
@@ -74,25 +88,91 @@ impl MemberView {
     }
 }
 
-/// One member of the caller's organisation.
-pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<MemberView, ApiError> {
-    let member = app.store.begin_read().await?.member(caller.org, user).await?;
-    let member = member.ok_or_else(|| ApiError::not_found("member"))?;
-    Ok(MemberView::new(app, member))
+/// The version of what can be changed about a member.
+pub(crate) fn tag(member: &Member) -> Tag {
+    Tag::of(&(member.user, member.version))
 }
 
-/// A page of members after one of them, and whether there are more.
+/// One member of the caller's organisation.
+pub async fn view(app: &App, caller: &Caller, user: UserId) -> Result<MemberView, ApiError> {
+    show(app, caller, user).await.map(|(member, _)| member)
+}
+
+/// The same, and which version of them this is.
+pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<(MemberView, Tag), ApiError> {
+    let member = app.store.begin_read().await?.member(caller.org, user).await?;
+    let member = member.ok_or_else(|| ApiError::not_found("member"))?;
+    let tag = tag(&member);
+    Ok((MemberView::new(app, member), tag))
+}
+
+/// What a list of members shows.
+#[derive(Clone, Debug, Default)]
+pub struct Listing<'a> {
+    /// People or programs.
+    pub kind: MemberKind,
+    /// With this role.
+    pub role: Option<Role>,
+    /// In this state.
+    pub state: Option<MemberState>,
+    /// How the name begins, or the address, if there is an `@` in it.
+    pub search: &'a str,
+    /// After the page before.
+    pub cursor: Option<&'a str>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Where a page begins: what the list is ordered by, and the id.
+#[derive(Serialize, Deserialize)]
+struct Place(bool, String, UserId);
+
+/// A page of members by name (or by address, if that is searched), and the cursor of the next one.
 pub async fn list(
     app: &App,
     caller: &Caller,
-    after: Option<UserId>,
-    page: u32,
-) -> Result<(Vec<MemberView>, bool), ApiError> {
+    listing: Listing<'_>,
+) -> Result<(Vec<MemberView>, Option<String>), ApiError> {
+    let search = listing.search.trim().to_lowercase();
+    if search.len() > MAX_SEARCH || search.contains('\0') {
+        let detail = format!("must have at most {MAX_SEARCH} bytes");
+        return Err(ApiError::invalid_field("search", detail));
+    }
+    let by_email = search.contains('@');
+    let after = match listing.cursor {
+        None => None,
+        Some(text) => {
+            let Place(email, text, user) = paging::decode(text)?;
+            if email != by_email || text.contains('\0') {
+                return Err(ApiError::new(
+                    Code::InvalidCursor,
+                    "the cursor is one of another search; begin at the first page",
+                ));
+            }
+            Some((text, user))
+        }
+    };
+    let filter = MemberFilter {
+        org: caller.org,
+        kind: listing.kind,
+        role: listing.role,
+        state: listing.state,
+        begins_with: search,
+        by_email,
+        after,
+        limit: listing.limit.saturating_add(1),
+    };
     let mut tx = app.store.begin_read().await?;
-    let mut members = tx.members(caller.org, after, page.saturating_add(1)).await?;
-    let page = usize::try_from(page).unwrap_or(usize::MAX);
-    let more = members.len() > page;
-    members.truncate(page);
+    let mut members = tx.members(&filter).await?;
+    let more = paging::cut(&mut members, listing.limit);
+    let next = members.last().filter(|_| more).map(|last| {
+        let text = if by_email {
+            last.email.clone()
+        } else {
+            last.search_name.clone()
+        };
+        paging::encode(&Place(by_email, text, last.user))
+    });
     let views = members.into_iter().map(|member| MemberView::new(app, member));
-    Ok((views.collect(), more))
+    Ok((views.collect(), next))
 }

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::orgs;
-use crate::store::members::{Member, MemberState};
+use crate::store::members::{Member, MemberKind, MemberState};
 use crate::store::orgs::Role;
 
 /// The most that a member's credentials can do.
@@ -46,6 +46,10 @@ pub(super) fn next(caller: Role, member: &Member, change: Change) -> Result<(Rol
         (Change::Resume, _) => (member.role, MemberState::Active),
         (Change::Deactivate, _) => (member.role, MemberState::Deactivated),
     };
+    if member.kind == MemberKind::Service && role == Role::Owner {
+        let detail = "a service account cannot be an owner: an organisation belongs to people";
+        return Err(ApiError::invalid_field("role", detail));
+    }
     if caller != Role::Owner && member.role == Role::Owner {
         let detail = "only an owner changes an owner";
         return Err(ApiError::new(Code::ExceedsCaller, detail));

@@ -170,24 +170,7 @@ pub async fn create(
     actor: &Actor,
     now: UnixMillis,
 ) -> Result<CreatedClient, CreateError> {
-    let name = text::name(&new.name).ok_or(CreateError::Name)?.to_owned();
-    for uri in new.redirect_uris.iter().chain(&new.post_logout_redirect_uris) {
-        redirect::check(uri).map_err(|error| CreateError::RedirectUri(uri.clone(), error))?;
-    }
-    if new.kind == ClientKind::Public && new.redirect_uris.is_empty() && !new.device_flow {
-        return Err(CreateError::NoRedirectUri);
-    }
-    if new.refresh_grace_seconds > MAX_GRACE_SECONDS {
-        return Err(CreateError::Grace);
-    }
-    check_keys(&new)?;
-    if new
-        .backchannel_logout_uri
-        .as_deref()
-        .is_some_and(|uri| !backchannel::check_uri(uri))
-    {
-        return Err(CreateError::LogoutUri);
-    }
+    let name = check(&new)?;
     let method = new.method();
     let secret = method
         .has_secret()
@@ -238,6 +221,29 @@ pub async fn create(
     Ok(CreatedClient { client, secret })
 }
 
+/// Whether a client can be like this; gives its name.
+fn check(new: &NewClient) -> Result<String, CreateError> {
+    let name = text::name(&new.name).ok_or(CreateError::Name)?.to_owned();
+    for uri in new.redirect_uris.iter().chain(&new.post_logout_redirect_uris) {
+        redirect::check(uri).map_err(|error| CreateError::RedirectUri(uri.clone(), error))?;
+    }
+    if new.kind == ClientKind::Public && new.redirect_uris.is_empty() && !new.device_flow {
+        return Err(CreateError::NoRedirectUri);
+    }
+    if new.refresh_grace_seconds > MAX_GRACE_SECONDS {
+        return Err(CreateError::Grace);
+    }
+    check_keys(new)?;
+    if new
+        .backchannel_logout_uri
+        .as_deref()
+        .is_some_and(|uri| !backchannel::check_uri(uri))
+    {
+        return Err(CreateError::LogoutUri);
+    }
+    Ok(name)
+}
+
 fn check_keys(new: &NewClient) -> Result<(), CreateError> {
     let right = match (&new.jwks, &new.jwks_uri) {
         (None, None) => true,
@@ -246,6 +252,86 @@ fn check_keys(new: &NewClient) -> Result<(), CreateError> {
         (Some(_), Some(_)) => false,
     };
     right.then_some(()).ok_or(CreateError::Keys)
+}
+
+/// Makes a client what it should be from now on. How it proves who it is stays, and with it the secret; so does whose it is.
+/// Where people may be sent back to is part of what they agreed to: if that changes, they are asked again. Scopes count for what
+/// is asked for from now on; what people gave it before stays until it is revoked. `None`: it is disabled.
+pub(crate) async fn update(
+    tx: &mut Tx,
+    random: &Random,
+    before: &Client,
+    new: NewClient,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<Option<Client>, CreateError> {
+    let name = check(&new)?;
+    let client = Client {
+        name,
+        jwks: new.jwks,
+        jwks_uri: new.jwks_uri,
+        application_type: new.application_type,
+        redirect_uris: new.redirect_uris,
+        post_logout_redirect_uris: new.post_logout_redirect_uris,
+        backchannel_logout_uri: new.backchannel_logout_uri,
+        backchannel_logout_session_required: new.backchannel_logout_session_required,
+        scopes: new.scopes,
+        dpop_bound_access_tokens: new.dpop_bound_access_tokens,
+        require_pushed_authorization_requests: new.require_pushed_authorization_requests,
+        device_flow: new.device_flow,
+        ..before.clone()
+    };
+    if !tx.update_client(client.id, &client).await? || !tx.set_client_scopes(client.id, client.scopes).await?
+    {
+        return Ok(None);
+    }
+    if client.redirect_uris != before.redirect_uris {
+        tx.forget_consents(client.id).await?;
+    }
+    let event = Event {
+        org: client.org,
+        actor,
+        action: "client.update",
+        target: client.id.to_string(),
+        detail: json!({
+            "from": {"name": before.name, "scope_bits": before.scopes, "redirect_uris": before.redirect_uris},
+            "to": {"name": client.name, "scope_bits": client.scopes, "redirect_uris": client.redirect_uris},
+        }),
+    };
+    audit::record(tx, random, &event, now).await?;
+    Ok(Some(client))
+}
+
+/// Gives a client another secret; the old one counts for nothing from the commit on. Tokens that it has live on. `None`: it is
+/// disabled, or it shows no secret.
+pub(crate) async fn rotate_secret(
+    tx: &mut Tx,
+    random: &Random,
+    brand: &str,
+    before: &Client,
+    actor: &Actor,
+    now: UnixMillis,
+) -> Result<Option<ClientSecret>, StoreError> {
+    if !before.token_endpoint_auth_method.has_secret() {
+        return Ok(None);
+    }
+    let secret = ClientSecret::generate(brand, random)?;
+    let client = Client {
+        secret_digest: Some(sha256(secret.expose().as_bytes())),
+        ..before.clone()
+    };
+    if !tx.update_client(client.id, &client).await? {
+        return Ok(None);
+    }
+    let event = Event {
+        org: client.org,
+        actor,
+        action: "client.rotate_secret",
+        target: client.id.to_string(),
+        detail: json!({"name": client.name}),
+    };
+    audit::record(tx, random, &event, now).await?;
+    Ok(Some(secret))
 }
 
 /// Disables a client for good: it gets no token any more, and those that it has die at the edge. The receipt is that of the

@@ -17,6 +17,7 @@ use shared::strict_json;
 use shared::time::UnixMillis;
 use url::Url;
 
+use super::built_in;
 use super::documents;
 use super::registration::metadata::Metadata;
 use super::registration::sealed::{self, Seals};
@@ -151,6 +152,9 @@ pub(super) async fn find(app: &App, client_id: &str, asker: Asker) -> Result<Opt
     let mut tx = app.store.begin_read().await?;
     let row = tx.client_by_identifier(client_id).await?;
     drop(tx);
+    if client_id == built_in::COMMAND_LINE {
+        return Ok(Some(built_in::client(app, row)?));
+    }
     if documents::is_document(client_id) {
         return document(app, client_id, row, asker).await.map(Some);
     }
@@ -250,7 +254,8 @@ async fn renew(app: &App, row: &Client, client: &Client, now: UnixMillis) -> Res
     tx.commit().await
 }
 
-fn number(app: &App) -> Result<ClientId, StoreError> {
+/// A number for a client without a row.
+pub(super) fn number(app: &App) -> Result<ClientId, StoreError> {
     ClientId::from_u64(app.random.below(LIMIT)?).ok_or(StoreError::Corrupt("client id"))
 }
 
@@ -322,7 +327,7 @@ pub(super) async fn keys(app: &App, client: &Client) -> Result<Arc<Value>, Fetch
 /// The most that a client may ask for.
 pub(super) fn cap(app: &App, client: &Client) -> ScopeSet {
     match client.origin {
-        Origin::Registered => client.scopes,
+        Origin::BuiltIn | Origin::Registered => client.scopes,
         Origin::MetadataDocument | Origin::Dynamic => app.open_clients.cap(app.catalogue()),
     }
 }
@@ -330,7 +335,7 @@ pub(super) fn cap(app: &App, client: &Client) -> ScopeSet {
 /// What it gets without asking.
 pub(super) fn default_scopes(app: &App, client: &Client) -> ScopeSet {
     match client.origin {
-        Origin::Registered => client.scopes,
+        Origin::BuiltIn | Origin::Registered => client.scopes,
         Origin::MetadataDocument | Origin::Dynamic => app.open_clients.default(&app.policy()),
     }
 }
@@ -343,6 +348,11 @@ pub(super) fn warning(client: &Client) -> Option<String> {
         .all(|uri| Url::parse(uri).is_ok_and(|url| url.scheme() == "http"));
     let who = match client.origin {
         Origin::Registered => return None,
+        Origin::BuiltIn => {
+            let words = "It is this server's own command line, on the computer that showed you the code, and it will do there \
+                         what you may do here. Go on only if you have just asked for that yourself.";
+            return Some(words.to_owned());
+        }
         Origin::MetadataDocument => {
             let host = documents::host(&client.identifier).unwrap_or_default();
             format!("It says that it is an app of {host}.")

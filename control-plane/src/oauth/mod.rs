@@ -17,11 +17,13 @@
 //! A request to `/token` is read in order: [`form`] → [`client_auth`] → [`dpop`] → its grant → `pair` → [`jws`]. A grant ([`grants`]) is
 //! one consent and all its tokens. Errors have the bodies of RFC 6749 ([`error`]), not those of `/v1`.
 //! [`lookup`] says which client a `client_id` names: registered, a document at a URL (`documents`), or sealed.
+//! [`built_in`] is the command line's own client, whose tokens call `/v1`.
 //! What it does not: sign people in (`sessions` does), or accept access tokens for APIs (the edge does).
 
 pub mod assertion;
 pub mod authorize;
 pub mod backchannel;
+pub mod built_in;
 pub mod client_auth;
 pub mod clients;
 pub(crate) mod compact;

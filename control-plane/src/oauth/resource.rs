@@ -6,6 +6,7 @@ use shared::policy::same_resource;
 use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
 use crate::app::App;
+use crate::store::clients::{Client, Origin};
 
 /// The resource that `resource` names, spelt as the policy spells it; the API as a whole if it is absent. `None`: not ours.
 pub(super) fn named(app: &App, resource: Option<&str>) -> Option<String> {
@@ -24,6 +25,17 @@ pub(super) fn named(app: &App, resource: Option<&str>) -> Option<String> {
             .find(|audience| same_resource(resource, audience))
             .map(str::to_owned)
     }
+}
+
+/// The same for a client: the one that comes with the server administers it, and nothing else.
+pub(super) fn named_by(app: &App, client: &Client, resource: Option<&str>) -> Option<String> {
+    if client.origin != Origin::BuiltIn {
+        return named(app, resource);
+    }
+    let issuer = app.config.issuer.as_str();
+    resource
+        .is_none_or(|resource| same_resource(resource, issuer))
+        .then(|| issuer.to_owned())
 }
 
 /// A resource that is a part of the API, by the name that a person is shown; `None`: the API as a whole.

@@ -2,6 +2,7 @@
 //!
 //! What is not here: what administrators do to members (`members`), sign-up and invitations (`people`), sign-in.
 
+mod administer;
 pub mod bootstrap;
 pub mod password;
 
@@ -12,6 +13,8 @@ use shared::id::OrgId;
 
 use crate::store::orgs::Role;
 use crate::store::{StoreError, Tx};
+
+pub(crate) use administer::{must_administer, must_reach_everything};
 
 /// Ids that travel inside keys are drawn below this, to keep keys short.
 pub(crate) const SHORT_IDS: u64 = 1 << 32;

@@ -12,6 +12,8 @@ pub struct Moment {
     pub iso: String,
     /// `21 November 2026, 23:08 UTC`.
     pub words: String,
+    /// For tables: `21 Nov 2026, 23:08`, in UTC too.
+    pub short: String,
 }
 
 impl Moment {
@@ -32,17 +34,20 @@ impl From<UnixMillis> for Moment {
     fn from(at: UnixMillis) -> Self {
         let iso = format_rfc3339(at.seconds().millis());
         let seconds = i64::try_from(at.seconds().0).unwrap_or(i64::MAX);
-        let words = OffsetDateTime::from_unix_timestamp(seconds).map_or_else(
-            |_| iso.clone(),
-            |time| {
-                let (day, month, year) = (time.day(), time.month(), time.year());
-                format!(
-                    "{day} {month} {year}, {:02}:{:02} UTC",
-                    time.hour(),
-                    time.minute()
-                )
-            },
-        );
-        Self { iso, words }
+        let Ok(time) = OffsetDateTime::from_unix_timestamp(seconds) else {
+            return Self {
+                words: iso.clone(),
+                short: iso.clone(),
+                iso,
+            };
+        };
+        let (day, month, year) = (time.day(), time.month().to_string(), time.year());
+        let clock = format!("{:02}:{:02}", time.hour(), time.minute());
+        let brief = month.get(..3).unwrap_or_default();
+        Self {
+            words: format!("{day} {month} {year}, {clock} UTC"),
+            short: format!("{day} {brief} {year}, {clock}"),
+            iso,
+        }
     }
 }

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use shared::id::{InvitationId, OrgId, UserId};
 use shared::key::Environment;
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use super::Inviter;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
-use crate::http::json::StrictJson;
+use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
 use crate::http::time::Timestamp;
 use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::orgs::Role;
@@ -24,32 +25,54 @@ use crate::store::orgs::Role;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of `POST /v1/invitations`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewInvitation)]
 pub struct CreateBody {
+    /// Where the link goes.
+    #[schema(format = "email", example = "sam@example.com")]
     email: String,
+    /// What they may do once they have accepted.
     role: Role,
 }
 
 /// An invitation as the API shows it. Its link is in the mail only.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Invitation)]
 struct InvitationView {
+    /// Its id.
+    #[schema(value_type = String, example = "inv_000000001")]
     id: InvitationId,
+    /// The organisation.
+    #[schema(value_type = String, example = "org_000000001")]
     org: OrgId,
+    /// Where the link went.
     email: String,
+    /// What they may do once they have accepted.
     role: Role,
+    /// Where it is in its life.
     status: InvitationStatus,
+    /// Who invited.
+    #[schema(value_type = String, example = "usr_000000001")]
     invited_by: UserId,
+    /// When.
     created_at: Timestamp,
+    /// When it runs out.
     expires_at: Timestamp,
+    /// When it was accepted; absent before that.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     accepted_at: Option<Timestamp>,
+    /// When it was taken back; absent if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     revoked_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+/// The answer of `GET /v1/invitations`.
+#[derive(Debug, Serialize, ToSchema)]
 struct InvitationList {
+    /// Newest first.
     invitations: Vec<InvitationView>,
 }
 
@@ -71,19 +94,33 @@ impl InvitationView {
 }
 
 /// `POST /v1/invitations`
+#[utoipa::path(
+    post, path = "/v1/invitations", tag = "invitations",
+    summary = "Invite somebody",
+    description = "By mail: the link is in the letter and nowhere else. Whoever was invited before gets a new link; the old one is dead.",
+    params(IdempotencyKeyHeader),
+    request_body = CreateBody,
+    responses((status = 201, description = "The invitation.", body = InvitationView)),
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
-    StrictJson(body, _): StrictJson<CreateBody>,
+    Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
     let inviter = inviter(&app, &caller)?;
-    let invitation = super::invite(&app, &inviter, &body.email, body.role).await?;
+    let invitation = super::invite(&app, &inviter, (&body.email, body.role), idempotency).await?;
     let location = (LOCATION, format!("/v1/invitations/{}", invitation.id));
     let view = InvitationView::new(&invitation, app.clock.now());
     Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
 }
 
 /// `GET /v1/invitations`
+#[utoipa::path(
+    get, path = "/v1/invitations", tag = "invitations",
+    summary = "List invitations",
+    description = "Newest first: the last 200 of those that are remembered.",
+    responses((status = 200, description = "The invitations.", body = InvitationList)),
+)]
 pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
     let inviter = inviter(&app, &caller)?;
     let now = app.clock.now();
@@ -96,6 +133,17 @@ pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<R
 }
 
 /// `DELETE /v1/invitations/{id}`
+#[utoipa::path(
+    delete, path = "/v1/invitations/{id}", tag = "invitations",
+    summary = "Take an invitation back",
+    params(
+        ("id" = String, Path, description = "The invitation.", pattern = "^inv_[0-9A-Za-z]{9}$", example = "inv_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The invitation as it is now.", body = InvitationView),
+        (status = 409, description = "`invitation_accepted`."),
+    ),
+)]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -105,6 +153,19 @@ pub async fn revoke(
     let revoked = super::revoke(&app, &inviter(&app, &caller)?, id).await?;
     let view = InvitationView::new(&revoked, app.clock.now());
     Ok(([NO_STORE], Json(view)).into_response())
+}
+
+/// `POST /v1/invitations/{id}/resend`
+pub async fn resend(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = id.parse().map_err(|_| ApiError::not_found("invitation"))?;
+    let invitation = super::resend(&app, &inviter(&app, &caller)?, id).await?;
+    let location = (LOCATION, format!("/v1/invitations/{}", invitation.id));
+    let view = InvitationView::new(&invitation, app.clock.now());
+    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
 }
 
 /// A member reaches every workspace and environment: a key that does not can not make one.

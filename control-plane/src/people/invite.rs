@@ -1,15 +1,18 @@
-//! Who may invite whom as what; invitations made, listed and taken back. The API and the members' page call these (I11).
+//! Who may invite whom as what; invitations made, listed and taken back. The API and the dashboard call these (I11).
 //!
 //! Owners invite anybody, admins anybody but owners, others nobody. It is judged twice: when the invitation is made and,
 //! because whoever made it may have lost their place since, when it is accepted.
 
 use serde_json::json;
 use shared::id::{InvitationId, LIMIT, OrgId, UserId};
+use shared::time::UnixMillis;
 
 use super::{fields, link};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
 use crate::error::{ApiError, Code};
+use crate::http::idempotency::{self, Idempotency};
+use crate::http::paging;
 use crate::mail::{self, Letter, limits};
 use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::orgs::Role;
@@ -17,6 +20,8 @@ use crate::store::{StoreError, Tx};
 
 const LINK_MS: u64 = 7 * 24 * 3600 * 1000;
 const LISTED: u32 = 200;
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "invitation.create";
 
 /// Who invites.
 #[derive(Clone, Debug)]
@@ -47,7 +52,12 @@ pub(super) async fn hold_role(tx: &mut Tx, org: OrgId, user: UserId) -> Result<O
 }
 
 /// Invites an address. One that was invited before by the same organisation gets a new link; the old one is dead.
-pub async fn invite(app: &App, inviter: &Inviter, email: &str, role: Role) -> Result<Invitation, ApiError> {
+pub async fn invite(
+    app: &App,
+    inviter: &Inviter,
+    (email, role): (&str, Role),
+    idempotency: Option<Idempotency>,
+) -> Result<Invitation, ApiError> {
     mail::require_for_api(app)?;
     let email = fields::email(email)
         .ok_or_else(|| ApiError::invalid_field("email", "this is not an e-mail address"))?;
@@ -66,6 +76,13 @@ pub async fn invite(app: &App, inviter: &Inviter, email: &str, role: Role) -> Re
         revoked_at: None,
     };
     let mut tx = app.store.begin().await?;
+    let who = (inviter.org, inviter.user);
+    let number = invitation.id.get();
+    if let Some(before) = idempotency::claim(&mut tx, who, OPERATION, idempotency, number, now).await? {
+        let id = InvitationId::from_u64(before).ok_or(StoreError::Corrupt("invitation id"))?;
+        let made = tx.invitation(inviter.org, id).await?;
+        return made.ok_or_else(|| ApiError::not_found("invitation"));
+    }
     limits::charge_org(&mut tx, app, inviter.org, now).await?;
     let own = hold_role(&mut tx, inviter.org, inviter.user).await?;
     if !own.is_some_and(|own| may_give(own, role)) {
@@ -87,7 +104,8 @@ pub async fn invite(app: &App, inviter: &Inviter, email: &str, role: Role) -> Re
     let profile = tx.profile(inviter.user).await?;
     let name = profile
         .map(|(email, name)| format!("{name} ({email})"))
-        .unwrap_or_default();
+        // A program invites in the name of its organisation.
+        .unwrap_or_else(|| org.clone());
     let link = mail::link(app, "/invitation", &secret).map_err(ApiError::internal)?;
     let letter = Letter::invitation(&org, &name, role.as_str(), &link, invitation.expires_at);
     mail::queue(&mut tx, app, Some(&invitation.email), letter, now)
@@ -115,6 +133,45 @@ async fn is_member(tx: &mut Tx, org: OrgId, email: &str) -> Result<bool, StoreEr
 /// The organisation's invitations, newest first: the last 200 of those that are remembered.
 pub async fn list(app: &App, org: OrgId) -> Result<Vec<Invitation>, StoreError> {
     app.store.begin_read().await?.invitations_of(org, LISTED).await
+}
+
+/// A page of the invitations that can still be accepted, newest first, and the cursor of the next one.
+pub async fn list_pending(
+    app: &App,
+    org: OrgId,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<(Vec<Invitation>, Option<String>), ApiError> {
+    let before = cursor
+        .map(paging::decode::<(UnixMillis, InvitationId)>)
+        .transpose()?;
+    let now = app.clock.now();
+    let mut tx = app.store.begin_read().await?;
+    let mut rows = tx
+        .pending_invitations(org, before, limit.saturating_add(1), now)
+        .await?;
+    let more = paging::cut(&mut rows, limit);
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|last| paging::encode(&(last.created_at, last.id)));
+    Ok((rows, next))
+}
+
+/// Sends an invitation once more, in the name of whoever asks: a new link for so long again; the old one is dead.
+pub async fn resend(app: &App, inviter: &Inviter, id: InvitationId) -> Result<Invitation, ApiError> {
+    let found = app.store.begin_read().await?.invitation(inviter.org, id).await?;
+    let found = found.ok_or_else(|| ApiError::not_found("invitation"))?;
+    match found.status(app.clock.now()) {
+        InvitationStatus::Accepted => Err(ApiError::new(
+            Code::InvitationAccepted,
+            "the invitation was accepted: whoever it was for is a member now",
+        )),
+        InvitationStatus::Revoked => Err(ApiError::not_found("invitation")),
+        InvitationStatus::Pending | InvitationStatus::Expired => {
+            invite(app, inviter, (&found.email, found.role), None).await
+        }
+    }
 }
 
 /// Takes an invitation back. A second time it is the same answer.

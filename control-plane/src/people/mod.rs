@@ -7,7 +7,7 @@
 //! | file | does |
 //! | --- | --- |
 //! | `sign_up`, `confirm` | an account with an organisation of its own |
-//! | `invite`, `api`, `members`, `accept` | into somebody else's organisation |
+//! | `invite`, `api`, `page`, `accept` | into somebody else's organisation |
 //! | `forgot`, `reset` | a new password |
 //! | `link`, `fields` | help them |
 //!
@@ -20,11 +20,11 @@ mod fields;
 pub mod forgot;
 mod invite;
 mod link;
-pub mod members;
+pub mod page;
 pub mod reset;
 pub mod sign_up;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ use crate::mail::{self, Letter};
 use crate::pages::{self, PageError};
 use crate::store::Tx;
 
-pub use invite::{Inviter, invite, list, revoke};
+pub use invite::{Inviter, invite, list, list_pending, resend, revoke};
 
 /// Invitations that ran out are kept for so long, with their answers: people ask about them.
 const KEPT_MS: u64 = 30 * 24 * 3600 * 1000;

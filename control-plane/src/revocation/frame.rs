@@ -182,7 +182,8 @@ pub(crate) async fn head_of(tx: &mut Tx, feed: FeedNo) -> Result<Head, FeedError
     })
 }
 
-/// A heartbeat that names the end of the chain. Nothing is sealed yet, so the audit head is zeros.
+/// A heartbeat that names the end of the chain, and the head of the audit trail's seals: whoever keeps it can tell later whether the
+/// trail was put back.
 pub(super) async fn heartbeat(
     tx: &mut Tx,
     pen: &Pen,
@@ -193,7 +194,7 @@ pub(super) async fn heartbeat(
     let beat = Heartbeat {
         feed,
         head,
-        audit_head: Digest::default(),
+        audit_head: crate::audit::head(tx).await?,
         time: now,
     };
     pen.sign(EnvelopeType::Heartbeat, &beat.encode())

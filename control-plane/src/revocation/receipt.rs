@@ -28,7 +28,7 @@ const FOREIGN_POLL: Duration = Duration::from_millis(100);
 const OWN_POLL: Duration = Duration::from_secs(1);
 
 /// What an answer waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
     /// Until no default or strict route lets it in.
@@ -54,7 +54,7 @@ impl FromStr for Wait {
 }
 
 /// Where a revocation is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Receipt {
     /// The frame that holds it; absent for the moment before it is framed.
     pub seq: Option<u64>,

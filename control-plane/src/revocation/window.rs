@@ -30,7 +30,7 @@ struct Slice {
 }
 
 /// How durations are spread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Spread {
     pub(crate) count: u64,
     pub(crate) p50_ms: u64,

@@ -28,24 +28,40 @@ use crate::store::revocations::{Counts, GrantsWhere, KeysWhere};
 const MOST: u64 = if cfg!(test) { 25 } else { 100_000 };
 
 /// The member `filter` of a request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RevocationFilter)]
 pub(super) struct FilterBody {
+    /// Which credentials; both kinds, if absent.
     kind: Option<Kind>,
+    /// Made before this time.
+    #[schema(format = "date-time")]
     created_before: Option<String>,
+    /// Made after this time.
+    #[schema(format = "date-time")]
     created_after: Option<String>,
+    /// Grants that were not used since.
+    #[schema(format = "date-time")]
     last_used_before: Option<String>,
+    /// Keys whose name begins like this.
     name_prefix: Option<String>,
+    /// Keys for this kind of environment.
+    #[schema(schema_with = crate::keys::json::environment)]
     environment: Option<Environment>,
+    /// Those that have this scope, or one that implies it.
     scope: Option<String>,
+    /// Those that act for this member: `usr_…`.
     user: Option<String>,
+    /// Grants of this client.
     client: Option<String>,
+    /// Keys for this workspace, or `all`.
     workspace: Option<String>,
 }
 
 /// Which credentials a filter is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = CredentialKind)]
 pub(super) enum Kind {
     /// API keys.
     Keys,
@@ -82,8 +98,9 @@ pub(super) struct Filter {
 }
 
 /// The answer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
+#[schema(as = FilterRevoked)]
 pub(super) enum Answer {
     /// What would be revoked; or that there is nothing, and never was.
     Counted {
@@ -92,6 +109,7 @@ pub(super) enum Answer {
         /// How many match.
         matched: Counts,
         /// The calling key, if it matches too.
+        #[schema(value_type = Option<String>)]
         left_out: Option<KeyId>,
     },
     /// What was revoked, now or by the same filter before.
@@ -100,8 +118,10 @@ pub(super) enum Answer {
         #[serde(flatten)]
         receipt: Box<RevocationReceipt>,
         /// The conditions.
+        #[schema(value_type = Object)]
         filter: Value,
         /// The calling key, if it matches too.
+        #[schema(value_type = Option<String>)]
         left_out: Option<KeyId>,
     },
 }

@@ -7,6 +7,7 @@
 //! | `target` | what can be revoked, by its name |
 //! | `one` | one target: what dies with it, and what the edge is told |
 //! | `matching` | all credentials that match a filter, in one transaction |
+//! | `workspace` | all that is bound to a workspace |
 //! | `write` | the end of many credentials: bits, outbox, receipt, audit |
 //! | `local` | what only the operator at the machine may revoke: signing keys, and the installation's own issuer |
 //! | `index` | whatever credential has a status index |
@@ -31,8 +32,14 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod why;
+pub(crate) mod workspace;
 mod write;
 
 pub(crate) use index::end_index;
+pub use one::{Answer, SingleReceipt};
+pub(crate) use one::{Request, revoke as revoke_target};
+pub(crate) use target::Target;
 pub use why::{Cause, Reason};
 pub(crate) use why::{Why, comment};
+pub use workspace::Ended;
+pub use write::RevocationReceipt;

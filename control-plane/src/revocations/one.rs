@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use shared::feed::{Entry, Subject};
-use shared::id::{ClientId, GrantId, OrgId, SessionId, UserId};
+use shared::id::{ClientId, GrantId, OrgId, SessionId, UserId, WorkspaceId};
 use shared::time::UnixMillis;
 
 use super::rules;
@@ -27,15 +27,16 @@ use crate::store::revocations::{GrantsWhere, KeysWhere, RevocationRow};
 
 /// How to revoke.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
-    pub(super) reason: Reason,
-    pub(super) comment: Option<&'a str>,
-    pub(super) wait: Wait,
+pub(crate) struct Request<'a> {
+    pub(crate) reason: Reason,
+    pub(crate) comment: Option<&'a str>,
+    pub(crate) wait: Wait,
 }
 
 /// The receipt of a single grant or session, in the same shape.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct SingleReceipt {
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = GrantReceipt)]
+pub struct SingleReceipt {
     /// Its id.
     pub id: String,
     /// When the revocation was committed.
@@ -50,9 +51,10 @@ pub(super) struct SingleReceipt {
 }
 
 /// The answer to the revocation of a target.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
-pub(super) enum Answer {
+#[schema(as = TargetRevoked)]
+pub enum Answer {
     /// One key.
     Key(Box<KeyReceipt>),
     /// One grant.
@@ -62,7 +64,7 @@ pub(super) enum Answer {
 }
 
 /// Revokes a target in the caller's organisation.
-pub(super) async fn revoke(
+pub(crate) async fn revoke(
     app: &App,
     caller: &Caller,
     target: Target,
@@ -105,6 +107,9 @@ async fn grant(app: &App, caller: &Caller, id: GrantId, request: Request<'_>) ->
         ..Why::asked(request.reason, &actor)
     };
     if grants::end(&mut tx, app, &grant, &why, app.clock.now()).await? {
+        // The app has to ask again, and not just to send the person by.
+        let member = (grant.terms.org, grant.terms.user);
+        tx.forget_consents_for(member, grant.terms.client).await?;
         tx.commit().await?;
         app.feed.wake();
         metrics::counter!("portcullis_grants_revoked_total", "reason" => "asked").increment(1);
@@ -150,6 +155,7 @@ async fn many(app: &App, caller: &Caller, target: Target, request: Request<'_>) 
         Target::Session(sid) => session(&mut tx, app, caller, *sid, now).await?,
         Target::Org(org) => whole_org(&mut tx, app, caller, *org, now).await?,
         Target::Issuer(name) => issuer(&mut tx, app, caller, name, now).await?,
+        Target::Workspace(id) => workspace(&mut tx, caller, *id, now).await?,
         Target::Key(_) | Target::Grant(_) | Target::SigningKey => {
             return Err(ApiError::internal(anyhow::anyhow!("a single target")));
         }
@@ -201,6 +207,10 @@ fn keys_of(org: OrgId, target: &Target, now: UnixMillis) -> Option<KeysWhere> {
             user: Some(*user),
             ..all
         }),
+        Target::Workspace(workspace) => Some(KeysWhere {
+            workspace: Some(*workspace),
+            ..all
+        }),
         _ => None,
     }
 }
@@ -238,6 +248,7 @@ async fn client(
         action: "client.revoke",
         fresh: live > 0 || codes > 0,
     };
+    tx.forget_consents_in(caller.org, client.id).await?;
     if client.org.is_some() {
         own_client(tx, &client, &mut found, now).await?;
     } else if !found.fresh && tx.last_revocation(&found.subject).await?.is_none() {
@@ -396,6 +407,25 @@ async fn whole_org(
         action: "org.revoke",
         // Whoever asks has a live credential, which is among what dies.
         fresh: true,
+    })
+}
+
+/// Every key that is for one workspace only. New ones can be made.
+async fn workspace(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: WorkspaceId,
+    now: UnixMillis,
+) -> Result<Found, ApiError> {
+    let found = tx.workspace(caller.org, id).await?;
+    found.ok_or_else(|| ApiError::not_found("workspace"))?;
+    let (scope, fresh) = super::workspace::scope(tx, caller.org, id, now).await?;
+    Ok(Found {
+        scope,
+        subject: super::workspace::subject(caller.org, id),
+        name: id.to_string(),
+        action: "workspace.revoke",
+        fresh,
     })
 }
 

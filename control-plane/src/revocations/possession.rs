@@ -18,6 +18,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use shared::dpop::Proof;
 use shared::id::StatusIndex;
+use utoipa::{IntoParams, ToSchema};
 
 use super::one::SingleReceipt;
 use super::{Cause, Reason, Why, end_index, write};
@@ -39,9 +40,12 @@ pub const PATH: &str = "/v1/auth/self-revoke";
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<Wait>, inline)]
     wait: Option<String>,
 }
 
@@ -55,7 +59,28 @@ pub(crate) struct Held {
     pub(crate) proof: Option<Proof>,
 }
 
+/// For the document: the form.
+#[derive(Debug, ToSchema)]
+#[schema(as = SelfRevocation)]
+#[allow(dead_code)]
+struct FormBody {
+    /// A refresh token, in place of the Authorization header.
+    token: Option<String>,
+    /// Why; `key_compromise`, if absent.
+    reason: Option<Reason>,
+}
+
 /// The endpoint.
+#[utoipa::path(
+    post, path = PATH, tag = "keys",
+    summary = "End the credential that you hold",
+    description = "Whoever holds a credential can end it, without any right but that: an API key or an access token in the Authorization \
+        header, or a refresh token as `token` in a form. One that was revoked before gives the same receipt.",
+    params(Query),
+    request_body(content = Option<FormBody>, content_type = "application/x-www-form-urlencoded"),
+    security(("api_key" = []), ("access_token" = [])),
+    responses((status = 200, description = "The receipt.", body = SingleReceipt)),
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     Ok(address): Result<ClientAddress, std::convert::Infallible>,

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 const MAX_COMMENT: usize = 500;
 
 /// Why a credential is revoked, in the words of RFC 5280 §5.3.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// None given.

@@ -21,11 +21,12 @@ const SKEW_SECONDS: u64 = 120;
 const IDS_IN_AUDIT: usize = 1000;
 
 /// The answer to a revocation, in the shape of that of a key.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct RevocationReceipt {
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct RevocationReceipt {
     /// What was revoked, by the name that the caller gave it; of a revocation of all that match: its own id.
     pub id: String,
     /// Its id: which credentials it ended is found under it.
+    #[schema(value_type = String, example = "rev_000000001")]
     pub revocation: RevocationId,
     /// When the revocation was committed.
     pub revoked_at: Timestamp,

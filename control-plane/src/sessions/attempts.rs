@@ -138,8 +138,8 @@ impl Attempt {
                 org: None,
                 actor,
                 action: "sign_in.lock_out",
-                target: self.address.counted(),
-                detail: json!({"limit": limit, "of": "address"}),
+                target: "address".to_owned(),
+                detail: json!({"limit": limit, "of": "address", "address": self.address.counted()}),
             };
             audit::record(tx, &app.random, &event, now).await?;
         }

@@ -9,10 +9,13 @@
 //! | `cookie`, `csrf` | what the browser holds, and forged forms |
 //! | `begin`, `end` | the life of a session |
 //! | `attempts` | how often somebody may try, per account and per address |
+//! | `admin`, `api`, `page` | the sessions of an organisation's people |
 //! | `login`, `logout`, `list`, `change`, `switch` | the pages; `browser`, `visitor` and `return_to` help them |
 //!
 //! What it does not: say what the signed-in user may do, or issue tokens (`oauth` does).
 
+pub mod admin;
+pub mod api;
 pub(crate) mod attempts;
 pub(crate) mod begin;
 pub(crate) mod browser;
@@ -23,6 +26,7 @@ pub(crate) mod end;
 mod list;
 pub mod login;
 mod logout;
+pub mod page;
 pub(crate) mod return_to;
 mod switch;
 #[cfg(test)]
@@ -46,6 +50,7 @@ use crate::random::RandomError;
 use crate::store::sessions::SessionRow;
 use crate::store::{StoreError, Tx};
 
+pub use admin::SessionView;
 pub use change::{get as get_password, post as post_password};
 pub use list::{end_everywhere, end_one, get as get_list, landing};
 pub use logout::{end_session, forget_cookie, post as post_logout};
@@ -317,6 +322,7 @@ pub(crate) async fn forget(app: Arc<App>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn idle_since(app: &App, now: UnixMillis) -> UnixMillis {
+/// Sessions that were not used since are over.
+pub(crate) fn idle_since(app: &App, now: UnixMillis) -> UnixMillis {
     UnixMillis(now.0.saturating_sub(app.config.sessions.idle_seconds * 1000))
 }

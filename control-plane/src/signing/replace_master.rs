@@ -29,7 +29,7 @@ use crate::audit::{self, Actor, Event};
 use crate::random::Random;
 use crate::store::master::{MasterRow, SealedPlace, SealedRow};
 use crate::store::{Store, StoreError, Tx, uint};
-use crate::{factors, mail};
+use crate::{factors, mail, webhooks};
 
 /// How a master key is to be replaced.
 #[derive(Clone, Debug)]
@@ -161,6 +161,7 @@ fn place_of(place: SealedPlace, row: &SealedRow) -> Result<String, StoreError> {
             factors::totp_context(UserId::from_u64(id).ok_or(StoreError::Corrupt("user id"))?)
         }
         SealedPlace::Mails => mail::context(id),
+        SealedPlace::Webhooks => webhooks::context(id),
     })
 }
 

@@ -1,4 +1,5 @@
-//! SQL for the audit trail: append and read, nothing else.
+//! SQL for the audit trail: rows are appended and searched here, and never changed but by retention, which drops what their
+//! digests keep. The chain over them is in `audit_chain`.
 
 use shared::id::{AuditId, OrgId};
 use shared::time::UnixMillis;
@@ -12,6 +13,8 @@ pub struct AuditRow {
     pub id: i64,
     /// When the change was made, in milliseconds.
     pub at: i64,
+    /// In which chain it is: the number of the organisation, 0 for the installation.
+    pub chain: i64,
     /// In which organisation; `None` for the installation itself.
     pub org_id: Option<i64>,
     /// Who.
@@ -22,10 +25,72 @@ pub struct AuditRow {
     pub action: String,
     /// To what.
     pub target: String,
-    /// More, as a JSON object.
+    /// More, as a JSON object; empty once it was dropped.
     pub detail: String,
+    /// Goes into the digest of the detail; `None` in rows of an older release, and once the detail was dropped.
+    pub salt: Option<Vec<u8>>,
+    /// What is left of a detail that was dropped.
+    pub detail_digest: Option<Vec<u8>>,
+    /// Names and addresses of people, sealed; or the digest of what was dropped.
+    pub personal: Option<Vec<u8>>,
+    /// The network address, likewise.
+    pub address: Option<Vec<u8>>,
     /// In which request.
     pub request_id: Option<String>,
+}
+
+/// A row and its place in the chain, once it has one.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct AuditEntry {
+    /// The row.
+    #[sqlx(flatten)]
+    pub row: AuditRow,
+    /// From 1.
+    pub position: Option<i64>,
+}
+
+/// Which rows of a chain are wanted. One of actor, action and target decides the index; all of them are looked at.
+#[derive(Clone, Debug)]
+pub struct AuditFilter {
+    /// The chain.
+    pub chain: i64,
+    /// By whom.
+    pub actor: Option<String>,
+    /// What.
+    pub action: Option<String>,
+    /// To what.
+    pub target: Option<String>,
+    /// The far end of the time: rows at or after it, backwards; before it, forwards.
+    pub until: i64,
+    /// Where to go on: the time and the id of the row before.
+    pub after: (i64, i64),
+    /// At most so many rows are read.
+    pub limit: u32,
+}
+
+impl AuditFilter {
+    /// Whether a row is wanted.
+    pub fn admits(&self, row: &AuditRow) -> bool {
+        let same = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
+        same(&self.actor, &row.actor) && same(&self.action, &row.action) && same(&self.target, &row.target)
+    }
+}
+
+/// One statement per index and direction: with `OR` no engine would use an index.
+macro_rules! search {
+    ($wanted:literal, back) => {
+        search!(@ $wanted, " AND a.at >= $3 AND (a.at, a.id) < ($4, $5) ORDER BY a.at DESC, a.id DESC LIMIT $6")
+    };
+    ($wanted:literal, on) => {
+        search!(@ $wanted, " AND a.at < $3 AND (a.at, a.id) > ($4, $5) ORDER BY a.at, a.id LIMIT $6")
+    };
+    (@ $wanted:literal, $rest:literal) => {
+        concat!(
+            "SELECT a.id, a.at, a.chain, a.org_id, a.actor, a.credential, a.action, a.target, a.detail, a.salt,
+                    a.detail_digest, a.personal, a.address, a.request_id, c.position
+             FROM audit a LEFT JOIN audit_chain c ON c.audit_id = a.id
+             WHERE a.chain = $1 AND ", $wanted, $rest)
+    };
 }
 
 impl Tx {
@@ -34,17 +99,23 @@ impl Tx {
         rows_affected!(
             self,
             sqlx::query(
-                "INSERT INTO audit (id, at, org_id, actor, credential, action, target, detail, request_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+                "INSERT INTO audit (id, at, chain, org_id, actor, credential, action, target, detail, salt, detail_digest,
+                                    personal, address, request_id)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
             )
             .bind(row.id)
             .bind(row.at)
+            .bind(row.chain)
             .bind(row.org_id)
             .bind(&row.actor)
             .bind(&row.credential)
             .bind(&row.action)
             .bind(&row.target)
             .bind(&row.detail)
+            .bind(row.salt.as_deref())
+            .bind(row.detail_digest.as_deref())
+            .bind(row.personal.as_deref())
+            .bind(row.address.as_deref())
             .bind(&row.request_id)
         )?;
         Ok(())
@@ -61,9 +132,66 @@ impl Tx {
     /// What happened to a target, newest first.
     pub async fn audit_of(&mut self, target: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT id, at, org_id, actor, credential, action, target, detail, request_id
+            "SELECT id, at, chain, org_id, actor, credential, action, target, detail, salt, detail_digest, personal, address,
+                    request_id
              FROM audit WHERE target = $1 ORDER BY at DESC, id DESC LIMIT $2")
             .bind(target).bind(i64::from(limit)).fetch_all(conn).await)
+    }
+
+    /// One row of a chain.
+    pub async fn audit_entry(&mut self, chain: i64, id: i64) -> Result<Option<AuditEntry>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT a.id, a.at, a.chain, a.org_id, a.actor, a.credential, a.action, a.target, a.detail, a.salt,
+                    a.detail_digest, a.personal, a.address, a.request_id, c.position
+             FROM audit a LEFT JOIN audit_chain c ON c.audit_id = a.id WHERE a.chain = $1 AND a.id = $2")
+            .bind(chain).bind(id).fetch_optional(conn).await)
+    }
+
+    /// Rows by one index of what is wanted, newest first. The caller applies the rest of the filter.
+    pub async fn audit_back(&mut self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+        let (text, wanted) = match filter {
+            AuditFilter {
+                target: Some(target), ..
+            } => (search!("a.target = $2", back), target.as_str()),
+            AuditFilter {
+                actor: Some(actor), ..
+            } => (search!("a.actor = $2", back), actor.as_str()),
+            AuditFilter {
+                action: Some(action), ..
+            } => (search!("a.action = $2", back), action.as_str()),
+            _ => (search!("$2 = ''", back), ""),
+        };
+        on_db!(self, conn => sqlx::query_as(text)
+            .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1)
+            .bind(i64::from(filter.limit)).fetch_all(conn).await)
+    }
+
+    /// The same, oldest first.
+    pub async fn audit_on(&mut self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+        let (text, wanted) = match filter {
+            AuditFilter {
+                target: Some(target), ..
+            } => (search!("a.target = $2", on), target.as_str()),
+            AuditFilter {
+                actor: Some(actor), ..
+            } => (search!("a.actor = $2", on), actor.as_str()),
+            AuditFilter {
+                action: Some(action), ..
+            } => (search!("a.action = $2", on), action.as_str()),
+            _ => (search!("$2 = ''", on), ""),
+        };
+        on_db!(self, conn => sqlx::query_as(text)
+            .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1)
+            .bind(i64::from(filter.limit)).fetch_all(conn).await)
+    }
+
+    /// The newest row of a chain about an action.
+    pub async fn last_audit(&mut self, chain: i64, action: &str) -> Result<Option<AuditRow>, StoreError> {
+        on_db!(self, conn => sqlx::query_as(
+            "SELECT id, at, chain, org_id, actor, credential, action, target, detail, salt, detail_digest, personal, address,
+                    request_id
+             FROM audit WHERE chain = $1 AND action = $2 ORDER BY at DESC, id DESC LIMIT 1")
+            .bind(chain).bind(action).fetch_optional(conn).await)
     }
 }
 

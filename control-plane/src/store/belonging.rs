@@ -1,9 +1,9 @@
-//! SQL for who belongs where: a person's organisations, an organisation's people.
+//! SQL for who belongs where: a person's organisations.
 
 use shared::id::{OrgId, UserId};
 use shared::time::UnixMillis;
 
-use super::orgs::{Role, org_id, user_id};
+use super::orgs::{Role, org_id};
 use super::{StoreError, Tx, int, on_db, rows_affected};
 
 /// An organisation that somebody belongs to.
@@ -13,19 +13,6 @@ pub struct Belonging {
     pub org: OrgId,
     /// What it is called.
     pub name: String,
-    /// As what.
-    pub role: Role,
-}
-
-/// Somebody who belongs to an organisation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Colleague {
-    /// Who.
-    pub user: UserId,
-    /// What people call them.
-    pub name: String,
-    /// Their address.
-    pub email: String,
     /// As what.
     pub role: Role,
 }
@@ -55,22 +42,12 @@ impl Tx {
         rows.into_iter().map(belonging).collect()
     }
 
-    /// The people who are alive in an organisation, by name.
-    pub async fn members_of(&mut self, org: OrgId, limit: u32) -> Result<Vec<Colleague>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = on_db!(self, conn => sqlx::query_as(
-            "SELECT u.id, u.name, u.email, m.role FROM memberships m JOIN users u ON u.id = m.user_id
-             WHERE m.org_id = $1 AND m.suspended_at IS NULL AND u.deactivated_at IS NULL
-             ORDER BY u.name, u.id LIMIT $2")
-            .bind(int(org.get())).bind(i64::from(limit)).fetch_all(conn).await)?;
-        let member = |(user, name, email, role): (i64, String, String, String)| {
-            Ok(Colleague {
-                user: user_id(user)?,
-                name,
-                email,
-                role: role.parse()?,
-            })
-        };
-        rows.into_iter().map(member).collect()
+    /// Whether a user belongs to another organisation besides this one, suspended or not.
+    pub async fn belongs_elsewhere(&mut self, user: UserId, org: OrgId) -> Result<bool, StoreError> {
+        let found: i64 = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM memberships WHERE user_id = $1 AND org_id <> $2")
+            .bind(int(user.get())).bind(int(org.get())).fetch_one(conn).await)?;
+        Ok(found > 0)
     }
 
     /// Whether an address belongs to an account, deactivated ones included.
@@ -93,7 +70,7 @@ impl Tx {
             sqlx::query(
                 "UPDATE memberships SET last_used_at = $3
                  WHERE org_id = $1 AND user_id = $2 AND suspended_at IS NULL
-                   AND EXISTS (SELECT 1 FROM users WHERE id = $2 AND deactivated_at IS NULL)"
+                   AND EXISTS (SELECT 1 FROM users WHERE id = $2 AND kind = 'person' AND deactivated_at IS NULL)"
             )
             .bind(int(org.get()))
             .bind(int(user.get()))

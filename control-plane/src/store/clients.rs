@@ -9,6 +9,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use super::orgs::{millis, org_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+use crate::oauth::built_in::COMMAND_LINE;
 
 macro_rules! stored_words {
     ($($(#[$doc:meta])* $name:ident ($what:literal) { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* })*) => {$(
@@ -47,6 +48,8 @@ stored_words! {
 
     /// Who made a client known here.
     Origin ("client origin") {
+        /// We did: it comes with the server.
+        BuiltIn = "built_in",
         /// An administrator.
         Registered = "registered",
         /// Its `client_id` is the URL of a document that says what it is.
@@ -156,6 +159,19 @@ impl Client {
     }
 }
 
+/// What a list of an organisation's clients shows.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientFilter {
+    /// Whose.
+    pub org: OrgId,
+    /// Those that were disabled, or those that were not.
+    pub disabled: bool,
+    /// Older than this one: when it was made, and its number.
+    pub before: Option<(UnixMillis, ClientId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 #[derive(sqlx::FromRow)]
 struct ClientRow {
     id: i64,
@@ -192,10 +208,16 @@ impl TryFrom<ClientRow> for Client {
             .secret_digest
             .try_into()
             .map_err(|_| StoreError::Corrupt("client secret digest"))?;
+        let identifier = row.identifier.unwrap_or_else(|| id.to_string());
+        let origin = if identifier == COMMAND_LINE {
+            Origin::BuiltIn
+        } else {
+            row.origin.parse()?
+        };
         Ok(Self {
             id,
-            identifier: row.identifier.unwrap_or_else(|| id.to_string()),
-            origin: row.origin.parse()?,
+            identifier,
+            origin,
             stored: true,
             org: row.org_id.map(org_id).transpose()?,
             name: row.name,
@@ -248,6 +270,12 @@ impl Tx {
     /// Adds a client; false if another of the same `client_id` is there.
     pub async fn insert_client(&mut self, client: &Client) -> Result<bool, StoreError> {
         let identifier = (client.origin != Origin::Registered).then_some(&client.identifier);
+        // The table knows no clients that come with the server: like those that registered themselves, they are known by a
+        // `client_id` that no registration can have.
+        let origin = match client.origin {
+            Origin::BuiltIn => Origin::Dynamic,
+            origin => origin,
+        };
         let rows = rows_affected!(self, sqlx::query(
             "INSERT INTO clients
                  (id, identifier, origin, org_id, name, secret_digest, kind, application_type, token_endpoint_auth_method, jwks,
@@ -256,7 +284,7 @@ impl Tx {
                   backchannel_logout_session_required)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
              ON CONFLICT (identifier) DO NOTHING")
-            .bind(int(client.id.get())).bind(identifier).bind(client.origin.as_str())
+            .bind(int(client.id.get())).bind(identifier).bind(origin.as_str())
             .bind(client.org.map(|org| int(org.get()))).bind(&client.name)
             .bind(client.secret_digest.unwrap_or_default().as_slice()).bind(client.kind.as_str())
             .bind(client.application_type.as_str()).bind(client.token_endpoint_auth_method.as_str())
@@ -340,6 +368,82 @@ impl Tx {
             .bind(i64::from(client.require_pushed_authorization_requests)).bind(i64::from(client.device_flow))
             .bind(&client.backchannel_logout_uri).bind(i64::from(client.backchannel_logout_session_required)))?;
         Ok(rows == 1)
+    }
+
+    /// Sets the most that a registered client may ask for; false if it is disabled.
+    pub async fn set_client_scopes(&mut self, id: ClientId, scopes: ScopeSet) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query("UPDATE clients SET scopes = $2 WHERE id = $1 AND disabled_at IS NULL")
+                .bind(int(id.get()))
+                .bind(scopes.0.cast_signed())
+        )?;
+        Ok(rows == 1)
+    }
+
+    /// The clients that an organisation registered, newest first.
+    pub async fn clients_of(&mut self, filter: &ClientFilter) -> Result<Vec<Client>, StoreError> {
+        let text = if filter.disabled {
+            select!(
+                "WHERE org_id = $1 AND disabled_at IS NOT NULL AND (created_at, id) < ($2, $3)
+                 ORDER BY created_at DESC, id DESC LIMIT $4"
+            )
+        } else {
+            select!(
+                "WHERE org_id = $1 AND disabled_at IS NULL AND (created_at, id) < ($2, $3)
+                 ORDER BY created_at DESC, id DESC LIMIT $4"
+            )
+        };
+        let (at, id) = filter
+            .before
+            .map_or((i64::MAX, i64::MAX), |(at, id)| (int(at.0), int(id.get())));
+        let rows: Vec<ClientRow> = on_db!(self, conn => sqlx::query_as(text)
+            .bind(int(filter.org.get())).bind(at).bind(id).bind(i64::from(filter.limit))
+            .fetch_all(conn).await)?;
+        rows.into_iter().map(Client::try_from).collect()
+    }
+
+    /// Clients that nobody of an organisation registered and that people of it let in, in the order of their numbers, after
+    /// one of them. It leaps from client to client in the index of grants, however many grants each has.
+    pub async fn clients_let_in(
+        &mut self,
+        org: OrgId,
+        after: Option<ClientId>,
+        limit: u32,
+    ) -> Result<Vec<Client>, StoreError> {
+        let ids: Vec<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "WITH RECURSIVE leap (id) AS (
+                 SELECT (SELECT MIN(client_id) FROM grants WHERE org_id = $1 AND revoked_at IS NULL AND client_id > $2)
+                 UNION ALL
+                 SELECT (SELECT MIN(client_id) FROM grants
+                         WHERE org_id = $1 AND revoked_at IS NULL AND client_id > leap.id)
+                 FROM leap WHERE leap.id IS NOT NULL)
+             SELECT leap.id FROM leap JOIN clients c ON c.id = leap.id WHERE c.org_id IS NULL LIMIT $3")
+            .bind(int(org.get())).bind(after.map_or(-1, |id| int(id.get()))).bind(i64::from(limit))
+            .fetch_all(conn).await)?;
+        let mut clients = Vec::with_capacity(ids.len());
+        for id in ids {
+            let id = ClientId::from_u64(uint(id, "client id")?).ok_or(StoreError::Corrupt("client id"))?;
+            clients.extend(self.client(id).await?);
+        }
+        Ok(clients)
+    }
+
+    /// How many grants of an organisation's people a client has that can still be refreshed, counted up to `most`.
+    pub async fn grants_of_client(
+        &mut self,
+        org: OrgId,
+        client: ClientId,
+        live_at: UnixSeconds,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM (
+                 SELECT 1 FROM grants WHERE org_id = $1 AND client_id = $2 AND revoked_at IS NULL
+                 AND idle_expires_seconds > $3 LIMIT $4) AS counted")
+            .bind(int(org.get())).bind(int(client.get())).bind(int(live_at.0)).bind(i64::from(most))
+            .fetch_one(conn).await)?;
+        uint(count, "count")
     }
 
     /// Forgets what people have agreed to for a client: they are asked again.

@@ -209,6 +209,17 @@ impl Tx {
         Ok(rows == 1)
     }
 
+    /// Holds a grant whose access token calls, for the rest of the transaction; false if it is over. Its revocation waits for
+    /// this transaction, so nothing that the caller gives out can commit after it.
+    pub async fn hold_grant_of_caller(&mut self, id: GrantId) -> Result<bool, StoreError> {
+        let rows = rows_affected!(
+            self,
+            sqlx::query("UPDATE grants SET acted_at = acted_at WHERE id = $1 AND revoked_at IS NULL")
+                .bind(int(id.get()))
+        )?;
+        Ok(rows == 1)
+    }
+
     /// Gives a grant another index for its next tokens; those of the old one still belong to it.
     pub async fn move_grant(
         &mut self,

@@ -38,12 +38,23 @@ impl Tx {
         if inserted == 1 {
             return Ok(None);
         }
-        let (digest, resource): (Vec<u8>, i64) = on_db!(self, conn => sqlx::query_as(
+        let before = self.idempotency(slot).await?;
+        before
+            .map(Some)
+            .ok_or(StoreError::Corrupt("idempotency: the row is gone"))
+    }
+
+    /// What took a slot: the digest of that request and the resource that it made.
+    pub async fn idempotency(&mut self, slot: &IdempotencySlot) -> Result<Option<(Digest, u64)>, StoreError> {
+        let row: Option<(Vec<u8>, i64)> = on_db!(self, conn => sqlx::query_as(
             "SELECT body_digest, resource FROM idempotency
              WHERE org_id = $1 AND user_id = $2 AND operation = $3 AND key_digest = $4")
             .bind(int(slot.org.get())).bind(int(slot.user.get())).bind(slot.operation)
             .bind(slot.key_digest.as_slice())
-            .fetch_one(conn).await)?;
+            .fetch_optional(conn).await)?;
+        let Some((digest, resource)) = row else {
+            return Ok(None);
+        };
         let digest = digest.try_into().map_err(|_| StoreError::Corrupt("digest"))?;
         Ok(Some((digest, uint(resource, "resource")?)))
     }

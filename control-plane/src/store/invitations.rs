@@ -30,7 +30,7 @@ pub struct Invitation {
 }
 
 /// Where an invitation is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InvitationStatus {
     /// Can be accepted.
@@ -148,6 +148,25 @@ impl Tx {
             "SELECT id, org_id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
              FROM invitations WHERE org_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2")
             .bind(int(org.get())).bind(i64::from(limit)).fetch_all(conn).await)?;
+        rows.into_iter().map(Invitation::try_from).collect()
+    }
+
+    /// An organisation's invitations that can still be accepted, newest first, older than one of them.
+    pub async fn pending_invitations(
+        &mut self,
+        org: OrgId,
+        before: Option<(UnixMillis, InvitationId)>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<Invitation>, StoreError> {
+        let (at, id) = before.map_or((i64::MAX, i64::MAX), |(at, id)| (int(at.0), int(id.get())));
+        let rows: Vec<Stored> = on_db!(self, conn => sqlx::query_as(
+            "SELECT id, org_id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
+             FROM invitations
+             WHERE org_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2
+               AND (created_at, id) < ($3, $4)
+             ORDER BY created_at DESC, id DESC LIMIT $5")
+            .bind(int(org.get())).bind(int(now.0)).bind(at).bind(id).bind(i64::from(limit)).fetch_all(conn).await)?;
         rows.into_iter().map(Invitation::try_from).collect()
     }
 

@@ -155,13 +155,14 @@ impl Tx {
         after: Option<&Place>,
         limit: u32,
     ) -> Result<Vec<ApiKeyRow>, StoreError> {
+        // Row values, not `a < x OR (a = x AND b < y)`: only with them an index is entered in the middle.
         let order = match filter.prefix {
             Some(_) => {
-                "AND name_lower >= $2 AND name_lower < $3 AND (name_lower > $4 OR (name_lower = $4 AND id > $5))
+                "AND name_lower >= $2 AND name_lower < $3 AND (name_lower, id) > ($4, $5)
                  ORDER BY name_lower, id"
             }
             None => {
-                "AND ($2 = '') AND ($3 = '') AND (created_at < $4 OR (created_at = $4 AND id < $5))
+                "AND ($2 = '') AND ($3 = '') AND (created_at, id) < ($4, $5)
                  ORDER BY created_at DESC, id DESC"
             }
         };
@@ -201,7 +202,7 @@ impl Tx {
     /// How many keys of an organisation are not revoked, counted up to `most`.
     pub async fn count_live_keys(&mut self, org: OrgId, most: u32) -> Result<u64, StoreError> {
         let count: i64 = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT COUNT(*) FROM (SELECT id FROM api_keys WHERE org_id = $1 AND revoked_at IS NULL LIMIT $2) AS some")
+            "SELECT COUNT(*) FROM (SELECT id FROM api_keys WHERE org_id = $1 AND revoked_at IS NULL LIMIT $2) AS counted")
             .bind(int(org.get())).bind(i64::from(most)).fetch_one(conn).await)?;
         super::uint(count, "count")
     }

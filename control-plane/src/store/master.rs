@@ -24,11 +24,13 @@ pub enum SealedPlace {
     Totp,
     /// Letters that wait.
     Mails,
+    /// The secrets that messages to webhooks are signed with.
+    Webhooks,
 }
 
 impl SealedPlace {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::SigningKeys, Self::Totp, Self::Mails];
+    pub const ALL: [Self; 4] = [Self::SigningKeys, Self::Totp, Self::Mails, Self::Webhooks];
 
     /// The table.
     pub fn table(self) -> &'static str {
@@ -36,6 +38,7 @@ impl SealedPlace {
             Self::SigningKeys => "signing_keys",
             Self::Totp => "totp",
             Self::Mails => "mails",
+            Self::Webhooks => "webhooks",
         }
     }
 }
@@ -104,6 +107,7 @@ impl Tx {
             }
             SealedPlace::Totp => "SELECT user_id AS id, '' AS purpose, sealed FROM totp ORDER BY user_id",
             SealedPlace::Mails => "SELECT id, '' AS purpose, sealed FROM mails ORDER BY id",
+            SealedPlace::Webhooks => "SELECT id, '' AS purpose, sealed FROM webhooks ORDER BY id",
         };
         on_db!(self, conn => sqlx::query_as(sql).fetch_all(conn).await)
     }
@@ -119,6 +123,7 @@ impl Tx {
             SealedPlace::SigningKeys => "UPDATE signing_keys SET sealed = $3 WHERE id = $1 AND sealed = $2",
             SealedPlace::Totp => "UPDATE totp SET sealed = $3 WHERE user_id = $1 AND sealed = $2",
             SealedPlace::Mails => "UPDATE mails SET sealed = $3 WHERE id = $1 AND sealed = $2",
+            SealedPlace::Webhooks => "UPDATE webhooks SET sealed = $3 WHERE id = $1 AND sealed = $2",
         };
         let rows = rows_affected!(
             self,

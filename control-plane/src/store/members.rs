@@ -1,5 +1,7 @@
 //! SQL for what administrators do to members: roles, suspension, and the end of all that acts for somebody.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use shared::id::{OrgId, StatusIndex, UserId};
 use shared::time::UnixMillis;
@@ -8,8 +10,40 @@ use super::keys::Revoked;
 use super::orgs::{Role, millis, user_id};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
+/// What a member is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberKind {
+    /// Somebody with an address, who signs in.
+    #[default]
+    Person,
+    /// A program: it has keys, and never signs in.
+    Service,
+}
+
+impl MemberKind {
+    /// The text in the database and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl FromStr for MemberKind {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        [Self::Person, Self::Service]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(StoreError::Corrupt("kind of a member"))
+    }
+}
+
 /// Where a member stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
     /// May do what the role allows.
@@ -20,15 +54,30 @@ pub enum MemberState {
     Deactivated,
 }
 
+impl MemberState {
+    /// The text in the database and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deactivated => "deactivated",
+        }
+    }
+}
+
 /// A member as administrators see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Who.
     pub user: UserId,
-    /// Their address.
+    /// A person or a program.
+    pub kind: MemberKind,
+    /// Their address; empty for a program.
     pub email: String,
     /// What people call them.
     pub name: String,
+    /// The same in lower case, as lists are ordered by it.
+    pub search_name: String,
     /// What they may do while they are active.
     pub role: Role,
     /// Where they stand.
@@ -46,8 +95,10 @@ pub struct Member {
 #[derive(sqlx::FromRow)]
 struct MemberRow {
     user_id: i64,
+    kind: String,
     email: String,
     name: String,
+    search_name: String,
     role: String,
     version: i64,
     ceiling_version: Option<i64>,
@@ -69,10 +120,16 @@ impl TryFrom<MemberRow> for Member {
         } else {
             MemberState::Active
         };
+        let kind: MemberKind = row.kind.parse()?;
         Ok(Self {
             user: user_id(row.user_id)?,
-            email: row.email,
+            kind,
+            email: match kind {
+                MemberKind::Person => row.email,
+                MemberKind::Service => String::new(),
+            },
             name: row.name,
+            search_name: row.search_name,
             role: row.role.parse()?,
             state,
             version: uint(row.version, "membership version")?,
@@ -84,6 +141,73 @@ impl TryFrom<MemberRow> for Member {
             created_at: UnixMillis(uint(row.created_at, "time")?),
         })
     }
+}
+
+/// What a list of members shows.
+#[derive(Clone, Debug)]
+pub struct MemberFilter {
+    /// Of which organisation.
+    pub org: OrgId,
+    /// People or programs.
+    pub kind: MemberKind,
+    /// With this role.
+    pub role: Option<Role>,
+    /// In this state.
+    pub state: Option<MemberState>,
+    /// How the name begins, or the address: lower case.
+    pub begins_with: String,
+    /// By address, not by name.
+    pub by_email: bool,
+    /// After this one: the text that the list is ordered by, in lower case, and the id.
+    pub after: Option<(String, UserId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Members: the query with this ending.
+macro_rules! member {
+    ($($ending:tt)*) => {
+        concat!(
+            "SELECT m.user_id, u.kind, u.email, u.name, m.search_name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
+                    m.suspended_at, m.deactivated_at, u.deactivated_at AS account_deactivated_at
+             FROM memberships m JOIN users u ON u.id = m.user_id ",
+            $($ending)*
+        )
+    };
+}
+
+/// A page of members in the order of a column. Where a state is asked for, it stands between two pieces of the filter, written
+/// as the indexes have it.
+macro_rules! list {
+    ($order:literal, $filter:literal, $after_state:literal) => {
+        member!(
+            "WHERE m.org_id = $1 AND m.kind = $2 AND (",
+            $order,
+            ", m.user_id) > ($3, $4) AND ",
+            $order,
+            " < $5 ",
+            $filter,
+            "(CASE WHEN m.deactivated_at IS NOT NULL THEN 'deactivated'
+                   WHEN m.suspended_at IS NOT NULL THEN 'suspended' ELSE 'active' END)",
+            $after_state,
+            " ORDER BY ",
+            $order,
+            ", m.user_id LIMIT $6"
+        )
+    };
+    ($order:literal, $filter:literal) => {
+        member!(
+            "WHERE m.org_id = $1 AND m.kind = $2 AND (",
+            $order,
+            ", m.user_id) > ($3, $4) AND ",
+            $order,
+            " < $5 ",
+            $filter,
+            " ORDER BY ",
+            $order,
+            ", m.user_id LIMIT $6"
+        )
+    };
 }
 
 impl Tx {
@@ -101,28 +225,34 @@ impl Tx {
     /// One member.
     pub async fn member(&mut self, org: OrgId, user: UserId) -> Result<Option<Member>, StoreError> {
         let row: Option<MemberRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT m.user_id, u.email, u.name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
-                    m.suspended_at, m.deactivated_at, u.deactivated_at AS account_deactivated_at
-             FROM memberships m JOIN users u ON u.id = m.user_id
-             WHERE m.org_id = $1 AND m.user_id = $2")
+            member!("WHERE m.org_id = $1 AND m.user_id = $2"))
             .bind(int(org.get())).bind(int(user.get())).fetch_optional(conn).await)?;
         row.map(Member::try_from).transpose()
     }
 
-    /// Members in the order of their ids, after one of them.
-    pub async fn members(
-        &mut self,
-        org: OrgId,
-        after: Option<UserId>,
-        limit: u32,
-    ) -> Result<Vec<Member>, StoreError> {
-        let rows: Vec<MemberRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT m.user_id, u.email, u.name, m.role, m.version, m.ceiling_version, m.changed_at, m.created_at,
-                    m.suspended_at, m.deactivated_at, u.deactivated_at AS account_deactivated_at
-             FROM memberships m JOIN users u ON u.id = m.user_id
-             WHERE m.org_id = $1 AND m.user_id > $2
-             ORDER BY m.user_id LIMIT $3")
-            .bind(int(org.get())).bind(after.map_or(0, |user| int(user.get()))).bind(i64::from(limit))
+    /// Members of one kind in the order of their names, or of their addresses if that is what is searched.
+    pub async fn members(&mut self, filter: &MemberFilter) -> Result<Vec<Member>, StoreError> {
+        let text = match (&filter.by_email, filter.role, filter.state) {
+            (true, _, _) => list!(
+                "m.search_email",
+                "AND ($7 IS NULL OR m.role = $7) AND ($8 IS NULL OR $8 = ",
+                ")"
+            ),
+            (false, None, None) => list!("m.search_name", "AND $7 IS NULL AND $8 IS NULL"),
+            (false, Some(_), None) => list!("m.search_name", "AND m.role = $7 AND $8 IS NULL"),
+            (false, None, Some(_)) => list!("m.search_name", "AND $7 IS NULL AND $8 = ", ""),
+            (false, Some(_), Some(_)) => list!("m.search_name", "AND m.role = $7 AND $8 = ", ""),
+        };
+        let (after, after_id) = filter
+            .after
+            .as_ref()
+            .map_or((filter.begins_with.as_str(), -1), |(text, user)| {
+                (text.as_str(), int(user.get()))
+            });
+        let rows: Vec<MemberRow> = on_db!(self, conn => sqlx::query_as(text)
+            .bind(int(filter.org.get())).bind(filter.kind.as_str()).bind(after).bind(after_id)
+            .bind(format!("{}{}", filter.begins_with, char::MAX)).bind(i64::from(filter.limit))
+            .bind(filter.role.map(Role::as_str)).bind(filter.state.map(MemberState::as_str))
             .fetch_all(conn).await)?;
         rows.into_iter().map(Member::try_from).collect()
     }
@@ -132,7 +262,7 @@ impl Tx {
         let others: i64 = on_db!(self, conn => sqlx::query_scalar(
             "SELECT COUNT(*) FROM memberships m JOIN users u ON u.id = m.user_id
              WHERE m.org_id = $1 AND m.user_id <> $2 AND m.role = 'owner' AND m.suspended_at IS NULL
-               AND u.deactivated_at IS NULL")
+               AND u.deactivated_at IS NULL AND u.kind = 'person'")
             .bind(int(org.get())).bind(int(user.get())).fetch_one(conn).await)?;
         Ok(others > 0)
     }

@@ -21,9 +21,11 @@
 //!    revocation at a power loss. Within this process writers queue up (`turn`): SQLite itself lets them poll in no order,
 //!    and with sixteen of them one may lose for five seconds.
 //! 7. Migrations have the same names for both engines and are never edited after a release.
-//! 8. Every query is reached by `conformance.rs`, which runs on both engines.
+//! 8. A list goes on with `(a, b) < ($1, $2)`: with `a < $1 OR (a = $1 AND b < $2)` PostgreSQL reads it from the beginning.
+//! 9. Every query is reached by `conformance.rs`, which runs on both engines.
 
 pub mod audit;
+pub mod audit_chain;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod idempotency;
@@ -37,6 +39,7 @@ pub mod belonging;
 pub mod clients;
 pub mod codes;
 pub mod copy;
+pub mod demo;
 pub mod device_codes;
 pub mod edges;
 pub mod exchanges;
@@ -44,6 +47,7 @@ pub mod factors;
 pub mod feed;
 pub mod grants;
 pub mod groups;
+pub mod holdings;
 pub mod invitations;
 pub mod issuers;
 pub mod links;
@@ -54,6 +58,7 @@ pub mod members;
 pub mod names;
 pub mod not_before;
 pub mod passkeys;
+pub mod person_keys;
 pub mod policies;
 pub mod proofs;
 pub mod pushed_requests;
@@ -61,6 +66,7 @@ pub mod quarantine;
 pub mod refresh_tokens;
 pub mod restore;
 pub mod revocations;
+pub mod service_accounts;
 pub mod sessions;
 pub mod signals;
 pub mod signing;
@@ -68,6 +74,8 @@ pub mod status_lists;
 mod turn;
 pub mod usage;
 pub mod usage_days;
+pub mod webhooks;
+pub mod workspaces;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -113,6 +121,11 @@ impl StoreError {
     /// Whether a unique constraint or primary key refused the row.
     pub fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
+    /// Whether something else hangs on the row.
+    pub fn is_foreign_key_violation(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_foreign_key_violation())
     }
 
     /// Whether the same transaction may succeed if it is tried again: a lock was held too long, or two waited for each other.

@@ -9,7 +9,7 @@ use super::orgs::{user_id, workspace_id};
 use super::{StoreError, Tx, int, on_db};
 
 impl Tx {
-    /// The e-mail addresses of members, by id. Ids of others are left out.
+    /// The e-mail addresses of members, by id; of a program its name. Ids of others are left out.
     pub async fn emails_of(
         &mut self,
         org: OrgId,
@@ -20,7 +20,7 @@ impl Tx {
         }
         let places: Vec<String> = (0..users.len()).map(|nth| format!("${}", nth + 2)).collect();
         let sql = format!(
-            "SELECT u.id, u.email FROM users u
+            "SELECT u.id, CASE WHEN u.kind = 'service' THEN u.name ELSE u.email END FROM users u
              WHERE u.id IN ({}) AND EXISTS (SELECT 1 FROM memberships m WHERE m.org_id = $1 AND m.user_id = u.id)",
             places.join(", ")
         );

@@ -4,7 +4,7 @@
 //! skewed instance is dead too, and a clock that was set back revives nothing. The row is that which issues are dated by
 //! (`issue_time`, `client_issue_time`): an issue at the same time commits before and is dead, or sees T and is dated after it.
 
-use shared::id::{ClientId, OrgId, StatusIndex, UserId};
+use shared::id::{ClientId, OrgId, StatusIndex, UserId, WorkspaceId};
 use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
 
@@ -58,6 +58,18 @@ impl Tx {
         seconds(at)
     }
 
+    /// Kills everything that was issued for a workspace until now.
+    pub async fn set_workspace_not_before(
+        &mut self,
+        workspace: WorkspaceId,
+        now: UnixSeconds,
+    ) -> Result<Option<UnixSeconds>, StoreError> {
+        let at: Option<i64> = on_db!(self, conn => sqlx::query_scalar(latest!(
+            "UPDATE workspaces SET not_before_seconds = ", " WHERE id = $1 RETURNING not_before_seconds"))
+            .bind(int(workspace.get())).bind(int(now.0)).fetch_optional(conn).await)?;
+        seconds(at)
+    }
+
     /// Kills everything that a client was issued until now. It can be issued more.
     pub async fn set_client_not_before(
         &mut self,
@@ -92,6 +104,14 @@ impl Tx {
             "SELECT COUNT(*) FROM memberships
              WHERE org_id = $1 AND user_id = $2 AND last_iat_seconds <= not_before_seconds")
             .bind(int(org.get())).bind(int(user.get())).fetch_one(conn).await)?;
+        Ok(count == 1)
+    }
+
+    /// The same for a workspace.
+    pub async fn workspace_is_silent(&mut self, workspace: WorkspaceId) -> Result<bool, StoreError> {
+        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM workspaces WHERE id = $1 AND last_iat_seconds <= not_before_seconds")
+            .bind(int(workspace.get())).fetch_one(conn).await)?;
         Ok(count == 1)
     }
 

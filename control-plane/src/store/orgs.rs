@@ -9,7 +9,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// What a member may do in the organisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything, and cannot be removed while the last one.
@@ -189,25 +189,25 @@ impl Tx {
         Ok(())
     }
 
-    /// The id and password hash of the user with this e-mail address.
+    /// The id and password hash of the person with this e-mail address.
     pub async fn user_by_email(
         &mut self,
         email: &str,
     ) -> Result<Option<(UserId, Option<String>)>, StoreError> {
         let row: Option<(i64, Option<String>)> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, password_hash FROM users WHERE email = $1 AND deactivated_at IS NULL")
+            "SELECT id, password_hash FROM users WHERE email = $1 AND kind = 'person' AND deactivated_at IS NULL")
             .bind(email).fetch_optional(conn).await)?;
         row.map(|(id, hash)| Ok((user_id(id)?, hash))).transpose()
     }
 
-    /// The e-mail address and name of a user who is not deactivated.
+    /// The e-mail address and name of a person who is not deactivated. A program has no address: `None`.
     pub async fn profile(&mut self, user: UserId) -> Result<Option<(String, String)>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT email, name FROM users WHERE id = $1 AND deactivated_at IS NULL")
+            "SELECT email, name FROM users WHERE id = $1 AND kind = 'person' AND deactivated_at IS NULL")
             .bind(int(user.get())).fetch_optional(conn).await)
     }
 
-    /// Adds a user to an organisation.
+    /// Adds a user to an organisation, with what lists order and search by.
     pub async fn insert_membership(
         &mut self,
         org: OrgId,
@@ -215,15 +215,25 @@ impl Tx {
         role: Role,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
+        let stored: Option<(String, String, String)> = on_db!(self, conn => sqlx::query_as(
+            "SELECT kind, name, email FROM users WHERE id = $1")
+            .bind(int(user.get())).fetch_optional(conn).await)?;
+        // Without a user the reference is refused below.
+        let (kind, name, email) =
+            stored.unwrap_or_else(|| ("person".to_owned(), String::new(), String::new()));
         rows_affected!(
             self,
             sqlx::query(
-                "INSERT INTO memberships (org_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)"
+                "INSERT INTO memberships (org_id, user_id, role, created_at, kind, search_name, search_email)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)"
             )
             .bind(int(org.get()))
             .bind(int(user.get()))
             .bind(role.as_str())
             .bind(int(now.0))
+            .bind(kind)
+            .bind(name.to_lowercase())
+            .bind(email)
         )?;
         Ok(())
     }

@@ -143,6 +143,14 @@ impl Tx {
         Ok(rows == 1)
     }
 
+    /// Removes every passkey of a user, and gives their number.
+    pub async fn remove_passkeys_of(&mut self, user: UserId) -> Result<u64, StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("DELETE FROM passkeys WHERE user_id = $1").bind(int(user.get()))
+        )
+    }
+
     /// Notes that a challenge was answered; false if it was before.
     pub async fn spend_challenge(
         &mut self,
@@ -165,7 +173,7 @@ impl Tx {
     pub async fn home_of(&mut self, user: UserId) -> Result<Option<OrgId>, StoreError> {
         let org: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
             "SELECT m.org_id FROM users u JOIN memberships m ON m.user_id = u.id
-             WHERE u.id = $1 AND u.deactivated_at IS NULL AND m.suspended_at IS NULL
+             WHERE u.id = $1 AND u.kind = 'person' AND u.deactivated_at IS NULL AND m.suspended_at IS NULL
              ORDER BY m.created_at, m.org_id LIMIT 1")
             .bind(int(user.get())).fetch_optional(conn).await)?;
         org.map(org_id).transpose()

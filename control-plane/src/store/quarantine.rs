@@ -9,7 +9,7 @@ use shared::time::UnixMillis;
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// What a quarantined key can still do, within its own scopes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ceiling {
     /// What a viewer can.

@@ -96,13 +96,14 @@ pub struct Attempts {
 }
 
 impl Tx {
-    /// Adds a session.
+    /// Adds a session: of a person, never of a program.
     pub async fn insert_session(&mut self, session: &SessionRow) -> Result<(), StoreError> {
-        rows_affected!(
+        let rows = rows_affected!(
             self,
             sqlx::query(
                 "INSERT INTO sessions (digest, sid, user_id, org_id, created_at, last_seen_at, auth_time, expires_at,
-                 user_agent, address, methods) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+                 user_agent, address, methods)
+                 SELECT $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11 FROM users WHERE id = $3 AND kind = 'person'"
             )
             .bind(session.digest.as_slice())
             .bind(int(session.sid.get()))
@@ -116,7 +117,9 @@ impl Tx {
             .bind(&session.address)
             .bind(&session.methods)
         )?;
-        Ok(())
+        (rows == 1)
+            .then_some(())
+            .ok_or(StoreError::Corrupt("session: its user is nobody who signs in"))
     }
 
     /// The session with this digest, if it is alive.
@@ -133,7 +136,7 @@ impl Tx {
              JOIN users u ON u.id = s.user_id
              JOIN memberships m ON m.org_id = s.org_id AND m.user_id = s.user_id
              WHERE s.digest = $1 AND s.ended_at IS NULL AND s.last_seen_at > $2 AND s.expires_at > $3
-               AND u.deactivated_at IS NULL AND m.suspended_at IS NULL")
+               AND u.kind = 'person' AND u.deactivated_at IS NULL AND m.suspended_at IS NULL")
             .bind(digest.as_slice()).bind(int(idle_since.0)).bind(int(now.0)).fetch_optional(conn).await)?;
         row.map(SessionRow::try_from).transpose()
     }
@@ -282,7 +285,8 @@ impl Tx {
         let row: Option<(i64, i64, String)> = on_db!(self, conn => sqlx::query_as(
             "SELECT u.id, m.org_id, u.password_hash
              FROM users u JOIN memberships m ON m.user_id = u.id
-             WHERE u.email = $1 AND u.password_hash IS NOT NULL AND u.deactivated_at IS NULL AND m.suspended_at IS NULL
+             WHERE u.email = $1 AND u.kind = 'person' AND u.password_hash IS NOT NULL AND u.deactivated_at IS NULL
+               AND m.suspended_at IS NULL
              ORDER BY COALESCE(m.last_used_at, 0) DESC, m.created_at, m.org_id LIMIT 1")
             .bind(email).fetch_optional(conn).await)?;
         row.map(|(user, org, password_hash)| {
@@ -301,7 +305,7 @@ impl Tx {
         user: UserId,
     ) -> Result<Option<(String, Option<String>)>, StoreError> {
         on_db!(self, conn => sqlx::query_as(
-            "SELECT email, password_hash FROM users WHERE id = $1 AND deactivated_at IS NULL")
+            "SELECT email, password_hash FROM users WHERE id = $1 AND kind = 'person' AND deactivated_at IS NULL")
             .bind(int(user.get())).fetch_optional(conn).await)
     }
 
@@ -401,6 +405,6 @@ impl Tx {
     }
 }
 
-fn session_id(stored: i64) -> Result<SessionId, StoreError> {
+pub(super) fn session_id(stored: i64) -> Result<SessionId, StoreError> {
     SessionId::from_u64(uint(stored, "session id")?).ok_or(StoreError::Corrupt("session id"))
 }

@@ -19,7 +19,8 @@ const LAG_MS: u64 = 5000;
 const MOST: u32 = 100;
 
 /// How whole the numbers are.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = UsageAge)]
 pub(super) struct Age {
     /// Everything before is counted, but for `incomplete`; absent: nothing was heard of yet.
     pub(super) complete_until: Option<Timestamp>,
@@ -30,13 +31,16 @@ pub(super) struct Age {
 }
 
 /// Windows that have not come.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = IncompleteUsage)]
 pub(super) struct Incomplete {
+    /// The edge.
     edge: String,
-    /// Hexadecimal.
+    /// Which of its isolates, hexadecimal.
     isolate: String,
     /// Numbers of the first and the last of them.
     first: u64,
+    /// The last of them.
     last: u64,
     /// The earliest moment that may be in them.
     from: Timestamp,

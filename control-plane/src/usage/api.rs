@@ -8,16 +8,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::crypto::{base64url, from_base64url};
 use shared::id::KeyId;
 use shared::key::Environment;
 use shared::time::UnixMillis;
+use utoipa::{IntoParams, ToSchema};
 
 use super::age::{Age, age};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
 use crate::http::json::StrictQuery;
+use crate::http::paging;
 use crate::http::time::{Timestamp, parse_rfc3339};
 use crate::orgs;
 use crate::store::usage::{UsageFilter, UsageKey, UsageRow};
@@ -34,23 +35,43 @@ const NONE: &str = "none";
 const MAX_NAME: usize = 256;
 
 /// The query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
+    /// The first moment, rounded down to an interval; if absent, a day before `to`, or thirty with `interval=day`.
+    #[param(format = "date-time")]
     from: Option<String>,
+    /// The last moment, rounded up; now, if absent.
+    #[param(format = "date-time")]
     to: Option<String>,
+    /// How much time is in one row; `hour`, if absent.
+    #[param(inline)]
     interval: Option<Interval>,
+    /// Of this credential; `none`: requests without a proven one.
+    #[param(max_length = 256)]
     credential: Option<String>,
+    /// Of this class of routes.
     class: Option<String>,
+    /// With this outcome.
     reason: Option<String>,
+    /// What rows are told apart by: some of `credential`, `class`, `reason`, `country`, `colo`, separated by commas.
+    #[param(
+        pattern = "^(credential|class|reason|country|colo)(,(credential|class|reason|country|colo))*$",
+        example = "credential,reason"
+    )]
     group_by: Option<String>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
 }
 
 /// How much time is in one row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = UsageInterval)]
 pub enum Interval {
     /// An hour.
     #[default]
@@ -69,11 +90,16 @@ impl Interval {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsagePage)]
 pub struct Page {
+    /// The first moment.
     from: Timestamp,
+    /// The last moment.
     to: Timestamp,
+    /// How much time is in one row.
     interval: Interval,
+    /// Oldest first.
     usage: Vec<Row>,
     /// Give it back as `cursor` for the next page; absent on the last one.
     next_cursor: Option<String>,
@@ -82,23 +108,36 @@ pub struct Page {
 }
 
 /// Requests of one interval, and of one credential, class, reason, country or data centre where these were asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageRow)]
 struct Row {
+    /// When its interval begins.
     from: Timestamp,
+    /// Which one, if rows are told apart by it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     credential: Option<String>,
+    /// The route's class, if rows are told apart by it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     class: Option<String>,
+    /// The outcome, if rows are told apart by it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
+    /// Where from, if rows are told apart by it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     country: Option<String>,
+    /// Which data centre, if rows are told apart by it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     colo: Option<String>,
     /// All of them.
     requests: u64,
     /// Those that were not let in.
     refused: u64,
+    /// The newest of them.
     last_at: Timestamp,
 }
 
@@ -122,19 +161,21 @@ impl Row {
 }
 
 /// `GET /v1/usage`
+#[utoipa::path(
+    get, path = "/v1/usage", tag = "usage",
+    summary = "Requests by the hour or the day",
+    description = "Of the caller's organisation, and how whole the numbers are. A credential for one workspace or a lesser environment \
+        asks about one key in its reach.",
+    params(Query),
+    responses((status = 200, description = "A page of rows, and their age.", body = Page)),
+)]
 pub async fn get(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     StrictQuery(query): StrictQuery<Query>,
 ) -> Result<Json<Page>, ApiError> {
     // 1. What is asked.
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(ApiError::invalid_field(
-            "limit",
-            format!("must be from 1 to {LARGEST_PAGE}"),
-        ));
-    }
+    let limit = paging::limit_within(query.limit, DEFAULT_PAGE, LARGEST_PAGE)?;
     let interval = query.interval.unwrap_or_default();
     let (from, to) = time(&app, &query, interval)?;
     let by = group_by(query.group_by.as_deref())?;
@@ -160,9 +201,7 @@ pub async fn get(
     let mut tx = app.store.begin_read().await?;
     let mut rows = tx.usage(&filter).await?;
     let age = age(&app, &mut tx, from, to).await?;
-    let page = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > page;
-    rows.truncate(page);
+    let more = paging::cut(&mut rows, limit);
     let next_cursor = rows.last().filter(|_| more).map(|last| encode_cursor(&last.key));
     Ok(Json(Page {
         from: from.into(),
@@ -260,30 +299,14 @@ async fn whose(app: &App, caller: &Caller, credential: Option<&str>) -> Result<u
     Ok(caller.org.get())
 }
 
-#[derive(Serialize, Deserialize)]
-struct CursorText(u8, u64, [String; 5]);
-
-const CURSOR_VERSION: u8 = 1;
-
 fn encode_cursor(key: &UsageKey) -> String {
-    let text = CursorText(CURSOR_VERSION, key.hour, key.by.clone());
-    base64url(serde_json::to_string(&text).unwrap_or_default().as_bytes())
+    paging::encode(&(key.hour, &key.by))
 }
 
 fn decode_cursor(text: &str) -> Result<UsageKey, ApiError> {
-    let invalid = || {
-        ApiError::new(
-            Code::InvalidCursor,
-            "use `next_cursor` of the page before, unchanged",
-        )
-        .field("cursor")
-    };
-    let bytes = from_base64url(text)
-        .filter(|bytes| bytes.len() <= 2048)
-        .ok_or_else(invalid)?;
-    let CursorText(version, hour, by) = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
-    if version != CURSOR_VERSION || hour >= shared::id::LIMIT {
-        return Err(invalid());
+    let (hour, by): (u64, [String; 5]) = paging::decode(text)?;
+    if hour >= shared::id::LIMIT {
+        return Err(paging::invalid());
     }
     Ok(UsageKey { hour, by })
 }

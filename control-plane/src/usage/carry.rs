@@ -21,14 +21,26 @@ use crate::http::address::ClientAddress;
 pub const MAX_BODY: usize = 4 << 20;
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = UsageReceipt)]
 pub struct Receipt {
+    /// Records that were new.
     applied: u64,
+    /// Records that were applied before.
     known: u64,
+    /// Records that make no sense.
     unfit: u64,
 }
 
 /// `POST /v1/edge/usage`
+#[utoipa::path(
+    post, path = "/v1/edge/usage", tag = "edge",
+    summary = "Bring usage",
+    description = "For edges that cannot be reached: a parcel of usage records, in the format of `shared::usage`.",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    security(("uplink_key" = [])),
+    responses((status = 200, description = "All of it is applied, now or before.", body = Receipt)),
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     address: ClientAddress,

@@ -1,5 +1,6 @@
 //! Second factors as a browser and an authenticator use them: through the real router, with a clock that the test moves.
 
+mod admin;
 mod app;
 mod authenticator;
 mod passkeys;

@@ -139,6 +139,24 @@ impl Fetcher {
         Ok(response.status().as_u16())
     }
 
+    /// Sends JSON to a URL with these headers, and gives the status of the answer, whose body is not read.
+    pub async fn post_json(&self, url: &str, headers: HeaderMap, body: String) -> Result<u16, FetchError> {
+        let url = self.check(url)?;
+        let request = self
+            .http
+            .post(url)
+            .headers(headers)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        let response = request.send().await.map_err(|error| refused(&error))?;
+        Ok(response.status().as_u16())
+    }
+
+    /// Whether a URL can be reached at all, as far as its text says.
+    pub fn admits(&self, url: &str) -> Result<(), FetchError> {
+        self.check(url).map(|_| ())
+    }
+
     /// A URL that may be fetched. A host that is an address never meets the resolver, so it is looked at here.
     fn check(&self, url: &str) -> Result<Url, FetchError> {
         let url = Url::parse(url).map_err(|_| FetchError::Url)?;

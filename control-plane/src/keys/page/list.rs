@@ -9,7 +9,7 @@ use serde::Deserialize;
 use shared::id::{KeyId, WorkspaceId};
 use shared::key::Environment;
 
-use super::Line;
+use super::{Line, Side};
 use crate::app::App;
 use crate::dashboard::{PageQuery, Shell, Visit, link, refused};
 use crate::keys;
@@ -18,7 +18,6 @@ use crate::store::key_lists::{KeyFilter, Place};
 use crate::store::keys::{ApiKey, KeyStatus};
 use crate::usage::uses;
 
-const PATH: &str = "/dashboard/keys";
 const PAGE: u32 = 25;
 /// Workspaces in the filter's menu.
 pub(super) const WORKSPACES: u32 = 200;
@@ -45,6 +44,11 @@ pub struct Query {
 #[template(path = "dashboard/keys.html")]
 struct KeysPage {
     shell: Shell,
+    base: &'static str,
+    title: &'static str,
+    is_mine: bool,
+    may_manage: bool,
+    first_key: String,
     keys: Vec<Line>,
     query: Query,
     statuses: [(&'static str, &'static str); 4],
@@ -58,11 +62,12 @@ struct KeysPage {
 /// `GET /dashboard/keys`.
 pub async fn get(
     State(app): State<Arc<App>>,
+    side: Side,
     visit: Visit,
     PageQuery(query): PageQuery<Query>,
 ) -> Result<Response, Instead> {
     let now = app.clock.now().seconds();
-    let filter = filter(&app, &visit, &query).await?;
+    let filter = filter(&app, (&visit, side), &query).await?;
     let page = keys::list(&app, &filter).await.map_err(refused)?;
     let workspaces = workspaces(&app, &visit).await?;
     let users: Vec<_> = page.keys.iter().map(|key| key.user).collect();
@@ -90,7 +95,7 @@ pub async fn get(
     let first = if query.after.is_empty() {
         String::new()
     } else {
-        link(PATH, &parameters)
+        link(side.base(), &parameters)
     };
     let last = page.next.as_ref().map(|place| match place {
         Place::Made(_, id) | Place::Named(_, id) => id.to_string(),
@@ -98,7 +103,7 @@ pub async fn get(
     let next = match &last {
         Some(last) => {
             parameters.push(("after", last));
-            link(PATH, &parameters)
+            link(side.base(), &parameters)
         }
         None => String::new(),
     };
@@ -113,6 +118,11 @@ pub async fn get(
     .all(String::is_empty);
     Ok(visit.page(&KeysPage {
         shell: visit.shell(),
+        base: side.base(),
+        title: side.title(),
+        is_mine: side == Side::Mine,
+        may_manage: side.may_manage(&visit),
+        first_key: format!("{}/new", side.base()),
         keys: lines.collect(),
         statuses: [
             ("active", "Active"),
@@ -130,7 +140,7 @@ pub async fn get(
 }
 
 /// What the query asks for. What makes no sense is left out, as if nobody had asked: an old link still leads somewhere.
-async fn filter(app: &App, visit: &Visit, query: &Query) -> Result<KeyFilter, Instead> {
+async fn filter(app: &App, (visit, side): (&Visit, Side), query: &Query) -> Result<KeyFilter, Instead> {
     let reach = visit.caller.reach();
     let search = query.q.trim();
     let prefix = (!search.is_empty() && search.len() <= MAX_SEARCH).then(|| search.to_owned());
@@ -142,6 +152,7 @@ async fn filter(app: &App, visit: &Visit, query: &Query) -> Result<KeyFilter, In
         status: status(&query.status),
         environment: query.environment.parse::<Environment>().ok(),
         workspace: query.workspace.parse::<WorkspaceId>().ok(),
+        user: (side == Side::Mine).then_some(visit.caller.user),
         all_workspaces: query.workspace == "all",
         after: after.map(|key| place(&key, prefix.is_some())),
         prefix,

@@ -7,6 +7,8 @@
 //! | `show` | one key: use, rights, history; another name |
 //! | `rotate` | a successor, with an overlap |
 //! | `revoke` | the end of a key, and who has heard of it |
+//!
+//! The same pages are at `/account/keys` for one's own keys: members have those without managing anybody else's ([`Side`]).
 
 pub mod list;
 pub mod new;
@@ -17,13 +19,73 @@ pub mod show;
 mod tests;
 
 use askama::Template;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use shared::time::UnixSeconds;
 
 use super::Issued;
+use super::api::key_id;
 use crate::app::App;
-use crate::dashboard::Shell;
+use crate::authority::Act;
+use crate::dashboard::{Shell, Visit, refused};
+use crate::error::ApiError;
 use crate::pages::Moment;
+use crate::sessions::Instead;
 use crate::store::keys::{ApiKey, KeyStatus};
+
+/// From which side somebody comes to the pages: everybody's keys, or one's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `/dashboard/keys`.
+    All,
+    /// `/account/keys`.
+    Mine,
+}
+
+impl Side {
+    /// Where its list is.
+    pub(super) fn base(self) -> &'static str {
+        match self {
+            Self::All => "/dashboard/keys",
+            Self::Mine => "/account/keys",
+        }
+    }
+
+    /// What its list is called.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::All => "API keys",
+            Self::Mine => "My keys",
+        }
+    }
+
+    /// Whether whoever looks may make and change keys here.
+    pub(super) fn may_manage(self, visit: &Visit) -> bool {
+        visit.may(match self {
+            Self::All => Act::ManageKeys,
+            Self::Mine => Act::OwnKeys,
+        })
+    }
+
+    /// The key, if it is on this side. Somebody else's is not there on one's own side, even for those who may see it.
+    pub(super) async fn key(self, app: &App, visit: &Visit, id: &str) -> Result<ApiKey, Instead> {
+        let id = key_id(id).map_err(refused)?;
+        let key = super::show(app, &visit.caller, id).await.map_err(refused)?;
+        if self == Self::Mine && key.user != visit.caller.user {
+            return Err(refused(ApiError::not_found("key")));
+        }
+        Ok(key)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Side {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let is_mine = parts.uri.path().starts_with(Self::Mine.base());
+        Ok(if is_mine { Self::Mine } else { Self::All })
+    }
+}
 
 /// A key as pages show it.
 #[derive(Clone, Debug)]
@@ -87,6 +149,7 @@ impl Line {
 #[template(path = "dashboard/key_once.html")]
 struct OncePage {
     shell: Shell,
+    base: &'static str,
     /// `The key was made`, `The key was rotated`.
     title: &'static str,
     key: String,
@@ -98,10 +161,17 @@ struct OncePage {
 }
 
 impl OncePage {
-    fn new(app: &App, shell: Shell, title: &'static str, issued: &Issued, old: Option<String>) -> Self {
+    fn new(
+        app: &App,
+        (visit, side): (&Visit, Side),
+        title: &'static str,
+        issued: &Issued,
+        old: Option<String>,
+    ) -> Self {
         let base = app.config.resource.trim_end_matches('/');
         Self {
-            shell,
+            shell: visit.shell(),
+            base: side.base(),
             title,
             key: issued.plain.expose().to_owned(),
             id: issued.key.id.to_string(),

@@ -11,16 +11,18 @@ use shared::id::UserId;
 use shared::key::Environment;
 use shared::time::UnixSeconds;
 
-use super::OncePage;
 use super::list::workspaces;
+use super::{OncePage, Side};
 use crate::app::App;
-use crate::dashboard::{Sent, Shell, Visit, refused_form};
+use crate::dashboard::{Parameters, Sent, Shell, Visit, refused, refused_form};
 use crate::error::{ApiError, Code};
 use crate::http::time::parse_rfc3339;
 use crate::keys::{self, Idempotency, NewKey};
+use crate::members::{self, Listing};
 use crate::oauth::form::Form;
 use crate::pages::PageError;
 use crate::sessions::Instead;
+use crate::store::members::{MemberKind, MemberState};
 
 const DAY_SECONDS: u64 = 86_400;
 /// People in the menu. Whoever is not among them is found by their address.
@@ -56,6 +58,9 @@ const LIFETIMES: [(&str, &str); 5] = [
 #[template(path = "dashboard/key_new.html")]
 struct NewPage {
     shell: Shell,
+    base: &'static str,
+    title: &'static str,
+    is_mine: bool,
     presets: Vec<Choice>,
     scopes: Vec<(String, bool)>,
     has_scopes: bool,
@@ -77,20 +82,29 @@ struct Choice {
     is_chosen: bool,
 }
 
-/// `GET /dashboard/keys/new`.
-pub async fn get(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Instead> {
-    let page = page(&app, &visit, None, None).await?;
+/// `GET /dashboard/keys/new`, perhaps for a member: `?user=…`.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    side: Side,
+    visit: Visit,
+    parameters: Parameters,
+) -> Result<Response, Instead> {
+    let page = page(&app, (&visit, side), None, parameters.value("user"), None).await?;
     Ok(visit.page(&page))
 }
 
 /// `POST /dashboard/keys/new`.
-pub async fn post(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -> Result<Response, Instead> {
-    let made = match read(&app, &form) {
+pub async fn post(
+    State(app): State<Arc<App>>,
+    side: Side,
+    Sent { visit, form }: Sent,
+) -> Result<Response, Instead> {
+    let made = match read(&app, side, &form) {
         Ok(new) => keys::create(&app, &visit.caller, new, idempotency(&form)).await,
         Err(error) => Err(error),
     };
     match made {
-        Ok(issued) => Ok(visit.page(&OncePage::new(&app, visit.shell(), "The key was made", &issued, None))),
+        Ok(issued) => Ok(visit.page(&OncePage::new(&app, (&visit, side), "The key was made", &issued, None))),
         Err(error) if error.code() == Code::AlreadyCreated => Err(PageError::new(
             StatusCode::CONFLICT,
             "already_created",
@@ -100,13 +114,13 @@ pub async fn post(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -> Re
         .into()),
         Err(error) => {
             let failure = refused_form(error)?;
-            let page = page(&app, &visit, Some(&form), Some(failure)).await?;
+            let page = page(&app, (&visit, side), Some(&form), "", Some(failure)).await?;
             Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page))
         }
     }
 }
 
-fn read(app: &App, form: &Form) -> Result<NewKey, ApiError> {
+fn read(app: &App, side: Side, form: &Form) -> Result<NewKey, ApiError> {
     let value = |name: &str| form.value(name).unwrap_or_default();
     let listed: Vec<String> = app
         .catalogue()
@@ -128,6 +142,7 @@ fn read(app: &App, form: &Form) -> Result<NewKey, ApiError> {
     };
     let environment = value("environment").parse::<Environment>();
     let user = match value("user") {
+        _ if side == Side::Mine => None,
         "" => None,
         id => Some(
             id.parse::<UserId>()
@@ -169,8 +184,9 @@ fn idempotency(form: &Form) -> Option<Idempotency> {
 
 async fn page(
     app: &App,
-    visit: &Visit,
+    (visit, side): (&Visit, Side),
     form: Option<&Form>,
+    user: &str,
     failure: Option<String>,
 ) -> Result<NewPage, Instead> {
     let value = |name: &str| {
@@ -183,7 +199,7 @@ async fn page(
         None => otherwise.to_owned(),
     };
     let (preset, lifetime) = (chosen("preset", "read"), chosen("lifetime", "90"));
-    let (workspace, user) = (chosen("workspace", "all"), value("user"));
+    let (workspace, user) = (chosen("workspace", "all"), chosen("user", user));
     let environment = chosen("environment", &visit.caller.environment.to_string());
     let presets = PRESETS
         .iter()
@@ -194,14 +210,12 @@ async fn page(
         .iter()
         .map(|scope| (scope.clone(), !value(&format!("scope.{scope}")).is_empty()))
         .collect();
-    let members = app
-        .store
-        .begin_read()
-        .await?
-        .members_of(visit.caller.org, MEMBERS)
-        .await?;
+    let members = possible_users(app, visit, &user).await?;
     Ok(NewPage {
         shell: visit.shell(),
+        base: side.base(),
+        title: side.title(),
+        is_mine: side == Side::Mine,
         presets: presets
             .map(|(value, title, hint)| Choice {
                 value,
@@ -225,13 +239,9 @@ async fn page(
             .collect(),
         members: members
             .into_iter()
-            .filter(|member| member.user != visit.caller.user)
-            .map(|member| {
-                (
-                    member.user.to_string(),
-                    member.email,
-                    member.user.to_string() == user,
-                )
+            .map(|(id, label)| {
+                let is_chosen = id == user;
+                (id, label, is_chosen)
             })
             .collect(),
         lifetimes: LIFETIMES
@@ -245,4 +255,37 @@ async fn page(
         },
         failure,
     })
+}
+
+/// For whom a key can be made besides oneself: service accounts and people, and whoever is chosen already.
+async fn possible_users(app: &App, visit: &Visit, chosen: &str) -> Result<Vec<(String, String)>, Instead> {
+    let mut found = Vec::new();
+    for kind in [MemberKind::Service, MemberKind::Person] {
+        let listing = Listing {
+            kind,
+            state: Some(MemberState::Active),
+            limit: MEMBERS,
+            ..Listing::default()
+        };
+        let (some, _) = members::list(app, &visit.caller, listing)
+            .await
+            .map_err(refused)?;
+        found.extend(some);
+    }
+    if let Ok(user) = chosen.parse::<UserId>()
+        && !found.iter().any(|member| member.user == user)
+        && let Ok(member) = members::view(app, &visit.caller, user).await
+    {
+        found.push(member);
+    }
+    let others = found
+        .into_iter()
+        .filter(|member| member.user != visit.caller.user);
+    let named = others.map(|member| {
+        let label = member
+            .email
+            .unwrap_or_else(|| format!("{} (service account)", member.name));
+        (member.user.to_string(), label)
+    });
+    Ok(named.collect())
 }

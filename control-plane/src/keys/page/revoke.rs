@@ -7,9 +7,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::Side;
 use crate::app::App;
-use crate::dashboard::{Confirm, Sent, Shell, Visit, refused, refused_form};
-use crate::keys::{self, Reason, Revocation, api::key_id, open_receipt};
+use crate::dashboard::{Confirm, Sent, Shell, Visit, refused_form};
+use crate::keys::{self, Reason, Revocation, open_receipt};
 use crate::pages::Moment;
 use crate::revocation::{self, Wait};
 use crate::sessions::Instead;
@@ -32,6 +33,8 @@ const REASONS: [(&str, &str, &str); 5] = [
 #[template(path = "dashboard/key_revoke.html")]
 struct RevokePage {
     shell: Shell,
+    base: &'static str,
+    title: &'static str,
     id: String,
     name: String,
     masked: String,
@@ -43,6 +46,7 @@ struct RevokePage {
 #[derive(Clone, Debug, Template)]
 #[template(path = "dashboard/key_receipt.html")]
 pub(super) struct Reception {
+    base: &'static str,
     id: String,
     acknowledged: Vec<String>,
     pending: Vec<String>,
@@ -51,11 +55,12 @@ pub(super) struct Reception {
 }
 
 impl Reception {
-    pub(super) async fn of(app: &App, key: &ApiKey) -> Result<Self, Instead> {
+    pub(super) async fn of(app: &App, key: &ApiKey, side: Side) -> Result<Self, Instead> {
         open_receipt(app, key.id).await?;
         let receipt = revocation::await_receipt(app, &key.id.to_string(), Wait::None).await?;
         let now = app.clock.now();
         Ok(Self {
+            base: side.base(),
             id: key.id.to_string(),
             acknowledged: receipt.acknowledged,
             pending: receipt.pending,
@@ -68,25 +73,25 @@ impl Reception {
 /// `GET /dashboard/keys/{id}/revoke`.
 pub async fn get(
     State(app): State<Arc<App>>,
+    side: Side,
     visit: Visit,
     Path(id): Path<String>,
 ) -> Result<Response, Instead> {
-    let id = key_id(&id).map_err(refused)?;
-    let key = keys::show(&app, &visit.caller, id).await.map_err(refused)?;
-    Ok(visit.page(&page(&visit, &key, "unspecified", None)))
+    let key = side.key(&app, &visit, &id).await?;
+    Ok(visit.page(&page((&visit, side), &key, "unspecified", None)))
 }
 
 /// `POST /dashboard/keys/{id}/revoke`.
 pub async fn post(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    side: Side,
     Sent { visit, form }: Sent,
 ) -> Result<Response, Instead> {
-    let id = key_id(&id).map_err(refused)?;
-    let key = keys::show(&app, &visit.caller, id).await.map_err(refused)?;
+    let key = side.key(&app, &visit, &id).await?;
     let reason = form.value("reason").unwrap_or_default();
     if !Confirm::is_typed(&form, &key.name) {
-        let page = page(&visit, &key, reason, Some(Confirm::MISTYPED.to_owned()));
+        let page = page((&visit, side), &key, reason, Some(Confirm::MISTYPED.to_owned()));
         return Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page));
     }
     let revocation = Revocation {
@@ -95,14 +100,14 @@ pub async fn post(
         // The key's page shows the receipt as it comes.
         wait: Wait::None,
     };
-    match keys::revoke(&app, &visit.caller, id, revocation).await {
+    match keys::revoke(&app, &visit.caller, key.id, revocation).await {
         Ok(_) => Ok(visit.done(
-            &format!("/dashboard/keys/{id}"),
+            &format!("{}/{id}", side.base()),
             &format!("The key “{}” is revoked. Below is who has heard of it.", key.name),
         )),
         Err(error) => {
             let failure = refused_form(error)?;
-            let page = page(&visit, &key, reason, Some(failure));
+            let page = page((&visit, side), &key, reason, Some(failure));
             Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page))
         }
     }
@@ -111,22 +116,24 @@ pub async fn post(
 /// `GET /dashboard/keys/{id}/receipt`: the part of the page that is asked for again until it is over.
 pub async fn receipt(
     State(app): State<Arc<App>>,
+    side: Side,
     visit: Visit,
     Path(id): Path<String>,
 ) -> Result<Response, Instead> {
-    let id = key_id(&id).map_err(refused)?;
-    let key = keys::show(&app, &visit.caller, id).await.map_err(refused)?;
+    let key = side.key(&app, &visit, &id).await?;
     if key.revoked.is_none() {
         return Err(
             crate::pages::PageError::not_found("This key is not revoked, so there is no receipt.").into(),
         );
     }
-    Ok(visit.page(&Reception::of(&app, &key).await?))
+    Ok(visit.page(&Reception::of(&app, &key, side).await?))
 }
 
-fn page(visit: &Visit, key: &ApiKey, reason: &str, failure: Option<String>) -> RevokePage {
+fn page((visit, side): (&Visit, Side), key: &ApiKey, reason: &str, failure: Option<String>) -> RevokePage {
     RevokePage {
         shell: visit.shell(),
+        base: side.base(),
+        title: side.title(),
         id: key.id.to_string(),
         name: key.name.clone(),
         masked: key.masked.clone(),

@@ -7,10 +7,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::OncePage;
+use super::{OncePage, Side};
 use crate::app::App;
-use crate::dashboard::{Sent, Shell, Visit, refused, refused_form};
-use crate::keys::{self, Rotation, api::key_id};
+use crate::dashboard::{Sent, Shell, Visit, refused_form};
+use crate::keys::{self, Rotation};
 use crate::pages::Moment;
 use crate::revocation::Wait;
 use crate::sessions::Instead;
@@ -30,6 +30,8 @@ const USUAL: &str = "86400";
 #[template(path = "dashboard/key_rotate.html")]
 struct RotatePage {
     shell: Shell,
+    base: &'static str,
+    title: &'static str,
     id: String,
     name: String,
     overlaps: Vec<(&'static str, &'static str, bool)>,
@@ -37,9 +39,11 @@ struct RotatePage {
 }
 
 impl RotatePage {
-    fn new(visit: &Visit, key: &ApiKey, chosen: &str, failure: Option<String>) -> Self {
+    fn new((visit, side): (&Visit, Side), key: &ApiKey, chosen: &str, failure: Option<String>) -> Self {
         Self {
             shell: visit.shell(),
+            base: side.base(),
+            title: side.title(),
             id: key.id.to_string(),
             name: key.name.clone(),
             overlaps: OVERLAPS
@@ -53,27 +57,28 @@ impl RotatePage {
 /// `GET /dashboard/keys/{id}/rotate`.
 pub async fn get(
     State(app): State<Arc<App>>,
+    side: Side,
     visit: Visit,
     Path(id): Path<String>,
 ) -> Result<Response, Instead> {
-    let id = key_id(&id).map_err(refused)?;
-    let key = keys::show(&app, &visit.caller, id).await.map_err(refused)?;
-    Ok(visit.page(&RotatePage::new(&visit, &key, USUAL, None)))
+    let key = side.key(&app, &visit, &id).await?;
+    Ok(visit.page(&RotatePage::new((&visit, side), &key, USUAL, None)))
 }
 
 /// `POST /dashboard/keys/{id}/rotate`.
 pub async fn post(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    side: Side,
     Sent { visit, form }: Sent,
 ) -> Result<Response, Instead> {
-    let id = key_id(&id).map_err(refused)?;
+    let key = side.key(&app, &visit, &id).await?;
     let overlap = form.value("overlap").unwrap_or(USUAL);
     let rotation = Rotation {
         overlap_seconds: overlap.parse().ok(),
         wait: Wait::None,
     };
-    match keys::rotate(&app, &visit.caller, id, rotation).await {
+    match keys::rotate(&app, &visit.caller, key.id, rotation, None).await {
         Ok(rotated) => {
             let old = rotated.old.ends_at().map(|at| Moment::from(at.millis()).words);
             let old = match &rotated.old.revoked {
@@ -85,7 +90,7 @@ pub async fn post(
             };
             let page = OncePage::new(
                 &app,
-                visit.shell(),
+                (&visit, side),
                 "The key was rotated",
                 &rotated.issued,
                 Some(old),
@@ -94,8 +99,7 @@ pub async fn post(
         }
         Err(error) => {
             let failure = refused_form(error)?;
-            let key = keys::show(&app, &visit.caller, id).await.map_err(refused)?;
-            let page = RotatePage::new(&visit, &key, overlap, Some(failure));
+            let page = RotatePage::new((&visit, side), &key, overlap, Some(failure));
             Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page))
         }
     }

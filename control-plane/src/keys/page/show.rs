@@ -8,13 +8,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use shared::time::UnixMillis;
 
-use super::Line;
 use super::list::workspaces;
 use super::revoke::Reception;
+use super::{Line, Side};
 use crate::app::App;
 use crate::authority::Act;
-use crate::dashboard::{Sent, Shell, Visit, refused, refused_form};
-use crate::keys::{self, api::key_id};
+use crate::dashboard::{Sent, Shell, Visit, refused_form};
+use crate::http::tag::IfMatch;
+use crate::keys;
 use crate::pages::Moment;
 use crate::sessions::Instead;
 use crate::store::keys::{ApiKey, KeyStatus};
@@ -28,6 +29,8 @@ const HISTORY: u32 = 20;
 #[template(path = "dashboard/key.html")]
 struct KeyPage {
     shell: Shell,
+    base: &'static str,
+    title: &'static str,
     key: Line,
     created: Moment,
     created_by: String,
@@ -49,12 +52,12 @@ struct KeyPage {
 /// `GET /dashboard/keys/{id}`.
 pub async fn get(
     State(app): State<Arc<App>>,
+    side: Side,
     visit: Visit,
     Path(id): Path<String>,
 ) -> Result<Response, Instead> {
-    let id = key_id(&id).map_err(refused)?;
-    let key = keys::show(&app, &visit.caller, id).await.map_err(refused)?;
-    let page = page(&app, &visit, &key, None).await?;
+    let key = side.key(&app, &visit, &id).await?;
+    let page = page(&app, (&visit, side), &key, None).await?;
     Ok(visit.page(&page))
 }
 
@@ -62,25 +65,30 @@ pub async fn get(
 pub async fn rename(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    side: Side,
     Sent { visit, form }: Sent,
 ) -> Result<Response, Instead> {
-    let id = key_id(&id).map_err(refused)?;
+    let key = side.key(&app, &visit, &id).await?;
     let name = form.value("name").unwrap_or_default();
-    match keys::rename(&app, &visit.caller, id, name).await {
+    match keys::rename(&app, &visit.caller, key.id, name, &IfMatch::Any).await {
         Ok(key) => Ok(visit.done(
-            &format!("/dashboard/keys/{id}"),
+            &format!("{}/{id}", side.base()),
             &format!("The key is called “{}” now.", key.name),
         )),
         Err(error) => {
             let failure = refused_form(error)?;
-            let key = keys::show(&app, &visit.caller, id).await.map_err(refused)?;
-            let page = page(&app, &visit, &key, Some(failure)).await?;
+            let page = page(&app, (&visit, side), &key, Some(failure)).await?;
             Ok(visit.page_with(StatusCode::UNPROCESSABLE_ENTITY, &page))
         }
     }
 }
 
-async fn page(app: &App, visit: &Visit, key: &ApiKey, failure: Option<String>) -> Result<KeyPage, Instead> {
+async fn page(
+    app: &App,
+    (visit, side): (&Visit, Side),
+    key: &ApiKey,
+    failure: Option<String>,
+) -> Result<KeyPage, Instead> {
     let org = visit.caller.org;
     let name = key.id.to_string();
     let workspaces = workspaces(app, visit).await?;
@@ -104,12 +112,14 @@ async fn page(app: &App, visit: &Visit, key: &ApiKey, failure: Option<String>) -
     line.last_used = one.last_used.map(Into::into);
     line.requests = one.requests;
     let reception = match &key.revoked {
-        Some(_) => Some(Reception::of(app, key).await?),
+        Some(_) => Some(Reception::of(app, key, side).await?),
         None => None,
     };
     let status = key.status(app.clock.now().seconds());
     Ok(KeyPage {
         shell: visit.shell(),
+        base: side.base(),
+        title: side.title(),
         created: key.created_at.into(),
         created_by: key.created_by.clone(),
         revoked: key
@@ -130,7 +140,7 @@ async fn page(app: &App, visit: &Visit, key: &ApiKey, failure: Option<String>) -
             })
             .collect(),
         reception,
-        may_manage: visit.may(Act::ManageKeys),
+        may_manage: side.may_manage(visit),
         may_rotate: status == KeyStatus::Active && key.quarantine.is_none(),
         failure,
         key: line,

@@ -135,7 +135,7 @@ async fn a_form_that_is_refused_keeps_what_was_typed() {
     for (field, value, sentence) in [
         ("name", "", "A name has 1 to"),
         ("lifetime", "0", "Expires at: choose how long"),
-        ("preset", "scopes", "A key needs at least one scope"),
+        ("preset", "scopes", "Scopes: a key needs at least one scope"),
         ("environment", "moon", "Environment: choose one"),
         ("workspace", "ws_000000999", "no such workspace"),
     ] {
@@ -218,4 +218,53 @@ async fn keys_of_another_organisation_do_not_exist() {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {}", answer.raw);
     }
     assert!(!browser.get("/dashboard/keys").await.raw.contains("theirs"));
+}
+
+#[tokio::test]
+async fn a_member_has_keys_of_their_own_and_sees_no_others_there() {
+    let test = TestApp::start().await;
+    let (theirs, _) = test.create_key(json!({"name": "theirs", "scope": "read"})).await;
+    let mut browser = somebody(&test, 100, Role::Member).await;
+    assert!(browser.get("/account/keys").await.raw.contains("No keys yet"));
+    let made = browser.post("/account/keys/new", &NEW).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.raw);
+    let mut admin = NEW.to_vec();
+    admin.retain(|(name, _)| *name != "preset" && *name != "once");
+    admin.extend([("preset", "admin"), ("user", "usr_000000001")]);
+    let refused = browser.post("/account/keys/new", &admin).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        refused.raw.contains("scopes that the caller does not have"),
+        "{}",
+        refused.raw
+    );
+
+    let page = browser.get("/account/keys").await.raw;
+    assert!(
+        page.contains("ci &#60;deploy&#62;") && !page.contains("theirs"),
+        "{page}"
+    );
+    let own = between(&made.raw, "<a class=\"button\" href=\"", "\"").to_owned();
+    assert!(own.starts_with("/account/keys/key_"), "{own}");
+    assert!(browser.get(&own).await.raw.contains("Another name"));
+    for path in ["", "/rotate", "/revoke", "/receipt"] {
+        assert_eq!(
+            browser.get(&format!("/account/keys/{theirs}{path}")).await.status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    for (path, field) in [
+        ("rename", ("name", "x")),
+        ("rotate", ("overlap", "0")),
+        ("revoke", ("confirm", "theirs")),
+    ] {
+        let answer = browser
+            .post(&format!("/account/keys/{theirs}/{path}"), &[field])
+            .await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let revoked = browser
+        .post(&format!("{own}/revoke"), &[("confirm", "ci <deploy>")])
+        .await;
+    assert_eq!(location(&revoked), own, "{}", revoked.raw);
 }

@@ -335,6 +335,7 @@ async fn a_caller_that_dies_on_the_way_gives_nothing_out() {
             overlap_seconds: None,
             wait: crate::revocation::Wait::default(),
         },
+        None,
     )
     .await;
     assert_eq!(dead.expect_err("revoked").code().as_str(), "invalid_token");

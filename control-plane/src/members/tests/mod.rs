@@ -1,6 +1,7 @@
 //! Members through the real router: what a change does here. What it does at the edge is shown end to end.
 
 mod change;
+mod holdings;
 mod rules;
 
 use std::sync::Arc;

@@ -76,7 +76,7 @@ async fn keep(app: &App, client: &Client, form: &Form, secret: &Opaque) -> Resul
             "a scope is unknown, or beyond what this client may have",
         )
     })?;
-    let resource = resource::named(app, form.value("resource")).ok_or_else(resource::refused)?;
+    let resource = resource::named_by(app, client, form.value("resource")).ok_or_else(resource::refused)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     for _ in 0..DRAWS {

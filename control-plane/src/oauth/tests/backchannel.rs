@@ -15,6 +15,7 @@ use super::support::{
     ClientApp, DAY, Person, SECOND, claims, client_with, decoded, hidden, post_form, published,
     published_with,
 };
+use crate::http::tag::IfMatch;
 use crate::members::{Change, change};
 use crate::revocation::Wait;
 use crate::testing::{Answer, TestApp};
@@ -229,9 +230,15 @@ async fn an_app_is_told_of_a_deactivation() {
             .await
             .expect("a caller")
     };
-    change(&test.app, &caller, test.made.user, Change::Deactivate, Wait::None)
-        .await
-        .expect("deactivated");
+    change(
+        &test.app,
+        &caller,
+        test.made.user,
+        (Change::Deactivate, &IfMatch::Any),
+        Wait::None,
+    )
+    .await
+    .expect("deactivated");
     deliver(&test).await;
     assert_eq!(inbox.take().len(), 1);
 }

@@ -317,11 +317,11 @@ async fn an_address_gets_five_invitations_in_an_hour_whoever_sends_them() {
         });
     }
     for inviter in &inviters[..5] {
-        let made = crate::people::invite(&test.app, inviter, EMAIL, Role::Viewer).await;
+        let made = crate::people::invite(&test.app, inviter, (EMAIL, Role::Viewer), None).await;
         assert!(made.is_ok(), "{made:?}");
     }
     let last = &inviters[5];
-    let refused = crate::people::invite(&test.app, last, &EMAIL.to_uppercase(), Role::Viewer).await;
+    let refused = crate::people::invite(&test.app, last, (&EMAIL.to_uppercase(), Role::Viewer), None).await;
     assert_eq!(
         refused.expect_err("too many").code(),
         crate::error::Code::RateLimited
@@ -330,72 +330,95 @@ async fn an_address_gets_five_invitations_in_an_hour_whoever_sends_them() {
         invite(&test, EMAIL, "viewer").await.outcome(),
         (429, "rate_limited")
     );
-    let other = crate::people::invite(&test.app, last, "dan@example.com", Role::Viewer).await;
+    let other = crate::people::invite(&test.app, last, ("dan@example.com", Role::Viewer), None).await;
     assert!(other.is_ok(), "{other:?}");
     test.clock.advance_ms(HOUR);
     assert_eq!(invite(&test, EMAIL, "viewer").await.status, 201);
 }
 
 #[tokio::test]
-async fn owners_invite_on_the_members_page_and_members_only_look() {
+async fn owners_invite_on_a_page_and_members_only_look() {
     let test = TestApp::start_with(with_mail).await;
     add_member(&test, 77, "bob@example.com").await;
     let mut owner = Browser::new(&test);
     owner.sign_in().await;
-    let page = owner.get("/account/members").await.raw;
+    let moved = owner.get("/account/members").await;
+    assert_eq!(
+        (moved.status.as_u16(), location(&moved)),
+        (308, "/dashboard/people")
+    );
+    let page = owner.get("/dashboard/people").await.raw;
     assert!(
-        page.contains("bob@example.com") && page.contains(r#"<option value="owner""#),
+        page.contains("bob@example.com") && page.contains("Invite somebody"),
         "{page}"
     );
+    let form = "/dashboard/people/invite";
+    let page = owner.get(form).await.raw;
+    assert!(page.contains(r#"value="owner""#), "{page}");
     let fields = |email, role| [("email", email), ("role", role)];
-    let answer = owner
-        .post("/account/members/invite", &fields(EMAIL, "viewer"))
-        .await;
+    let answer = owner.post(form, &fields(EMAIL, "viewer")).await;
     assert_eq!(
         (answer.status.as_u16(), location(&answer)),
-        (303, "/account/members"),
+        (303, "/dashboard/people/invitations"),
         "{}",
         answer.raw
     );
-    let page = owner.get("/account/members").await.raw;
+    let page = owner.get("/dashboard/people/invitations").await.raw;
     assert!(page.contains(EMAIL), "{page}");
     for (email, role, expected) in [
         ("carol", "viewer", "not an e-mail address"),
-        ("bob@example.com", "viewer", "a member already"),
+        ("bob@example.com", "viewer", "already belongs to a member"),
         (EMAIL, "king", "Choose a role"),
     ] {
-        owner.get("/account/members").await;
-        let answer = owner.post("/account/members/invite", &fields(email, role)).await;
+        owner.get(form).await;
+        let answer = owner.post(form, &fields(email, role)).await;
         assert_eq!(answer.status, 422);
         assert!(answer.raw.contains(expected), "{}", answer.raw);
     }
-    let (_, rest) = page
-        .split_once("/account/members/invitations/")
-        .expect("a button");
-    let path = format!(
-        "/account/members/invitations/{}",
-        rest.split('"').next().expect("an end")
-    );
-    let link = last_to(&test, EMAIL).await.link(&test);
+    let first = last_to(&test, EMAIL).await.link(&test);
 
     let mut bob = Browser::new(&test);
     bob.try_sign_in("bob@example.com", PASSWORD).await;
-    let page = bob.get("/account/members").await.raw;
+    let page = bob.get("/dashboard/people").await.raw;
     assert!(
         !page.contains("Invite somebody") && !page.contains(EMAIL),
         "{page}"
     );
-    assert_eq!(
-        bob.post("/account/members/invite", &fields("dan@example.com", "viewer"))
-            .await
-            .status,
-        422
-    );
-    bob.get("/account/members").await;
-    assert_eq!(bob.post(&path, &[]).await.status, 404);
-    assert_eq!(bob.get(&link).await.status, 200, "it is still there");
+    let again = path_of(&page_of_invitations(&mut owner).await, "resend");
+    for path in [form, again.as_str()] {
+        let answer = bob.post(path, &fields("dan@example.com", "viewer")).await;
+        assert_eq!(answer.status, 403, "{path}");
+    }
+    assert_eq!(bob.get("/dashboard/people/invitations").await.status, 403);
+    assert_eq!(bob.get(&first).await.status, 200, "it is still there");
 
-    owner.get("/account/members").await;
-    assert_eq!(owner.post(&path, &[]).await.status, 303);
-    assert_eq!(bob.get(&link).await.status, 404);
+    // Sent again: another link, and the first is dead.
+    test.clock.advance_ms(1000);
+    page_of_invitations(&mut owner).await;
+    assert_eq!(owner.post(&again, &[]).await.status, 303);
+    let second = last_to(&test, EMAIL).await.link(&test);
+    assert_ne!(first, second);
+    assert_eq!(bob.get(&first).await.status, 404);
+    assert_eq!(bob.get(&second).await.status, 200);
+    assert_eq!(owner.post(&again, &[]).await.status, 404, "the old one is over");
+    let back = path_of(&page_of_invitations(&mut owner).await, "revoke");
+    assert_eq!(owner.post(&back, &[]).await.status, 303);
+    assert_eq!(bob.get(&second).await.status, 404);
+    let page = page_of_invitations(&mut owner).await;
+    assert!(page.contains("Nobody is waiting"), "{page}");
+}
+
+async fn page_of_invitations(owner: &mut Browser<'_>) -> String {
+    owner.get("/dashboard/people/invitations").await.raw
+}
+
+/// Where a button of the first invitation sends its form.
+fn path_of(page: &str, action: &str) -> String {
+    let prefix = "/dashboard/people/invitations/";
+    let mut all = page
+        .split(prefix)
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let found = all.find(|path| path.ends_with(action)).expect("a button");
+    format!("{prefix}{found}")
 }

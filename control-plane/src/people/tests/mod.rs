@@ -36,7 +36,12 @@ fn token(link: &str) -> &str {
 }
 
 /// An organisation of its own, with the member in it, made after all others.
-async fn add_org(test: &TestApp, number: u64, name: &str, user: shared::id::UserId) -> shared::id::OrgId {
+pub(crate) async fn add_org(
+    test: &TestApp,
+    number: u64,
+    name: &str,
+    user: shared::id::UserId,
+) -> shared::id::OrgId {
     let org = shared::id::OrgId::from_u64(number).expect("small");
     test.clock.advance_ms(1000);
     let now = test.app.clock.now();

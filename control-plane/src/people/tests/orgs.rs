@@ -106,7 +106,7 @@ async fn the_new_pages_are_protected_and_run_no_script() {
     let test = TestApp::start_with(open).await;
     let mut browser = Browser::new(&test);
     browser.sign_in().await;
-    for path in ["/signup", "/password/forgot", "/account/members", "/account"] {
+    for path in ["/signup", "/password/forgot", "/account/apps", "/account"] {
         let answer = browser.get(path).await;
         assert_eq!(answer.status, 200, "{path}");
         let policy = answer.headers["content-security-policy"].to_str().expect("text");

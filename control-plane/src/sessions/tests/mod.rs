@@ -1,5 +1,6 @@
 //! Sign-in as a browser does it: through the real router, with a cookie jar and a clock that the test moves.
 
+mod admin;
 mod forms;
 mod life;
 mod limits;

@@ -41,6 +41,18 @@ use crate::http::frame::RequestId;
 use crate::http::limit::Limited;
 
 /// The endpoint.
+#[utoipa::path(
+    post, path = "/v1/signals/events", tag = "signals",
+    summary = "Push a security event",
+    description = "A Security Event Token (RFC 8417) of an organisation's identity provider, pushed (RFC 8935): CAEP and RISC.",
+    request_body(content = String, content_type = "application/secevent+jwt"),
+    security(()),
+    responses(
+        (status = 202, description = "Taken, and done."),
+        (status = 400, description = "Refused: `err` and `description` (RFC 8935 §2.3).", content_type = "application/json", body = Object),
+        (status = 404, description = "This deployment takes no events."),
+    ),
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     _: Limited,

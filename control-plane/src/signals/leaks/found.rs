@@ -94,7 +94,15 @@ async fn tell(tx: &mut Tx, app: &App, finding: &Finding, key: &ApiKey) -> Result
     if !app.config.has_mail() {
         return Ok(());
     }
-    let Some((email, _)) = tx.profile(key.user).await? else {
+    // Of a program nobody reads letters: an owner is told.
+    let profile = match tx.profile(key.user).await? {
+        Some(profile) => Some(profile),
+        None => match tx.first_owner(key.org).await? {
+            Some(owner) => tx.profile(owner).await?,
+            None => None,
+        },
+    };
+    let Some((email, _)) = profile else {
         return Ok(());
     };
     let revoked = app.config.leaks.action == LeakAction::Revoke;

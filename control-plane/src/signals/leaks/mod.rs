@@ -25,6 +25,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::crypto::sha256;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::audit::Actor;
@@ -39,18 +40,49 @@ const MAX_TOKENS: usize = 500;
 const MAX_TEXT: usize = 2048;
 
 /// One finding.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LeakFinding)]
 struct Finding {
+    /// What was found.
     token: String,
+    /// Which pattern it fits.
     #[serde(rename = "type")]
     kind: String,
+    /// Where it was found.
     #[serde(default)]
     url: Option<String>,
+    /// In what it was found.
     #[serde(default)]
     source: Option<String>,
 }
 
+/// For the document: what became of one.
+#[derive(ToSchema)]
+#[schema(as = LeakLabel)]
+#[allow(dead_code)]
+struct Label {
+    /// SHA-256 of the token, hexadecimal.
+    token_hash: String,
+    /// As it was reported.
+    token_type: String,
+    /// `true_positive` or `false_positive`.
+    label: String,
+}
+
 /// The endpoint.
+#[utoipa::path(
+    post, path = "/v1/signals/leaks", tag = "signals",
+    summary = "Report leaked credentials",
+    description = "In the format of GitHub's secret scanning partner programme, signed over the raw body. What is real is revoked or \
+        put in quarantine, as the deployment says.",
+    request_body = Vec<Finding>,
+    security(()),
+    responses(
+        (status = 200, description = "For each whether it was real, by the SHA-256 of the token.", body = Vec<Label>),
+        (status = 401, description = "`invalid_signature`."),
+        (status = 404, description = "This deployment takes no reports."),
+    ),
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     _: Limited,

@@ -5,7 +5,7 @@ use shared::key::Environment;
 use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 
-use super::{NOW, filter, key_id, org, people, revoked, sample, workspace};
+use super::{NOW, filter, key_id, org, people, revoked, sample, user, workspace};
 use crate::store::feed::Position;
 use crate::store::key_lists::{KeyFilter, Place};
 use crate::store::keys::{ApiKey, KeyStatus, Reach};
@@ -140,6 +140,33 @@ pub(super) async fn a_page_reads_a_bounded_number_of_rows(store: Store) {
         }
     }
     assert_eq!(seen, (1..=100).rev().collect::<Vec<_>>());
+}
+
+/// What the overview asks: how many keys there are, up to a number, and which end soon.
+pub(super) async fn the_overview_counts_and_looks_ahead(store: Store) {
+    let mut tx = people(&store).await;
+    let end = |days: u64| Some(NOW.seconds().saturating_add(days * 86_400));
+    for (number, expires_at) in (1..).zip([None, end(9), end(3), end(30)]) {
+        tx.insert_key(&ApiKey {
+            expires_at,
+            ..sample(number)
+        })
+        .await
+        .expect("insert");
+    }
+    assert_eq!(tx.count_live_keys(org(1), 100).await.expect("count"), 4);
+    assert_eq!(tx.count_live_keys(org(1), 3).await.expect("count"), 3);
+    assert_eq!(tx.count_live_keys(org(9), 100).await.expect("count"), 0);
+    let span = (NOW.seconds(), NOW.seconds().saturating_add(14 * 86_400));
+    let ending = tx.ending_keys(org(1), span, 10).await.expect("rows");
+    assert_eq!(ending.iter().map(|key| key.id.get()).collect::<Vec<_>>(), [3, 2]);
+    let owner = sample(1).user;
+    let emails = tx.emails_of(org(1), &[owner, user(77)]).await.expect("rows");
+    assert!(emails.contains_key(&owner) && emails.len() == 1);
+    assert!(tx.emails_of(org(9), &[owner]).await.expect("rows").is_empty());
+    let names = tx.workspace_names(org(1), 10).await.expect("rows");
+    assert!(names.iter().any(|(id, _)| *id == workspace(3)));
+    assert!(tx.audit_of_org(org(1), 10).await.expect("rows").is_empty());
 }
 
 pub(super) async fn names_are_found_by_how_they_begin(store: Store) {

@@ -1,12 +1,12 @@
 //! What administrators do to members.
 
-use shared::id::{GrantId, UserId};
+use shared::id::GrantId;
 use shared::time::UnixMillis;
 
 use super::installation::index;
 use super::{NOW, grants, key_id, org, people, revoked, sample, user};
 use crate::store::keys::ApiKey;
-use crate::store::members::MemberState;
+use crate::store::members::{MemberFilter, MemberKind, MemberState};
 use crate::store::orgs::{NewUser, Role};
 use crate::store::{Store, Tx};
 
@@ -68,17 +68,119 @@ pub(super) async fn a_member_is_changed_by_one_of_two(store: Store) {
     assert_eq!(tx.member(org(1), user(9)).await.expect("asked"), None);
 }
 
+fn all() -> MemberFilter {
+    MemberFilter {
+        org: org(1),
+        kind: MemberKind::Person,
+        role: None,
+        state: None,
+        begins_with: String::new(),
+        by_email: false,
+        after: None,
+        limit: 10,
+    }
+}
+
+async fn listed(tx: &mut Tx, filter: MemberFilter) -> Vec<u64> {
+    let members = tx.members(&filter).await.expect("listed");
+    members.iter().map(|member| member.user.get()).collect()
+}
+
+async fn named(tx: &mut Tx, number: u64, name: &str) {
+    let email = format!("{}{number}@example.com", name.to_lowercase().replace(' ', "."));
+    let new = NewUser {
+        id: user(number),
+        email: &email,
+        name,
+        password_hash: None,
+    };
+    tx.insert_user(&new, NOW).await.expect("user");
+    tx.insert_membership(org(1), user(number), Role::Viewer, NOW)
+        .await
+        .expect("membership");
+}
+
 pub(super) async fn members_are_listed_after_one_of_them(store: Store) {
     let mut tx = people(&store).await;
+    let owner = tx.member(org(1), user(2)).await.expect("asked").expect("there");
     join(&mut tx, 5, Role::Owner).await;
     join(&mut tx, 4, Role::Viewer).await;
-    let list = async |tx: &mut Tx, after: Option<UserId>, limit| {
-        let members = tx.members(org(1), after, limit).await.expect("listed");
-        members.iter().map(|member| member.user.get()).collect::<Vec<_>>()
+    named(&mut tx, 6, "Änne Ärger").await;
+    named(&mut tx, 7, "anna Berg").await;
+    named(&mut tx, 8, "Zoe").await;
+    tx.insert_service_user(user(9), "Anna's robot", NOW)
+        .await
+        .expect("user");
+    tx.insert_membership(org(1), user(9), Role::Member, NOW)
+        .await
+        .expect("membership");
+    assert!(owner.search_name < "b".to_owned(), "Ada or the like: {owner:?}");
+    let everybody = listed(&mut tx, all()).await;
+    assert_eq!(everybody.len(), 6, "people only: {everybody:?}");
+    assert_eq!(everybody.last(), Some(&6), "letters beyond ASCII are behind");
+    // Page by page, each name and id once.
+    let mut seen = Vec::new();
+    let mut filter = MemberFilter { limit: 2, ..all() };
+    loop {
+        let page = tx.members(&filter).await.expect("listed");
+        let Some(last) = page.last() else { break };
+        filter.after = Some((last.search_name.clone(), last.user));
+        seen.extend(page.iter().map(|member| member.user.get()));
+    }
+    assert_eq!(seen, everybody);
+    // Searched by the beginning of a name or an address.
+    let search = |text: &str, by_email| MemberFilter {
+        begins_with: text.to_owned(),
+        by_email,
+        ..all()
     };
-    assert_eq!(list(&mut tx, None, 10).await, [2, 4, 5]);
-    assert_eq!(list(&mut tx, Some(user(2)), 1).await, [4]);
-    assert_eq!(list(&mut tx, Some(user(5)), 10).await, [0; 0]);
+    assert_eq!(listed(&mut tx, search("anna", false)).await, [7]);
+    assert_eq!(listed(&mut tx, search("änne", false)).await, [6]);
+    assert_eq!(listed(&mut tx, search("some", false)).await, [4, 5]);
+    assert_eq!(listed(&mut tx, search("zoe8@", true)).await, [8]);
+    assert_eq!(listed(&mut tx, search("zoe@", true)).await, [0; 0]);
+    // Of a role, in a state, of a kind.
+    let role = |role| MemberFilter {
+        role: Some(role),
+        ..all()
+    };
+    assert_eq!(listed(&mut tx, role(Role::Viewer)).await, [7, 4, 8, 6]);
+    let next = (Role::Viewer, MemberState::Suspended);
+    let changed = tx.change_member((org(1), user(8)), next, 1, NOW).await;
+    assert!(changed.expect("changed").is_some());
+    let state = |state| MemberFilter {
+        state: Some(state),
+        ..all()
+    };
+    assert_eq!(listed(&mut tx, state(MemberState::Suspended)).await, [8]);
+    assert_eq!(listed(&mut tx, state(MemberState::Deactivated)).await, [0; 0]);
+    assert_eq!(listed(&mut tx, state(MemberState::Active)).await.len(), 5);
+    let both = MemberFilter {
+        role: Some(Role::Viewer),
+        ..state(MemberState::Active)
+    };
+    assert_eq!(listed(&mut tx, both).await, [7, 4, 6]);
+    let by_address = MemberFilter {
+        state: Some(MemberState::Suspended),
+        role: Some(Role::Viewer),
+        ..search("zoe", true)
+    };
+    assert_eq!(listed(&mut tx, by_address).await, [8]);
+    let programs = MemberFilter {
+        kind: MemberKind::Service,
+        ..all()
+    };
+    assert_eq!(listed(&mut tx, programs.clone()).await, [9]);
+    assert!(tx.rename_service_user(user(9), "Zebra").await.expect("renamed"));
+    assert!(
+        !tx.rename_service_user(user(8), "Zebra").await.expect("asked"),
+        "a person"
+    );
+    let zebra = MemberFilter {
+        begins_with: "zeb".to_owned(),
+        ..programs
+    };
+    assert_eq!(listed(&mut tx, zebra).await, [9]);
     assert!(tx.has_other_owner(org(1), user(2)).await.expect("asked"));
     let next = (Role::Owner, MemberState::Suspended);
     let changed = tx.change_member((org(1), user(5)), next, 1, NOW).await;

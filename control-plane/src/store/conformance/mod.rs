@@ -11,6 +11,7 @@ mod feed;
 mod flows;
 mod grants;
 mod groups;
+mod holdings;
 mod installation;
 mod issuers;
 mod keys;
@@ -121,6 +122,7 @@ suite! {
         a_page_reads_a_bounded_number_of_rows,
         lists_are_ordered_paged_and_filtered,
         names_are_found_by_how_they_begin,
+        the_overview_counts_and_looks_ahead,
         a_status_follows_the_clock,
         a_dead_key_is_not_held,
         rotations_are_counted_by_line,
@@ -214,6 +216,15 @@ suite! {
         members_are_listed_after_one_of_them,
         everything_of_a_member_ends_and_nothing_of_others,
         an_edges_ceiling_counts_unless_it_is_older,
+    },
+    holdings::{
+        a_program_never_signs_in,
+        workspaces_are_archived_and_taken_out,
+        keys_in_use_are_counted_up_to_a_number,
+        sessions_are_listed_while_they_are_alive,
+        grants_are_listed_by_whose_they_are,
+        clients_are_listed_by_organisation,
+        invitations_that_wait_are_listed,
     },
     signals::{
         a_logout_is_for_those_who_listen,
@@ -340,12 +351,17 @@ fn audit_row(id: u64, target: &str) -> AuditRow {
     AuditRow {
         id,
         at: crate::store::audit::stored_time(NOW) + id,
+        chain: org_id.unwrap_or(0),
         org_id,
         actor: "usr_000000002".to_owned(),
         credential: None,
         action: "api_key.create".to_owned(),
         target: target.to_owned(),
         detail: "{}".to_owned(),
+        salt: Some(vec![5; 16]),
+        detail_digest: None,
+        personal: None,
+        address: None,
         request_id: Some("req_12345678".to_owned()),
     }
 }

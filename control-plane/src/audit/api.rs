@@ -1,0 +1,175 @@
+//! `/v1/audit`: HTTP in, HTTP out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use shared::time::UnixMillis;
+
+use super::export::Form;
+use super::{Search, Which};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::auth::Admin;
+use crate::http::json::StrictQuery;
+use crate::http::time::parse_rfc3339;
+
+const DEFAULT_PAGE: u32 = 50;
+const LARGEST_PAGE: u32 = 200;
+const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// The query of `GET /v1/audit`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    /// `org` (as without it) or `installation`.
+    #[serde(default)]
+    pub trail: Which,
+    /// By whom.
+    pub actor: Option<String>,
+    /// What.
+    pub action: Option<String>,
+    /// To what.
+    pub target: Option<String>,
+    /// RFC 3339: at or after.
+    pub from: Option<String>,
+    /// RFC 3339: before.
+    pub to: Option<String>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// 1 to 200.
+    pub limit: Option<u32>,
+}
+
+impl ListQuery {
+    /// What it looks for, if it makes sense.
+    pub fn search(self) -> Result<Search, ApiError> {
+        let limit = self.limit.unwrap_or(DEFAULT_PAGE);
+        if !(1..=LARGEST_PAGE).contains(&limit) {
+            let detail = format!("must be from 1 to {LARGEST_PAGE}");
+            return Err(ApiError::invalid_field("limit", detail));
+        }
+        Ok(Search {
+            which: self.trail,
+            actor: self.actor,
+            action: self.action,
+            target: self.target,
+            from: time("from", self.from.as_deref())?,
+            to: time("to", self.to.as_deref())?,
+            cursor: self.cursor,
+            limit,
+        })
+    }
+}
+
+fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, ApiError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let parsed = parse_rfc3339(text).map(shared::time::UnixSeconds::millis);
+    let detail = "must be a time such as 2030-01-31T00:00:00Z";
+    parsed
+        .map(Some)
+        .ok_or_else(|| ApiError::invalid_field(field, detail))
+}
+
+/// `GET /v1/audit`
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictQuery(query): StrictQuery<ListQuery>,
+) -> Result<Response, ApiError> {
+    let page = super::search(&app, &caller, &query.search()?).await?;
+    Ok(([NO_STORE], Json(page)).into_response())
+}
+
+/// The query of `GET /v1/audit/export`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportQuery {
+    /// `jsonl` (as without it) or `csv`.
+    #[serde(default)]
+    pub format: Form,
+    /// As for the list.
+    #[serde(default)]
+    pub trail: Which,
+    /// By whom.
+    pub actor: Option<String>,
+    /// What.
+    pub action: Option<String>,
+    /// To what.
+    pub target: Option<String>,
+    /// RFC 3339: at or after.
+    pub from: Option<String>,
+    /// RFC 3339: before.
+    pub to: Option<String>,
+}
+
+impl ExportQuery {
+    /// The form, and what is looked for.
+    pub fn search(self) -> Result<(Form, Search), ApiError> {
+        let query = ListQuery {
+            trail: self.trail,
+            actor: self.actor,
+            action: self.action,
+            target: self.target,
+            from: self.from,
+            to: self.to,
+            cursor: None,
+            limit: None,
+        };
+        Ok((self.format, query.search()?))
+    }
+}
+
+/// `GET /v1/audit/export`
+pub async fn export(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictQuery(query): StrictQuery<ExportQuery>,
+) -> Result<Response, ApiError> {
+    let (form, search) = query.search()?;
+    super::export::export(&app, &caller, &search, form).await
+}
+
+/// The query of `GET /v1/audit/verify`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyQuery {
+    /// As for the list.
+    #[serde(default)]
+    pub trail: Which,
+    /// `next` of the part before.
+    pub cursor: Option<String>,
+    /// A head of all seals that was noted elsewhere, in hexadecimal digits.
+    pub anchor: Option<String>,
+}
+
+/// `GET /v1/audit/verify`
+pub async fn verify(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictQuery(query): StrictQuery<VerifyQuery>,
+) -> Result<Response, ApiError> {
+    let chain = super::may_read(&app, &caller, query.trail).await?;
+    let anchor = query.anchor.as_deref().map(anchor).transpose()?;
+    let found = super::verify(&app, chain, query.cursor.as_deref(), anchor.as_ref()).await?;
+    Ok(([NO_STORE], Json(found)).into_response())
+}
+
+fn anchor(text: &str) -> Result<[u8; 32], ApiError> {
+    let invalid = || ApiError::invalid_field("anchor", "must be 64 hexadecimal digits");
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(invalid());
+    }
+    let mut bytes = [0; 32];
+    for (place, byte) in bytes.iter_mut().enumerate() {
+        let digits = text.get(place * 2..place * 2 + 2).ok_or_else(invalid)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| invalid())?;
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,246 @@
+//! `/v1/clients`: HTTP in, HTTP out. The rules are in the functions that it calls.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use shared::id::ClientId;
+
+use super::{ClientView, Kind, Settings, Which, WithSecret};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::auth::Admin;
+use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::paging;
+use crate::keys::api::wait;
+use crate::keys::scopes_of;
+use crate::revocations::Reason;
+
+const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// The query of `GET /v1/clients`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
+    which: Option<Which>,
+}
+
+/// The answer of `GET /v1/clients`.
+#[derive(Debug, Serialize)]
+pub struct ClientPage {
+    /// Newest first.
+    pub clients: Vec<ClientView>,
+    /// For the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// The body of `POST /v1/clients`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateBody {
+    name: String,
+    kind: Kind,
+    scope: Option<String>,
+    scopes: Option<Vec<String>>,
+    #[serde(default)]
+    redirect_uris: Vec<String>,
+    #[serde(default)]
+    post_logout_redirect_uris: Vec<String>,
+    backchannel_logout_uri: Option<String>,
+    jwks_uri: Option<String>,
+    #[serde(default)]
+    dpop_bound_access_tokens: bool,
+    #[serde(default)]
+    require_pushed_authorization_requests: bool,
+    #[serde(default)]
+    device_flow: bool,
+}
+
+/// The body of `PATCH /v1/clients/{id}`: what is not named stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateBody {
+    name: Option<String>,
+    scope: Option<String>,
+    scopes: Option<Vec<String>>,
+    redirect_uris: Option<Vec<String>>,
+    post_logout_redirect_uris: Option<Vec<String>>,
+    backchannel_logout_uri: Option<String>,
+    dpop_bound_access_tokens: Option<bool>,
+    require_pushed_authorization_requests: Option<bool>,
+    device_flow: Option<bool>,
+}
+
+/// A client with its secret: the one answer that holds it.
+#[derive(Serialize)]
+struct SecretView<'a> {
+    #[serde(flatten)]
+    client: &'a ClientView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
+}
+
+/// The query of what waits.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitQuery {
+    wait: Option<String>,
+    reason: Option<String>,
+}
+
+/// No members are known.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoBody {}
+
+/// `GET /v1/clients`
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictQuery(query): StrictQuery<ListQuery>,
+) -> Result<Json<ClientPage>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let which = query.which.unwrap_or_default();
+    let (clients, next_cursor) = super::list(&app, &caller, which, query.cursor.as_deref(), limit).await?;
+    Ok(Json(ClientPage { clients, next_cursor }))
+}
+
+/// `POST /v1/clients`
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictJson(body, _): StrictJson<CreateBody>,
+) -> Result<Response, ApiError> {
+    let settings = Settings {
+        scopes: scopes_of(
+            body.scope.as_deref(),
+            body.scopes.as_deref(),
+            &app.policy().policy,
+        )?,
+        name: body.name,
+        redirect_uris: body.redirect_uris,
+        post_logout_redirect_uris: body.post_logout_redirect_uris,
+        backchannel_logout_uri: body.backchannel_logout_uri,
+        jwks_uri: body.jwks_uri,
+        dpop_bound_access_tokens: body.dpop_bound_access_tokens,
+        require_pushed_authorization_requests: body.require_pushed_authorization_requests,
+        device_flow: body.device_flow,
+    };
+    let made = super::create(&app, &caller, body.kind, settings).await?;
+    let location = (LOCATION, format!("/v1/clients/{}", made.client.id));
+    Ok((StatusCode::CREATED, [location], once(&made)).into_response())
+}
+
+/// The answer that holds a secret is kept nowhere.
+fn once(made: &WithSecret) -> Response {
+    let view = SecretView {
+        client: &made.client,
+        client_secret: made.secret.as_ref().map(|secret| secret.expose()),
+    };
+    ([NO_STORE], Json(view)).into_response()
+}
+
+/// `GET /v1/clients/{id}`
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<ClientView>, ApiError> {
+    super::show(&app, &caller, client_id(&id)?).await.map(Json)
+}
+
+/// `PATCH /v1/clients/{id}`
+pub async fn update(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    StrictJson(body, _): StrictJson<UpdateBody>,
+) -> Result<Json<ClientView>, ApiError> {
+    let id = client_id(&id)?;
+    let before = super::show(&app, &caller, id).await?;
+    let scopes = if body.scope.is_some() || body.scopes.is_some() {
+        scopes_of(
+            body.scope.as_deref(),
+            body.scopes.as_deref(),
+            &app.policy().policy,
+        )?
+    } else {
+        app.catalogue()
+            .parse(&before.scopes)
+            .map_err(ApiError::internal)?
+    };
+    let settings = Settings {
+        name: body.name.unwrap_or(before.name),
+        scopes,
+        redirect_uris: body.redirect_uris.unwrap_or(before.redirect_uris),
+        post_logout_redirect_uris: body
+            .post_logout_redirect_uris
+            .unwrap_or(before.post_logout_redirect_uris),
+        // An empty text takes it away.
+        backchannel_logout_uri: body
+            .backchannel_logout_uri
+            .or(before.backchannel_logout_uri)
+            .filter(|uri| !uri.is_empty()),
+        jwks_uri: before.jwks_uri,
+        dpop_bound_access_tokens: body
+            .dpop_bound_access_tokens
+            .unwrap_or(before.dpop_bound_access_tokens),
+        require_pushed_authorization_requests: body
+            .require_pushed_authorization_requests
+            .unwrap_or(before.require_pushed_authorization_requests),
+        device_flow: body.device_flow.unwrap_or(before.device_flow),
+    };
+    super::update(&app, &caller, id, settings).await.map(Json)
+}
+
+/// `POST /v1/clients/{id}/rotate-secret`
+pub async fn rotate_secret(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    OptionalJson(NoBody {}): OptionalJson<NoBody>,
+) -> Result<Response, ApiError> {
+    let made = super::rotate_secret(&app, &caller, client_id(&id)?).await?;
+    Ok(once(&made))
+}
+
+/// `DELETE /v1/clients/{id}`
+pub async fn disable(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    StrictQuery(query): StrictQuery<WaitQuery>,
+) -> Result<Response, ApiError> {
+    let wait = wait(query.wait.as_deref())?;
+    let disabled = super::disable(&app, &caller, client_id(&id)?, wait).await?;
+    Ok(([NO_STORE], Json(disabled)).into_response())
+}
+
+/// `POST /v1/clients/{id}/revoke`
+pub async fn revoke(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    StrictQuery(query): StrictQuery<WaitQuery>,
+    OptionalJson(NoBody {}): OptionalJson<NoBody>,
+) -> Result<Response, ApiError> {
+    let reason: Reason = query.reason.as_deref().map_or(Ok(Reason::default()), |text| {
+        text.parse()
+            .map_err(|expected: String| ApiError::invalid_field("reason", expected))
+    })?;
+    let wait = wait(query.wait.as_deref())?;
+    let receipt = super::revoke_all(&app, &caller, client_id(&id)?, reason, wait).await?;
+    Ok(([NO_STORE], Json(receipt)).into_response())
+}
+
+/// An id that is not even one is a client that is not there.
+fn client_id(text: &str) -> Result<ClientId, ApiError> {
+    text.parse().map_err(|_| super::not_found())
+}

@@ -1,0 +1,291 @@
+//! `/v1/webhooks`: HTTP in, HTTP out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::crypto::{base64url, from_base64url};
+use shared::id::{MessageId, WebhookId};
+use shared::time::UnixMillis;
+
+use super::{Changes, New, WebhookSecret, WebhookView};
+use crate::app::App;
+use crate::error::{ApiError, Code};
+use crate::http::auth::Admin;
+use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::time::Timestamp;
+use crate::store::webhooks::Delivery;
+
+const DEFAULT_PAGE: u32 = 50;
+const LARGEST_PAGE: u32 = 200;
+const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// The body of `POST /v1/webhooks`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateBody {
+    url: String,
+    #[serde(default)]
+    description: String,
+    events: Vec<String>,
+}
+
+/// The body of `PATCH /v1/webhooks/{id}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBody {
+    url: Option<String>,
+    description: Option<String>,
+    events: Option<Vec<String>>,
+    enabled: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct WithSecret {
+    #[serde(flatten)]
+    webhook: WebhookView,
+    secret: String,
+}
+
+/// A message as the API shows it.
+#[derive(Debug, Serialize)]
+pub struct MessageView {
+    /// `msg_…`
+    pub id: MessageId,
+    /// Of what.
+    pub event: String,
+    /// `delivered`, `waiting` or `given_up`.
+    pub state: &'static str,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// When it was tried last.
+    pub last_at: Option<Timestamp>,
+    /// What was answered then.
+    pub last_status: Option<u64>,
+    /// Or why there was no answer.
+    pub last_error: Option<String>,
+    /// When it is tried next.
+    pub next_at: Option<Timestamp>,
+    /// When it was taken.
+    pub delivered_at: Option<Timestamp>,
+    /// What is sent.
+    pub payload: Value,
+}
+
+impl MessageView {
+    /// As people see it.
+    pub fn new(delivery: Delivery) -> Self {
+        let state = match (delivery.delivered_at, delivery.due_at) {
+            (Some(_), _) => "delivered",
+            (None, Some(_)) => "waiting",
+            (None, None) => "given_up",
+        };
+        Self {
+            id: delivery.id,
+            event: delivery.event,
+            state,
+            attempts: delivery.attempts,
+            created_at: delivery.created_at.into(),
+            last_at: delivery.last_at.map(Timestamp::from),
+            last_status: delivery.last_status,
+            last_error: delivery.last_error,
+            next_at: delivery.due_at.map(Timestamp::from),
+            delivered_at: delivery.delivered_at.map(Timestamp::from),
+            payload: serde_json::from_str(&delivery.payload).unwrap_or_default(),
+        }
+    }
+}
+
+/// `GET /v1/webhooks`
+pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
+    let webhooks = super::list(&app, &caller).await?;
+    Ok(([NO_STORE], Json(json!({ "webhooks": webhooks }))).into_response())
+}
+
+/// `POST /v1/webhooks`
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictJson(body, _): StrictJson<CreateBody>,
+) -> Result<Response, ApiError> {
+    let new = New {
+        url: body.url,
+        description: body.description,
+        events: body.events,
+    };
+    let (webhook, secret) = super::create(&app, &caller, new).await?;
+    let location = (LOCATION, format!("/v1/webhooks/{}", webhook.id));
+    Ok((StatusCode::CREATED, [location], with_secret(webhook, &secret)).into_response())
+}
+
+fn with_secret(webhook: WebhookView, secret: &WebhookSecret) -> Response {
+    let body = WithSecret {
+        webhook,
+        secret: secret.expose(),
+    };
+    ([NO_STORE], Json(body)).into_response()
+}
+
+/// `GET /v1/webhooks/{id}`
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let webhook = super::show(&app, &caller, webhook_id(&id)?).await?;
+    Ok(([NO_STORE], Json(webhook)).into_response())
+}
+
+/// `PATCH /v1/webhooks/{id}`
+pub async fn change(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    StrictJson(body, _): StrictJson<ChangeBody>,
+) -> Result<Response, ApiError> {
+    let changes = Changes {
+        url: body.url,
+        description: body.description,
+        events: body.events,
+        enabled: body.enabled,
+    };
+    let webhook = super::change(&app, &caller, webhook_id(&id)?, changes).await?;
+    Ok(([NO_STORE], Json(webhook)).into_response())
+}
+
+/// `DELETE /v1/webhooks/{id}`
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = webhook_id(&id)?;
+    super::remove(&app, &caller, id).await?;
+    Ok(([NO_STORE], Json(json!({ "id": id, "removed": true }))).into_response())
+}
+
+/// A body with nothing in it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// `POST /v1/webhooks/{id}/rotate-secret`
+pub async fn rotate_secret(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Result<Response, ApiError> {
+    let (webhook, secret) = super::rotate_secret(&app, &caller, webhook_id(&id)?).await?;
+    Ok(with_secret(webhook, &secret))
+}
+
+/// `POST /v1/webhooks/{id}/ping`
+pub async fn ping(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Result<Response, ApiError> {
+    let message = super::ping(&app, &caller, webhook_id(&id)?).await?;
+    Ok((
+        StatusCode::ACCEPTED,
+        [NO_STORE],
+        Json(json!({ "message": message })),
+    )
+        .into_response())
+}
+
+/// The query of `GET /v1/webhooks/{id}/messages`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessagesQuery {
+    /// 1 to 200.
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// `GET /v1/webhooks/{id}/messages`
+pub async fn messages(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+    StrictQuery(query): StrictQuery<MessagesQuery>,
+) -> Result<Response, ApiError> {
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        let detail = format!("must be from 1 to {LARGEST_PAGE}");
+        return Err(ApiError::invalid_field("limit", detail));
+    }
+    let before = query.cursor.as_deref().map(decode).transpose()?;
+    let (messages, next_cursor) = page(&app, &caller, webhook_id(&id)?, before, limit).await?;
+    let body = json!({ "messages": messages, "next_cursor": next_cursor });
+    Ok(([NO_STORE], Json(body)).into_response())
+}
+
+/// A page of messages, and the cursor of the next.
+pub(super) async fn page(
+    app: &App,
+    caller: &crate::http::auth::Caller,
+    id: WebhookId,
+    before: Option<(UnixMillis, MessageId)>,
+    limit: u32,
+) -> Result<(Vec<MessageView>, Option<String>), ApiError> {
+    let mut found = super::deliveries(app, caller, id, before, limit.saturating_add(1)).await?;
+    let page = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > page;
+    found.truncate(page);
+    let next = found
+        .last()
+        .filter(|_| more)
+        .map(|last| encode((last.created_at, last.id)));
+    Ok((found.into_iter().map(MessageView::new).collect(), next))
+}
+
+/// `POST /v1/webhooks/{id}/messages/{message}/replay`
+pub async fn replay(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path((id, message)): Path<(String, String)>,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Result<Response, ApiError> {
+    let message = message.parse().map_err(|_| ApiError::not_found("message"))?;
+    let delivery = super::replay(&app, &caller, webhook_id(&id)?, message).await?;
+    let view = MessageView::new(delivery);
+    Ok((StatusCode::ACCEPTED, [NO_STORE], Json(view)).into_response())
+}
+
+pub(super) fn webhook_id(text: &str) -> Result<WebhookId, ApiError> {
+    text.parse().map_err(|_| ApiError::not_found("webhook"))
+}
+
+fn encode((at, id): (UnixMillis, MessageId)) -> String {
+    base64url(format!("1.{}.{}", at.0, id.get()).as_bytes())
+}
+
+pub(super) fn decode(text: &str) -> Result<(UnixMillis, MessageId), ApiError> {
+    let read = || {
+        let bytes = from_base64url(text).filter(|bytes| bytes.len() <= 64)?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (at, id) = text.strip_prefix("1.")?.split_once('.')?;
+        Some((
+            UnixMillis(at.parse().ok()?),
+            MessageId::from_u64(id.parse().ok()?)?,
+        ))
+    };
+    read().ok_or_else(|| {
+        ApiError::new(
+            Code::InvalidCursor,
+            "use `next_cursor` of the page before, unchanged",
+        )
+        .field("cursor")
+    })
+}

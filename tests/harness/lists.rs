@@ -1,0 +1,291 @@
+//! Lists over very many rows: how many each page reads, and how long it takes beside a look-up by primary key.
+//!
+//! Rows are written by SQL, one text for both engines. What a page reads is what PostgreSQL counts for all tables between two
+//! starts of the server: its statistics are complete once its sessions have ended. SQLite counts nothing of the kind; there the
+//! time tells. No edge: pages of a control plane alone.
+
+use std::{fmt, io, time::Instant};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    Database, Request,
+    control_plane::{ControlPlane, ControlPlaneConfig},
+    http::Connection,
+    person::Person,
+    port::Port,
+};
+
+/// How many rows there are.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Size {
+    /// API keys.
+    pub keys: usize,
+    /// Hours of use of credentials.
+    pub usage: usize,
+    /// Lines of the audit trail.
+    pub audit: usize,
+}
+
+/// What PostgreSQL is filled with, unless said otherwise.
+pub const LARGE: Size = Size {
+    keys: 1_000_000,
+    usage: 50_000_000,
+    audit: 10_000_000,
+};
+/// What SQLite is filled with.
+pub const SMALL: Size = Size {
+    keys: 100_000,
+    usage: 1_000_000,
+    audit: 100_000,
+};
+/// Rows that a list may read: ten times the largest page, and the point look-ups around it.
+const MOST_ROWS: u64 = 10 * 50 + 50;
+/// The overview counts keys up to a thousand.
+const MOST_ROWS_OF_OVERVIEW: u64 = 1200;
+const ROUNDS: usize = 40;
+
+/// One page, measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// Its address.
+    pub path: String,
+    /// Rows that it reads, background work of the server included; 0: not counted on this engine.
+    pub rows: u64,
+    /// Milliseconds, the median.
+    pub p50_ms: f64,
+    /// Milliseconds, of a hundred requests the slowest but one.
+    pub p99_ms: f64,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    database: &'static str,
+    size: Size,
+    fill_seconds: f64,
+    /// The first is the look-up by primary key.
+    pages: Vec<Measured>,
+}
+
+impl Outcome {
+    /// Pages that read more rows than they may.
+    pub fn greedy(&self) -> Vec<String> {
+        let most = |page: &Measured| {
+            if page.path == "/dashboard" {
+                MOST_ROWS_OF_OVERVIEW
+            } else {
+                MOST_ROWS
+            }
+        };
+        let greedy = self.pages.iter().filter(|page| page.rows > most(page));
+        greedy
+            .map(|page| format!("{} reads {} rows", page.path, page.rows))
+            .collect()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}: {} keys, {} hours of use, {} lines of audit, written in {:.0} s",
+            self.database, self.size.keys, self.size.usage, self.size.audit, self.fill_seconds
+        )?;
+        let base = self.pages.first().map_or(1.0, |page| page.p99_ms);
+        for page in &self.pages {
+            writeln!(
+                f,
+                "  {:>7} rows  p50 {:>7.2} ms  p99 {:>7.2} ms  {:>5.2} x  {}",
+                page.rows,
+                page.p50_ms,
+                page.p99_ms,
+                page.p99_ms / base,
+                page.path
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills a database and measures its pages.
+pub async fn run(database: Database, size: Size) -> io::Result<Outcome> {
+    let folder = tempfile::tempdir()?;
+    let port = Port::reserve();
+    let mut control = ControlPlane::prepare(ControlPlaneConfig {
+        folder: folder.path().join("control-plane"),
+        log: folder.path().join("control-plane.log"),
+        port: port.number(),
+        resource: "http://127.0.0.1:9".to_owned(),
+        edge: "http://127.0.0.1:9".to_owned(),
+        database_url: match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(ControlPlane::new_postgres()),
+        },
+        extra: String::new(),
+        environment: Vec::new(),
+    })?;
+    control.restart().await?;
+    control.stop();
+    let begin = Instant::now();
+    fill(&control, size)?;
+    let fill_seconds = begin.elapsed().as_secs_f64();
+    control.restart().await?;
+    let paths = paths(&control).await?;
+    let mut pages = Vec::new();
+    for path in paths {
+        pages.push(measure(&mut control, database, &path).await?);
+    }
+    Ok(Outcome {
+        database: match database {
+            Database::Sqlite => "sqlite",
+            Database::Postgres => "postgres",
+        },
+        size,
+        fill_seconds,
+        pages,
+    })
+}
+
+fn fill(control: &ControlPlane, size: Size) -> io::Result<()> {
+    let org = control.query("SELECT id FROM orgs")?;
+    let user = control.query("SELECT user_id FROM memberships")?;
+    let signer = control.query("SELECT signing_key FROM api_keys")?;
+    let numbers = |most: usize| {
+        format!(
+            "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {most})"
+        )
+    };
+    // Most keys are in use; every hundredth was revoked, every fiftieth has expired, every tenth is for tests.
+    control.execute(&format!(
+        "INSERT INTO api_keys (id, org_id, user_id, name, name_lower, environment, scopes, masked, signing_key,
+             issued_at_seconds, expires_at_seconds, family, created_by, created_at, revoked_at, revoked_reason, revoked_by,
+             revoke_outbox)
+         {} SELECT 4000000000 + n, {org}, {user}, 'key ' || n, 'key ' || n,
+             CASE WHEN n % 10 = 0 THEN 'test' ELSE 'live' END, 1, 'pc_live_...abcd', {signer}, 1700000000,
+             CASE WHEN n % 50 = 0 THEN 1750000000 ELSE 4000000000 END, 4000000000 + n, 'system', 1700000000000 + n,
+             CASE WHEN n % 100 = 0 THEN 1760000000000 ELSE NULL END,
+             CASE WHEN n % 100 = 0 THEN 'unspecified' ELSE NULL END,
+             CASE WHEN n % 100 = 0 THEN 'system' ELSE NULL END, CASE WHEN n % 100 = 0 THEN 1 ELSE NULL END
+         FROM numbers",
+        numbers(size.keys)
+    ))?;
+    // The last thirty days of as many credentials as it takes: 720 hours each.
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_err(io::Error::other)?
+        .as_secs();
+    let hour = now / 3600;
+    control.execute(&format!(
+        "INSERT INTO usage_hours (org_id, hour, credential, class, reason, country, colo, requests, last_at)
+         {} SELECT {org}, {hour} - n % 720, 'key_' || (n / 720), 'default', 'allowed', 'DE', 'FRA', 10,
+             ({hour} - n % 720) * 3600000
+         FROM numbers",
+        numbers(size.usage)
+    ))?;
+    control.execute(
+        "INSERT INTO usage_days (org_id, day, reason, requests, last_at)
+         SELECT org_id, hour / 24, reason, CAST(SUM(requests) AS BIGINT), MAX(last_at)
+         FROM usage_hours GROUP BY org_id, hour / 24, reason",
+    )?;
+    control.execute(&format!(
+        "INSERT INTO audit (id, at, org_id, actor, action, target, detail)
+         {} SELECT 4000000000 + n, 1700000000000 + n, {org}, 'usr_' || (n % 1000), 'api_key.rename', 'key_' || (n % 5000), '{{}}'
+         FROM numbers",
+        numbers(size.audit)
+    ))?;
+    control.execute("ANALYZE")?;
+    Ok(())
+}
+
+/// What is measured: a look-up, then every list with each filter, and a page further on.
+async fn paths(control: &ControlPlane) -> io::Result<Vec<String>> {
+    let bootstrap = control.bootstrap()?;
+    let key = bootstrap.get("admin_key").unwrap_or_default();
+    let mut connection = Connection::open(&control.address()).await?;
+    let list = connection
+        .exchange(&Request::get("/v1/auth/keys?limit=50").bearer(key))
+        .await?;
+    let list: Value = serde_json::from_slice(&list.body)?;
+    let cursor = list["next_cursor"].as_str().unwrap_or_default();
+    let id = list["keys"][0]["id"].as_str().unwrap_or_default();
+    let mut paths = vec![
+        format!("/v1/auth/keys/{id}"),
+        "/v1/auth/keys?limit=50".to_owned(),
+        format!("/v1/auth/keys?limit=50&cursor={cursor}"),
+        "/v1/auth/keys?limit=50&status=revoked".to_owned(),
+        "/v1/auth/keys?limit=50&name=nothing".to_owned(),
+    ];
+    let pages = [
+        "",
+        "/keys",
+        "/keys?q=key+9999",
+        "/keys?status=revoked",
+        "/keys?status=expired",
+        "/keys?environment=dev",
+        "/keys?workspace=all",
+    ];
+    paths.extend(pages.map(|page| format!("/dashboard{page}")));
+    paths.push(format!("/dashboard/keys/{id}"));
+    Ok(paths)
+}
+
+async fn measure(control: &mut ControlPlane, database: Database, path: &str) -> io::Result<Measured> {
+    control.restart().await?;
+    let bootstrap = control.bootstrap()?;
+    let value = |name: &str| bootstrap.get(name).unwrap_or_default().to_owned();
+    let mut person = Person::visit(&control.address(), "").await?;
+    person
+        .log_in(&value("admin_email"), &value("admin_password"))
+        .await?;
+    let request = if path.starts_with("/v1/") {
+        Request::get(path).bearer(&value("admin_key"))
+    } else {
+        Request::get(path)
+    };
+    // Once to warm up; the statistics are complete when the server has ended.
+    person.browse(request.clone()).await?;
+    control.restart().await?;
+    let mut person_again = Person::visit(&control.address(), "").await?;
+    person_again.take_cookies_of(&person);
+    let before = rows_read(control, database)?;
+    let mut times = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        let answer = person_again.browse(request.clone()).await?;
+        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+        if answer.status != 200 {
+            return Err(io::Error::other(format!(
+                "{path}: {} {}",
+                answer.status,
+                answer.text()
+            )));
+        }
+    }
+    control.restart().await?;
+    let rows = rows_read(control, database)?.saturating_sub(before);
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| {
+        times
+            .get(times.len() * percent / 100)
+            .copied()
+            .unwrap_or_default()
+    };
+    Ok(Measured {
+        path: path.to_owned(),
+        rows: rows / u64::try_from(ROUNDS).unwrap_or(u64::MAX),
+        p50_ms: at(50),
+        p99_ms: at(99),
+    })
+}
+
+/// All rows that any statement has read so far.
+fn rows_read(control: &ControlPlane, database: Database) -> io::Result<u64> {
+    if database == Database::Sqlite {
+        return Ok(0);
+    }
+    let sql = "SELECT SUM(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_user_tables
+               WHERE relname IN ('api_keys', 'usage_hours', 'usage_days', 'usage_credentials', 'audit', 'users', 'memberships')";
+    control.query(sql)?.parse().map_err(io::Error::other)
+}
