@@ -14,7 +14,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Header, OpenApi, RefOr, Response, ServerBuilder};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
-use crate::{edge, explain, issuers, keys, members, people, revocations, signals, usage};
+use crate::{
+    audit, clients, edge, explain, factors, grants, issuers, keys, members, people, policies, revocations,
+    service_accounts, sessions, signals, usage, webhooks, workspaces,
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -73,6 +76,60 @@ use crate::{edge, explain, issuers, keys, members, people, revocations, signals,
         // What others tell us
         signals::leaks::post,
         signals::events::post,
+        keys::api::reissue,
+        members::api::holdings,
+        factors::api::show,
+        factors::api::remove,
+        people::api::resend,
+        // Service accounts, workspaces
+        service_accounts::api::list,
+        service_accounts::api::create,
+        service_accounts::api::show,
+        service_accounts::api::change,
+        service_accounts::api::suspend,
+        service_accounts::api::resume,
+        service_accounts::api::deactivate,
+        workspaces::api::list,
+        workspaces::api::create,
+        workspaces::api::show,
+        workspaces::api::rename,
+        workspaces::api::archive,
+        workspaces::api::restore,
+        // OAuth
+        clients::api::list,
+        clients::api::create,
+        clients::api::show,
+        clients::api::update,
+        clients::api::rotate_secret,
+        clients::api::disable,
+        clients::api::revoke,
+        grants::api::list,
+        grants::api::show,
+        grants::api::revoke,
+        sessions::api::list,
+        sessions::api::end_one,
+        sessions::api::end_all,
+        // The route policy
+        policies::api::show,
+        policies::api::check,
+        policies::api::apply,
+        policies::api::roll_back,
+        policies::api::history,
+        policies::api::version,
+        policies::api::test,
+        // The audit trail, and webhooks
+        audit::api::list,
+        audit::api::export,
+        audit::api::verify,
+        webhooks::api::list,
+        webhooks::api::create,
+        webhooks::api::show,
+        webhooks::api::change,
+        webhooks::api::remove,
+        webhooks::api::rotate_secret,
+        webhooks::api::ping,
+        webhooks::api::messages,
+        webhooks::api::replay,
         // The caller
         super::whoami::get,
         // This description
@@ -89,6 +146,14 @@ use crate::{edge, explain, issuers, keys, members, people, revocations, signals,
         (name = "explain", description = "Would the edge let a request in, and why."),
         (name = "edge", description = "Edges: where each of them is; and what those call that we cannot reach."),
         (name = "signals", description = "What secret scanners and identity providers tell us."),
+        (name = "service_accounts", description = "Members that are programs."),
+        (name = "workspaces", description = "Parts of an organisation that keys can be bound to."),
+        (name = "clients", description = "OAuth clients."),
+        (name = "grants", description = "Which app acts for whom."),
+        (name = "sessions", description = "Who is signed in."),
+        (name = "policy", description = "The route policy: what each path needs."),
+        (name = "audit", description = "The audit trail, and its chain."),
+        (name = "webhooks", description = "Messages to your own programs, signed and retried."),
         (name = "caller", description = "Who calls."),
         (name = "description", description = "This API, for programs."),
     ),

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::ClientId;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{ClientView, Kind, Settings, Which, WithSecret};
 use crate::app::App;
@@ -23,58 +24,87 @@ use crate::revocations::Reason;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/clients`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Which of them; `registered`, if absent.
+    #[param(inline)]
     which: Option<Which>,
 }
 
 /// The answer of `GET /v1/clients`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ClientPage {
     /// Newest first.
     pub clients: Vec<ClientView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// The body of `POST /v1/clients`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewClient)]
 pub struct CreateBody {
+    /// What people call it.
     name: String,
+    /// What it is for.
     kind: Kind,
+    /// A preset of scopes. Either this or `scopes`.
     scope: Option<String>,
+    /// The most that it may ask for. Either these or `scope`.
     scopes: Option<Vec<String>>,
+    /// Where people may be sent back to, in full.
     #[serde(default)]
     redirect_uris: Vec<String>,
+    /// Where people may be sent after they have signed out.
     #[serde(default)]
     post_logout_redirect_uris: Vec<String>,
+    /// Where it hears of the end of sessions.
     backchannel_logout_uri: Option<String>,
+    /// Where its public keys are: then it gets no secret.
     jwks_uri: Option<String>,
+    /// It gets only tokens that are bound to a key of its own.
     #[serde(default)]
     dpop_bound_access_tokens: bool,
+    /// It must push its authorization requests.
     #[serde(default)]
     require_pushed_authorization_requests: bool,
+    /// It may begin the device flow.
     #[serde(default)]
     device_flow: bool,
 }
 
 /// The body of `PATCH /v1/clients/{id}`: what is not named stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ClientChange)]
 pub struct UpdateBody {
+    /// What people call it.
     name: Option<String>,
+    /// A preset of scopes. Either this or `scopes`.
     scope: Option<String>,
+    /// The most that it may ask for. Either these or `scope`.
     scopes: Option<Vec<String>>,
+    /// Where people may be sent back to, in full.
     redirect_uris: Option<Vec<String>>,
+    /// Where people may be sent after they have signed out.
     post_logout_redirect_uris: Option<Vec<String>>,
+    /// Where it hears of the end of sessions.
     backchannel_logout_uri: Option<String>,
+    /// It gets only tokens that are bound to a key of its own.
     dpop_bound_access_tokens: Option<bool>,
+    /// It must push its authorization requests.
     require_pushed_authorization_requests: Option<bool>,
+    /// It may begin the device flow.
     device_flow: Option<bool>,
 }
 
@@ -87,11 +117,28 @@ struct SecretView<'a> {
     client_secret: Option<&'a str>,
 }
 
+/// For the document: a client with its secret.
+#[derive(Debug, ToSchema)]
+#[schema(as = ClientWithSecret)]
+#[allow(dead_code)]
+struct OnceView {
+    #[serde(flatten)]
+    client: ClientView,
+    /// Shown once; absent of a client that has none.
+    #[schema(nullable = false)]
+    client_secret: Option<String>,
+}
+
 /// The query of what waits.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct WaitQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
+    /// Why; `unspecified`, if absent.
+    #[param(value_type = Option<crate::revocations::Reason>, inline)]
     reason: Option<String>,
 }
 
@@ -101,6 +148,17 @@ pub struct WaitQuery {
 pub struct NoBody {}
 
 /// `GET /v1/clients`
+#[utoipa::path(
+    get, path = "/v1/clients", tag = "clients",
+    summary = "List OAuth clients",
+    description = "Newest first.",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of clients.", body = ClientPage),
+    ),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -113,6 +171,16 @@ pub async fn list(
 }
 
 /// `POST /v1/clients`
+#[utoipa::path(
+    post, path = "/v1/clients", tag = "clients",
+    summary = "Register a client",
+    description = "The one answer that holds its secret.",
+    request_body = CreateBody,
+    responses(
+        (status = 201, description = "The client, with its secret if it has one.", body = OnceView),
+        (status = 409, description = "`too_many`, `rights_changed`."),
+    ),
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -148,6 +216,16 @@ fn once(made: &WithSecret) -> Response {
 }
 
 /// `GET /v1/clients/{id}`
+#[utoipa::path(
+    get, path = "/v1/clients/{id}", tag = "clients",
+    summary = "Show a client",
+    params(
+        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The client.", body = ClientView),
+    ),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -157,6 +235,19 @@ pub async fn show(
 }
 
 /// `PATCH /v1/clients/{id}`
+#[utoipa::path(
+    patch, path = "/v1/clients/{id}", tag = "clients",
+    summary = "Change a client",
+    description = "What is not named stays.",
+    params(
+        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+    ),
+    request_body = UpdateBody,
+    responses(
+        (status = 200, description = "The client as it is now.", body = ClientView),
+        (status = 409, description = "`client_disabled`, `rights_changed`."),
+    ),
+)]
 pub async fn update(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -201,6 +292,17 @@ pub async fn update(
 }
 
 /// `POST /v1/clients/{id}/rotate-secret`
+#[utoipa::path(
+    post, path = "/v1/clients/{id}/rotate-secret", tag = "clients",
+    summary = "Give a client another secret",
+    params(
+        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The client, with its new secret; the old one is dead.", body = OnceView),
+        (status = 409, description = "`client_disabled`, `rights_changed`."),
+    ),
+)]
 pub async fn rotate_secret(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -212,6 +314,19 @@ pub async fn rotate_secret(
 }
 
 /// `DELETE /v1/clients/{id}`
+#[utoipa::path(
+    delete, path = "/v1/clients/{id}", tag = "clients",
+    summary = "Disable a client",
+    description = "For good: its tokens die.",
+    params(
+        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "The client as it is now, and the receipt.", body = super::Disabled),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn disable(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -224,6 +339,19 @@ pub async fn disable(
 }
 
 /// `POST /v1/clients/{id}/revoke`
+#[utoipa::path(
+    post, path = "/v1/clients/{id}/revoke", tag = "clients",
+    summary = "Revoke everything that a client was issued",
+    description = "The client goes on.",
+    params(
+        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -45,8 +45,9 @@ const COUNTED_IN_LISTS: u32 = 10;
 const COUNTED: u32 = 1000;
 
 /// What a client is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ClientKind)]
 pub enum Kind {
     /// An app with a server.
     Web,
@@ -123,8 +124,9 @@ pub struct WithSecret {
 }
 
 /// Which clients a list shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ClientsShown)]
 pub enum Which {
     /// Registered, and in use.
     #[default]

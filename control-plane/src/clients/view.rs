@@ -11,14 +11,17 @@ use crate::store::clients::Client;
 use crate::store::{StoreError, Tx};
 
 /// A client as lists and details show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a statement of its own")]
+#[schema(as = Client)]
 pub struct ClientView {
     /// Its number here; in `/v1`, in grants and in the audit trail.
+    #[schema(value_type = String)]
     pub id: ClientId,
     /// What it calls itself in OAuth.
     pub client_id: String,
     /// Whose it is; nobody's, if nobody registered it.
+    #[schema(value_type = Option<String>)]
     pub org: Option<OrgId>,
     /// What people call it.
     pub name: String,
@@ -99,7 +102,8 @@ impl ClientView {
 }
 
 /// What became of a client that was disabled, and who has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = DisabledClient)]
 pub struct Disabled {
     /// The client as it is now.
     #[serde(flatten)]

@@ -19,7 +19,8 @@ use crate::store::members::MemberKind;
 use crate::store::orgs::Role;
 
 /// How somebody can sign in.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SignInMethods)]
 pub struct Methods {
     /// Who.
     #[serde(flatten)]

@@ -16,6 +16,16 @@ fn user_id(text: &str) -> Result<UserId, ApiError> {
 }
 
 /// `GET /v1/memberships/{user}/sign-in`
+#[utoipa::path(
+    get, path = "/v1/memberships/{user}/sign-in", tag = "members", operation_id = "sign_in_show",
+    summary = "Show how a member can sign in",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+    ),
+    responses(
+        (status = 200, description = "Their factors.", body = Methods),
+    ),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -25,6 +35,17 @@ pub async fn show(
 }
 
 /// `DELETE /v1/memberships/{user}/sign-in`: removes their factors; the password stays.
+#[utoipa::path(
+    delete, path = "/v1/memberships/{user}/sign-in", tag = "members", operation_id = "sign_in_remove",
+    summary = "Remove a member's lost factors",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+    ),
+    responses(
+        (status = 200, description = "What is left: the password stays.", body = Methods),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn remove(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -8,6 +8,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use super::{GrantView, Listing};
 use crate::app::App;
@@ -21,34 +22,57 @@ use crate::revocations::Reason;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/grants`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Those of this member.
     user: Option<String>,
+    /// Those of this client.
     client: Option<String>,
 }
 
 /// The answer of `GET /v1/grants`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct GrantPage {
     /// Newest first.
     pub grants: Vec<GrantView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// The query of a revocation.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct RevokeQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
+    /// Why; `unspecified`, if absent.
+    #[param(value_type = Option<crate::revocations::Reason>, inline)]
     reason: Option<String>,
 }
 
 /// `GET /v1/grants`
+#[utoipa::path(
+    get, path = "/v1/grants", tag = "grants",
+    summary = "List grants",
+    description = "Which app acts for whom, newest first.",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of grants.", body = GrantPage),
+    ),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -70,6 +94,16 @@ pub async fn list(
 }
 
 /// `GET /v1/grants/{id}`
+#[utoipa::path(
+    get, path = "/v1/grants/{id}", tag = "grants",
+    summary = "Show a grant",
+    params(
+        ("id" = String, Path, description = "The grant.", pattern = "^grt_[0-9A-Za-z]{9}$", example = "grt_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The grant.", body = GrantView),
+    ),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -80,6 +114,19 @@ pub async fn show(
 }
 
 /// `DELETE /v1/grants/{id}`
+#[utoipa::path(
+    delete, path = "/v1/grants/{id}", tag = "grants",
+    summary = "End a grant",
+    description = "With all its tokens, for good.",
+    params(
+        ("id" = String, Path, description = "The grant.", pattern = "^grt_[0-9A-Za-z]{9}$", example = "grt_000000001"),
+        RevokeQuery,
+    ),
+    responses(
+        (status = 200, description = "The receipt.", body = crate::revocations::SingleReceipt),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -34,17 +34,21 @@ use crate::store::{StoreError, Tx};
 const OWN: u32 = 200;
 
 /// A grant as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = Grant)]
 pub struct GrantView {
     /// Its id.
+    #[schema(value_type = String)]
     pub id: GrantId,
     /// The app.
+    #[schema(value_type = String)]
     pub client: ClientId,
     /// The app's `client_id`.
     pub client_id: String,
     /// What the app is called.
     pub client_name: String,
     /// For whom it acts.
+    #[schema(value_type = String)]
     pub user: UserId,
     /// What people call them.
     pub user_name: String,

@@ -307,14 +307,31 @@ async fn rotation_answer(app: &App, rotated: &super::Rotated) -> Result<Response
 }
 
 /// The body of `POST /v1/auth/keys/{id}/reissue`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Reissue)]
 pub struct ReissueBody {
+    /// Who gets the new key.
+    #[schema(example = "usr_000000002")]
     user: String,
+    /// Fewer scopes; those of the old key, if absent.
     scopes: Option<Vec<String>>,
 }
 
 /// `POST /v1/auth/keys/{id}/reissue`
+#[utoipa::path(
+    post, path = "/v1/auth/keys/{id}/reissue", tag = "keys",
+    summary = "Make a key like another for somebody else",
+    description = "The old key stays as it is.",
+    params(
+        ("id" = String, Path, description = "The key.", pattern = "^key_[0-9A-Za-z]{9}$", example = "key_000000001"),
+    ),
+    request_body = ReissueBody,
+    responses(
+        (status = 201, description = "The new key, with its text.", body = IssuedView),
+        (status = 409, description = "`key_expired`, `key_quarantined`, `key_revoked`, `rights_changed`."),
+    ),
+)]
 pub async fn reissue(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -98,6 +98,16 @@ pub async fn show(
 }
 
 /// `GET /v1/memberships/{user}/holdings`
+#[utoipa::path(
+    get, path = "/v1/memberships/{user}/holdings", tag = "members",
+    summary = "Show what acts for a member",
+    params(
+        ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+    ),
+    responses(
+        (status = 200, description = "Keys, grants and sessions that would die with them.", body = super::Holdings),
+    ),
+)]
 pub async fn holdings(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -20,7 +20,8 @@ use crate::usage::uses;
 const LISTED: u32 = 100;
 
 /// Everything that acts for a member.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Holdings)]
 pub struct Holdings {
     /// Who.
     pub member: MemberView,

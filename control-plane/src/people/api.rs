@@ -156,6 +156,17 @@ pub async fn revoke(
 }
 
 /// `POST /v1/invitations/{id}/resend`
+#[utoipa::path(
+    post, path = "/v1/invitations/{id}/resend", tag = "invitations",
+    summary = "Send an invitation again",
+    params(
+        ("id" = String, Path, description = "The invitation.", pattern = "^inv_[0-9A-Za-z]{9}$", example = "inv_000000001"),
+    ),
+    responses(
+        (status = 201, description = "The new invitation; the old link is dead.", body = InvitationView),
+        (status = 409, description = "`invitation_accepted`."),
+    ),
+)]
 pub async fn resend(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

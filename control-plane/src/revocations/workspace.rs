@@ -18,9 +18,11 @@ use crate::store::revocations::{Counts, KeysWhere, RevocationRow};
 use crate::store::{StoreError, Tx};
 
 /// What ended with a workspace, and who has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = WorkspaceEnded)]
 pub struct Ended {
     /// The revocation: which keys it ended is found under it.
+    #[schema(value_type = String)]
     pub revocation: RevocationId,
     /// When.
     pub revoked_at: Timestamp,

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::UserId;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
@@ -23,46 +24,66 @@ use crate::store::orgs::Role;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/service-accounts`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Those with this role.
+    #[param(inline)]
     role: Option<Role>,
+    /// Those that stand there.
+    #[param(inline)]
     state: Option<MemberState>,
+    /// Those whose name begins like this.
     search: Option<String>,
 }
 
 /// The answer of `GET /v1/service-accounts`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ServiceAccountPage {
     /// By name.
     pub service_accounts: Vec<MemberView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// The body of a create.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewServiceAccount)]
 pub struct CreateBody {
+    /// What people call it.
+    #[schema(example = "nightly-export")]
     name: String,
+    /// What its keys may do at most.
     role: Role,
 }
 
 /// The body of a change: one of the two.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ServiceAccountChange)]
 pub struct ChangeBody {
+    /// Another name.
     name: Option<String>,
+    /// Another role.
     role: Option<Role>,
 }
 
 /// The query of a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct WaitQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
 }
 
@@ -72,6 +93,17 @@ pub struct WaitQuery {
 pub struct NoBody {}
 
 /// `GET /v1/service-accounts`
+#[utoipa::path(
+    get, path = "/v1/service-accounts", tag = "service_accounts",
+    summary = "List service accounts",
+    description = "Members that are programs, by name.",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of service accounts.", body = ServiceAccountPage),
+    ),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -93,6 +125,15 @@ pub async fn list(
 }
 
 /// `POST /v1/service-accounts`
+#[utoipa::path(
+    post, path = "/v1/service-accounts", tag = "service_accounts",
+    summary = "Make a service account",
+    request_body = CreateBody,
+    responses(
+        (status = 201, description = "The service account.", body = MemberView),
+        (status = 409, description = "`name_taken`, `too_many`, `rights_changed`."),
+    ),
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -104,6 +145,16 @@ pub async fn create(
 }
 
 /// `GET /v1/service-accounts/{user}`
+#[utoipa::path(
+    get, path = "/v1/service-accounts/{user}", tag = "service_accounts",
+    summary = "Show a service account",
+    params(
+        ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The service account.", body = MemberView),
+    ),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -113,6 +164,20 @@ pub async fn show(
 }
 
 /// `PATCH /v1/service-accounts/{user}`
+#[utoipa::path(
+    patch, path = "/v1/service-accounts/{user}", tag = "service_accounts",
+    summary = "Rename a service account, or give it another role",
+    description = "One of the two at a time.",
+    params(
+        ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+    ),
+    request_body = ChangeBody,
+    responses(
+        (status = 200, description = "It as it is now; of another role, with the receipt.", body = MemberView),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn change(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -134,6 +199,18 @@ pub async fn change(
 }
 
 /// `POST /v1/service-accounts/{user}/suspend`
+#[utoipa::path(
+    post, path = "/v1/service-accounts/{user}/suspend", tag = "service_accounts",
+    summary = "Suspend a service account",
+    params(
+        ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "It as it is now, and the receipt.", body = MemberView),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn suspend(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -145,6 +222,18 @@ pub async fn suspend(
 }
 
 /// `POST /v1/service-accounts/{user}/resume`
+#[utoipa::path(
+    post, path = "/v1/service-accounts/{user}/resume", tag = "service_accounts",
+    summary = "Let a suspended service account in again",
+    params(
+        ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "It as it is now, and the receipt.", body = MemberView),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn resume(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -156,6 +245,18 @@ pub async fn resume(
 }
 
 /// `POST /v1/service-accounts/{user}/deactivate`
+#[utoipa::path(
+    post, path = "/v1/service-accounts/{user}/deactivate", tag = "service_accounts",
+    summary = "Deactivate a service account",
+    params(
+        ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "It as it is now, and the receipt.", body = MemberView),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn deactivate(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

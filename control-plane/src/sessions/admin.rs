@@ -23,11 +23,14 @@ use crate::store::holdings::{ListedSession, SessionFilter};
 use crate::store::orgs::Role;
 
 /// A session as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = Session)]
 pub struct SessionView {
     /// Its public name: `sid` in tokens.
+    #[schema(value_type = String)]
     pub id: SessionId,
     /// Who is signed in.
+    #[schema(value_type = String)]
     pub user: UserId,
     /// What people call them.
     pub user_name: String,
@@ -118,9 +121,11 @@ pub async fn end_one(
 }
 
 /// What ended of somebody's sessions, and who has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = EndedSessions)]
 pub struct EndedAll {
     /// Whose.
+    #[schema(value_type = String)]
     pub user: UserId,
     /// How many that were.
     pub ended: u64,

@@ -8,6 +8,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use super::admin::{self, SessionView};
 use crate::app::App;
@@ -20,40 +21,65 @@ use crate::keys::api::wait;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/sessions`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Those of this member.
     user: Option<String>,
 }
 
 /// The answer of `GET /v1/sessions`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SessionPage {
     /// The newest sign-in first.
     pub sessions: Vec<SessionView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// The query of an end.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct EndQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
 }
 
 /// The query of `DELETE /v1/sessions`: whose.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct EndAllQuery {
+    /// Whose.
+    #[param(required = true)]
     user: Option<String>,
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
 }
 
 /// `GET /v1/sessions`
+#[utoipa::path(
+    get, path = "/v1/sessions", tag = "sessions",
+    summary = "List sessions",
+    description = "Who is signed in, the newest sign-in first.",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of sessions.", body = SessionPage),
+    ),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -70,6 +96,19 @@ pub async fn list(
 }
 
 /// `DELETE /v1/sessions/{id}`
+#[utoipa::path(
+    delete, path = "/v1/sessions/{id}", tag = "sessions",
+    summary = "End a session",
+    description = "With the tokens that came of it.",
+    params(
+        ("id" = String, Path, description = "The session.", pattern = "^ses_[0-9A-Za-z]{9}$", example = "ses_000000001"),
+        EndQuery,
+    ),
+    responses(
+        (status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn end_one(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -82,6 +121,17 @@ pub async fn end_one(
 }
 
 /// `DELETE /v1/sessions?user=…`: all of one person's. Nothing is guessed: without a user it is refused.
+#[utoipa::path(
+    delete, path = "/v1/sessions", tag = "sessions",
+    summary = "End all sessions of a member",
+    params(
+        EndAllQuery,
+    ),
+    responses(
+        (status = 200, description = "How many that were, and the receipt.", body = admin::EndedAll),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn end_all(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

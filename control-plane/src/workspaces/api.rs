@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::WorkspaceId;
+use utoipa::{IntoParams, ToSchema};
 
 use super::WorkspaceView;
 use crate::app::App;
@@ -21,35 +22,47 @@ use crate::keys::api::wait;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/workspaces`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Those that are archived, instead of those in use.
     archived: Option<bool>,
 }
 
 /// The answer of `GET /v1/workspaces`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct WorkspacePage {
     /// By name.
     pub workspaces: Vec<WorkspaceView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// The body of a create and of a rename.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WorkspaceName)]
 pub struct NameBody {
+    /// What people call it.
+    #[schema(example = "staging")]
     name: String,
 }
 
 /// The query of an archiving.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct WaitQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
 }
 
@@ -59,6 +72,17 @@ pub struct WaitQuery {
 pub struct NoBody {}
 
 /// `GET /v1/workspaces`
+#[utoipa::path(
+    get, path = "/v1/workspaces", tag = "workspaces",
+    summary = "List workspaces",
+    description = "By name. A credential for one workspace sees that one.",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of workspaces.", body = WorkspacePage),
+    ),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -75,6 +99,15 @@ pub async fn list(
 }
 
 /// `POST /v1/workspaces`
+#[utoipa::path(
+    post, path = "/v1/workspaces", tag = "workspaces",
+    summary = "Make a workspace",
+    request_body = NameBody,
+    responses(
+        (status = 201, description = "The workspace.", body = WorkspaceView),
+        (status = 409, description = "`name_taken`, `too_many`, `rights_changed`."),
+    ),
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -86,6 +119,16 @@ pub async fn create(
 }
 
 /// `GET /v1/workspaces/{id}`
+#[utoipa::path(
+    get, path = "/v1/workspaces/{id}", tag = "workspaces",
+    summary = "Show a workspace",
+    params(
+        ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The workspace.", body = WorkspaceView),
+    ),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -95,6 +138,18 @@ pub async fn show(
 }
 
 /// `PATCH /v1/workspaces/{id}`
+#[utoipa::path(
+    patch, path = "/v1/workspaces/{id}", tag = "workspaces",
+    summary = "Rename a workspace",
+    params(
+        ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
+    ),
+    request_body = NameBody,
+    responses(
+        (status = 200, description = "The workspace as it is now.", body = WorkspaceView),
+        (status = 409, description = "`name_taken`, `rights_changed`."),
+    ),
+)]
 pub async fn rename(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -107,6 +162,19 @@ pub async fn rename(
 }
 
 /// `POST /v1/workspaces/{id}/archive`
+#[utoipa::path(
+    post, path = "/v1/workspaces/{id}/archive", tag = "workspaces",
+    summary = "Archive a workspace",
+    description = "Ends every key that is for it alone.",
+    params(
+        ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
+        WaitQuery,
+    ),
+    responses(
+        (status = 200, description = "The workspace, and the receipt.", body = super::Archived),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn archive(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -120,6 +188,18 @@ pub async fn archive(
 }
 
 /// `POST /v1/workspaces/{id}/restore`
+#[utoipa::path(
+    post, path = "/v1/workspaces/{id}/restore", tag = "workspaces",
+    summary = "Take a workspace out of the archive",
+    description = "What was ended stays dead.",
+    params(
+        ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The workspace as it is now.", body = WorkspaceView),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn restore(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -35,9 +35,11 @@ const COUNTED_IN_LISTS: u32 = 10;
 const COUNTED: u32 = 1000;
 
 /// A workspace as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = Workspace)]
 pub struct WorkspaceView {
     /// Its id.
+    #[schema(value_type = String)]
     pub id: WorkspaceId,
     /// What people call it.
     pub name: String,
@@ -52,7 +54,8 @@ pub struct WorkspaceView {
 }
 
 /// What an archiving ended, and who has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ArchivedWorkspace)]
 pub struct Archived {
     /// The workspace as it is now.
     #[serde(flatten)]
