@@ -229,8 +229,37 @@ pub const PAGES: &[Page] = &[
     ("GET", "/dashboard/grants/{id}/revoke", Act::ManageGrants),
     ("POST", "/dashboard/grants/{id}/revoke", Act::ManageGrants),
     // Route policies
+    ("GET", "/dashboard/policies", Act::See),
+    ("POST", "/dashboard/policies/test", Act::ManagePolicies),
+    ("GET", "/dashboard/policies/edit", Act::ManagePolicies),
+    ("POST", "/dashboard/policies/edit", Act::ManagePolicies),
+    ("GET", "/dashboard/policies/versions/{id}", Act::See),
+    ("GET", "/dashboard/policies/versions/{id}/receipt", Act::See),
+    (
+        "GET",
+        "/dashboard/policies/versions/{id}/restore",
+        Act::ManagePolicies,
+    ),
+    (
+        "POST",
+        "/dashboard/policies/versions/{id}/restore",
+        Act::ManagePolicies,
+    ),
     // Trusted issuers
+    ("GET", "/dashboard/issuers", Act::See),
+    ("GET", "/dashboard/issuers/new", Act::ManageIssuers),
+    ("POST", "/dashboard/issuers/new", Act::ManageIssuers),
+    ("GET", "/dashboard/issuers/{id}", Act::See),
+    ("GET", "/dashboard/issuers/{id}/edit", Act::ManageIssuers),
+    ("POST", "/dashboard/issuers/{id}/edit", Act::ManageIssuers),
+    ("POST", "/dashboard/issuers/{id}/refresh", Act::ManageIssuers),
+    ("POST", "/dashboard/issuers/{id}/block", Act::ManageIssuers),
+    ("POST", "/dashboard/issuers/{id}/unblock", Act::ManageIssuers),
+    ("GET", "/dashboard/issuers/{id}/remove", Act::ManageIssuers),
+    ("POST", "/dashboard/issuers/{id}/remove", Act::ManageIssuers),
     // Edge
+    ("GET", "/dashboard/edge", Act::See),
+    ("GET", "/dashboard/edge/live", Act::See),
     // Audit
     ("GET", "/dashboard/audit", Act::SeeAudit),
     ("GET", "/dashboard/audit/export", Act::SeeAudit),

@@ -83,6 +83,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(for_issuers())
         .merge(for_usage())
         .merge(for_policies())
+        .merge(for_gate_pages())
         .merge(for_audit())
         .merge(for_webhooks())
         .merge(for_settings())
@@ -386,6 +387,45 @@ fn for_policies() -> Router<Arc<App>> {
         .route("/v1/policy/history", get(api::history))
         .route("/v1/policy/history/{version}", get(api::version))
         .layer(DefaultBodyLimit::max(policies::MAX_BODY))
+}
+
+/// Pages about the gate: route policy, trusted issuers, edges.
+fn for_gate_pages() -> Router<Arc<App>> {
+    use issuers::page as issuer;
+    use policies::page::{edit, index, version};
+    let documents = DefaultBodyLimit::max(policies::MAX_FORM);
+    Router::new()
+        .route("/dashboard/policies", get(index::get))
+        .route("/dashboard/policies/test", post(index::post_test))
+        .route(
+            "/dashboard/policies/edit",
+            get(edit::get).post(edit::post).layer(documents),
+        )
+        .route("/dashboard/policies/versions/{id}", get(version::get))
+        .route("/dashboard/policies/versions/{id}/receipt", get(version::receipt))
+        .route(
+            "/dashboard/policies/versions/{id}/restore",
+            get(version::ask).post(version::restore),
+        )
+        .route("/dashboard/issuers", get(issuer::list))
+        .route(
+            "/dashboard/issuers/new",
+            get(issuer::get_new).post(issuer::post_new),
+        )
+        .route("/dashboard/issuers/{id}", get(issuer::show))
+        .route(
+            "/dashboard/issuers/{id}/edit",
+            get(issuer::get_edit).post(issuer::post_edit),
+        )
+        .route("/dashboard/issuers/{id}/refresh", post(issuer::refresh))
+        .route("/dashboard/issuers/{id}/block", post(issuer::block))
+        .route("/dashboard/issuers/{id}/unblock", post(issuer::unblock))
+        .route(
+            "/dashboard/issuers/{id}/remove",
+            get(issuer::ask_removal).post(issuer::remove),
+        )
+        .route("/dashboard/edge", get(edge::page::get))
+        .route("/dashboard/edge/live", get(edge::page::live))
 }
 
 /// What the edges counted.

@@ -47,6 +47,7 @@
 //! | many revocations, by every way, while everything is in use | `storm` |
 //! | every request is counted once, and what is lost is reported | `usage` |
 //! | limits per key, and the brake on addresses that guess | `limits` |
+//! | the route policy is changed while everything runs | `policies` |
 //!
 //! `on_both_databases!` marks what also runs on PostgreSQL. `harness` tests the harness, `oracle` forges.
 
@@ -97,6 +98,7 @@ mod parity;
 mod passkeys;
 mod paths;
 mod people;
+mod policies;
 mod race;
 mod regions;
 mod regions_local;

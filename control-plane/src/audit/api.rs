@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use shared::time::UnixMillis;
+use utoipa::IntoParams;
 
 use super::export::Form;
 use super::{Search, Which};
@@ -23,11 +24,13 @@ const LARGEST_PAGE: u32 = 200;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/audit`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// `org` (as without it) or `installation`.
     #[serde(default)]
+    #[param(inline)]
     pub trail: Which,
     /// By whom.
     pub actor: Option<String>,
@@ -36,12 +39,15 @@ pub struct ListQuery {
     /// To what.
     pub target: Option<String>,
     /// RFC 3339: at or after.
+    #[param(format = "date-time")]
     pub from: Option<String>,
     /// RFC 3339: before.
+    #[param(format = "date-time")]
     pub to: Option<String>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
     /// 1 to 200.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u32>,
 }
 
@@ -78,6 +84,17 @@ fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, ApiError>
 }
 
 /// `GET /v1/audit`
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "audit",
+    summary = "Search the audit trail",
+    description = "Newest first.",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of entries.", body = super::AuditPage),
+    ),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -88,14 +105,17 @@ pub async fn list(
 }
 
 /// The query of `GET /v1/audit/export`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ExportQuery {
     /// `jsonl` (as without it) or `csv`.
     #[serde(default)]
+    #[param(inline)]
     pub format: Form,
     /// As for the list.
     #[serde(default)]
+    #[param(inline)]
     pub trail: Which,
     /// By whom.
     pub actor: Option<String>,
@@ -104,8 +124,10 @@ pub struct ExportQuery {
     /// To what.
     pub target: Option<String>,
     /// RFC 3339: at or after.
+    #[param(format = "date-time")]
     pub from: Option<String>,
     /// RFC 3339: before.
+    #[param(format = "date-time")]
     pub to: Option<String>,
 }
 
@@ -127,6 +149,13 @@ impl ExportQuery {
 }
 
 /// `GET /v1/audit/export`
+#[utoipa::path(
+    get, path = "/v1/audit/export", tag = "audit",
+    summary = "Export the audit trail",
+    description = "Oldest first, as it is read: as long as it takes.",
+    params(ExportQuery),
+    responses((status = 200, description = "One entry a line.", content((String = "application/jsonl"), (String = "text/csv")))),
+)]
 pub async fn export(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -137,11 +166,13 @@ pub async fn export(
 }
 
 /// The query of `GET /v1/audit/verify`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct VerifyQuery {
     /// As for the list.
     #[serde(default)]
+    #[param(inline)]
     pub trail: Which,
     /// `next` of the part before.
     pub cursor: Option<String>,
@@ -150,6 +181,16 @@ pub struct VerifyQuery {
 }
 
 /// `GET /v1/audit/verify`
+#[utoipa::path(
+    get, path = "/v1/audit/verify", tag = "audit",
+    summary = "Verify the chain of the audit trail",
+    params(
+        VerifyQuery,
+    ),
+    responses(
+        (status = 200, description = "What a part of the walk found; `next` goes on.", body = super::Verification),
+    ),
+)]
 pub async fn verify(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

@@ -3,6 +3,7 @@
 //! | file | does |
 //! | --- | --- |
 //! | `status` | `GET /v1/edge/status`: every region of every edge |
+//! | `page` | the same in the dashboard |
 //! | `watch` | looks each second whether a bound is broken |
 //! | `alerts` | raises and clears, with a log line, a metric and an audit row |
 //! | `canary` | revokes a credential of its own every minute and measures how long it is let in |
@@ -13,6 +14,7 @@
 
 pub(crate) mod alerts;
 mod canary;
+pub mod page;
 pub mod pull;
 pub mod status;
 pub mod uplink;

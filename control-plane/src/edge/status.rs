@@ -39,19 +39,19 @@ use crate::store::{StoreError, uint};
 #[schema(as = EdgesStatus)]
 pub struct Status {
     /// The newest frame.
-    head: Place,
+    pub(super) head: Place,
     /// What receipts promise after the last acknowledgement.
-    bound_ms: u64,
-    edges: Vec<EdgeStatus>,
-    canary: CanaryStatus,
-    alerts: Vec<Alert>,
+    pub(super) bound_ms: u64,
+    pub(super) edges: Vec<EdgeStatus>,
+    pub(super) canary: CanaryStatus,
+    pub(super) alerts: Vec<Alert>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FeedPlace)]
-struct Place {
-    epoch: u64,
-    seq: u64,
+pub(super) struct Place {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
 }
 
 impl From<Position> for Place {
@@ -61,79 +61,79 @@ impl From<Position> for Place {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct EdgeStatus {
-    name: String,
-    mode: EdgeMode,
+pub(super) struct EdgeStatus {
+    pub(super) name: String,
+    pub(super) mode: EdgeMode,
     /// The group that it belongs to; absent: it admits every organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    group: Option<String>,
+    pub(super) group: Option<String>,
     /// Whether the hub itself answered last.
-    hub: Option<bool>,
+    pub(super) hub: Option<bool>,
     /// Where the hub was when it last did.
-    position: Option<Place>,
+    pub(super) position: Option<Place>,
     /// Since then.
-    contact_age_ms: Option<u64>,
-    last_contact: Option<Timestamp>,
-    regions: Vec<RegionStatus>,
+    pub(super) contact_age_ms: Option<u64>,
+    pub(super) last_contact: Option<Timestamp>,
+    pub(super) regions: Vec<RegionStatus>,
     #[serde(flatten)]
-    operator: Option<OperatorStatus>,
+    pub(super) operator: Option<OperatorStatus>,
 }
 
 /// For the operator alone.
 #[derive(Debug, Serialize, ToSchema)]
-struct OperatorStatus {
-    failures: u64,
-    failure: Option<String>,
-    clock_skew_ms: Option<i64>,
-    refusals: BTreeMap<String, u64>,
+pub(super) struct OperatorStatus {
+    pub(super) failures: u64,
+    pub(super) failure: Option<String>,
+    pub(super) clock_skew_ms: Option<i64>,
+    pub(super) refusals: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    keys: Vec<UplinkView>,
+    pub(super) keys: Vec<UplinkView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UplinkKey)]
-struct UplinkView {
-    id: String,
-    created_at: Timestamp,
-    used_at: Option<Timestamp>,
+pub(super) struct UplinkView {
+    pub(super) id: String,
+    pub(super) created_at: Timestamp,
+    pub(super) used_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct RegionStatus {
+pub(super) struct RegionStatus {
     /// As in receipts.
-    name: String,
+    pub(super) name: String,
     /// Up to where it is done; absent before the first time.
-    epoch: Option<u64>,
-    seq: Option<u64>,
+    pub(super) epoch: Option<u64>,
+    pub(super) seq: Option<u64>,
     /// What it says that it has itself.
-    applied: Option<Place>,
-    acknowledged_at: Option<Timestamp>,
-    lag_frames: u64,
+    pub(super) applied: Option<Place>,
+    pub(super) acknowledged_at: Option<Timestamp>,
+    pub(super) lag_frames: u64,
     /// Since its hub heard from it; absent while it is idle.
-    age_ms: Option<u64>,
+    pub(super) age_ms: Option<u64>,
     /// How long it may go on without its hub, as it was said last.
-    lease_ms: Option<u64>,
+    pub(super) lease_ms: Option<u64>,
     /// From a frame's commit to its acknowledgement, over an hour.
-    lag: Option<Spread>,
-    canary: Option<Summary>,
+    pub(super) lag: Option<Spread>,
+    pub(super) canary: Option<Summary>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct CanaryStatus {
-    enabled: bool,
-    interval_seconds: u64,
+pub(super) struct CanaryStatus {
+    pub(super) enabled: bool,
+    pub(super) interval_seconds: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EdgeAlert)]
-struct Alert {
-    edge: String,
+pub(super) struct Alert {
+    pub(super) edge: String,
     #[serde(skip_serializing_if = "String::is_empty")]
-    region: String,
-    kind: String,
-    since: Timestamp,
-    detail: String,
+    pub(super) region: String,
+    pub(super) kind: String,
+    pub(super) since: Timestamp,
+    pub(super) detail: String,
 }
 
 /// `GET /v1/edge/status`

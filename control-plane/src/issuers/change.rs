@@ -19,6 +19,7 @@ use crate::http::auth::Caller;
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::tag::{IfMatch, Tag};
 use crate::keys::{confirm_rights, hold_caller};
+use crate::orgs;
 use crate::revocation::{self, Reach, Receipt, Wait};
 use crate::store::issuers::{TrustedIssuer, Watch};
 use crate::store::{StoreError, Tx};
@@ -205,14 +206,21 @@ pub async fn change(
 }
 
 /// Ends the trust, for good as far as tokens go that were made until now: whoever trusts the issuer again later does not let
-/// those in.
+/// those in. Administrators of the operator's organisation may end anybody's: an issuer that somebody has taken who does not own it
+/// is kept from its owner otherwise.
 pub async fn remove(app: &App, caller: &Caller, id: IssuerId, wait: Wait) -> Result<Changed, ApiError> {
     rules::may_administer(app, caller)?;
+    let mut tx = app.store.begin_read().await?;
+    let org = match tx.issuer(caller.org, id).await? {
+        Some(_) => caller.org,
+        None => taken_by(&mut tx, caller, id).await?,
+    };
+    drop(tx);
     let mut tx = app.store.begin().await?;
     hold_caller(&mut tx, caller, app.clock.now()).await?;
-    tx.hold_org(caller.org).await?;
+    tx.hold_org(org).await?;
     confirm_rights(&mut tx, caller).await?;
-    let before = find(&mut tx, caller.org, id).await?;
+    let before = find(&mut tx, org, id).await?;
     let now = app.clock.now();
     let mut row = before.clone();
     row.entry.binding = None;
@@ -222,11 +230,9 @@ pub async fn remove(app: &App, caller: &Caller, id: IssuerId, wait: Wait) -> Res
         return Err(changed_meanwhile());
     }
     let issuer = &row.entry.issuer;
-    let at = tx
-        .set_foreign_not_before(issuer, caller.org, now.seconds())
-        .await?;
+    let at = tx.set_foreign_not_before(issuer, org, now.seconds()).await?;
     let entry = Entry::NotBefore(Subject::Issuer(issuer.clone()), at);
-    revocation::enqueue(&mut tx, &caller.org.into(), &row.id.to_string(), &entry, now).await?;
+    revocation::enqueue(&mut tx, &org.into(), &row.id.to_string(), &entry, now).await?;
     let detail = described(app, &before);
     tell(
         &mut tx,
@@ -237,6 +243,50 @@ pub async fn remove(app: &App, caller: &Caller, id: IssuerId, wait: Wait) -> Res
     )
     .await?;
     done(app, tx, row, None, wait).await
+}
+
+/// Which other organisation trusts this issuer, for the operator alone.
+async fn taken_by(tx: &mut Tx, caller: &Caller, id: IssuerId) -> Result<OrgId, ApiError> {
+    let org = tx.org_of_issuer_id(id).await?;
+    match org {
+        Some(org) if orgs::is_operator(tx, caller.org).await? => Ok(org),
+        _ => Err(ApiError::not_found("issuer")),
+    }
+}
+
+/// What an issuer shows of itself to somebody who thinks of trusting it.
+#[derive(Clone, Debug)]
+pub struct Discovered {
+    /// Where its keys are.
+    pub uri: String,
+    /// Name and algorithm of those that can be trusted.
+    pub keys: Vec<(String, &'static str)>,
+    /// Those that cannot, and why.
+    pub left_out: Vec<(String, String)>,
+}
+
+/// Looks an issuer's keys up without trusting it.
+pub async fn discover(
+    app: &App,
+    caller: &Caller,
+    issuer: &str,
+    jwks_uri: Option<&str>,
+) -> Result<Discovered, ApiError> {
+    rules::may_administer(app, caller)?;
+    rules::issuer(issuer, app)?;
+    let jwks_uri = rules::jwks_uri(jwks_uri.unwrap_or_default(), app)?;
+    let found = look_up(app, caller, issuer, jwks_uri.as_deref(), &Algorithm::ALL).await?;
+    let keys = found.keys.keys.iter();
+    let left_out = found.keys.left_out.iter();
+    Ok(Discovered {
+        uri: found.uri,
+        keys: keys
+            .map(|(kid, key)| (kid.clone(), key.algorithm().jose()))
+            .collect(),
+        left_out: left_out
+            .map(|(kid, why)| (kid.clone(), why.to_string()))
+            .collect(),
+    })
 }
 
 /// An issuer that the organisation trusts.
@@ -309,7 +359,9 @@ async fn free(tx: &mut Tx, app: &App, org: OrgId, issuer: &str) -> Result<Option
     if let Some(known) = &known
         && known.removed_at.is_none()
     {
-        return Err(taken((known.entry.org == org).then_some(known.id)));
+        // The operator settles who has it.
+        let told = known.entry.org == org || orgs::is_operator(tx, org).await?;
+        return Err(taken(told.then_some(known.id)));
     }
     if tx.issuers_of(org).await?.len() >= MOST_ISSUERS {
         let detail = format!("an organisation trusts at most {MOST_ISSUERS} issuers; remove one first");

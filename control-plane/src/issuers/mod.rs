@@ -10,8 +10,10 @@
 //! | `block` | shut out one person of an issuer |
 //! | `restore` | take over what an edge knows and this database has lost |
 //! | `json`, `api` | HTTP |
+//! | `page` | the dashboard |
 //!
-//! An issuer belongs to one organisation at a time, and our own issuer to nobody. What the edge knows of an issuer is one feed
+//! An issuer belongs to one organisation at a time, and our own issuer to nobody. Nobody proves that an issuer is theirs: the first
+//! who asks has it. So that nobody can keep the owner out, the operator's administrators may end anybody's trust (`change::remove`). What the edge knows of an issuer is one feed
 //! entry with one version (`shared::feed::issuer`), which the row holds as it was told last.
 //!
 //! **When an issuer takes a key away.** A key that its JWK Set does not list any more is distrusted with the next version, that is
@@ -27,6 +29,7 @@ mod block;
 mod change;
 pub mod json;
 mod keys;
+pub mod page;
 mod restore;
 mod rules;
 #[cfg(test)]
@@ -34,7 +37,7 @@ mod tests;
 mod watch;
 
 pub use block::{Blocked, block};
-pub use change::{Changed, change, create, remove, tag};
+pub use change::{Changed, Discovered, change, create, discover, remove, tag};
 pub use keys::Discovery;
 pub(crate) use restore::take_over;
 pub use rules::{Asked, ClaimName};
@@ -52,7 +55,7 @@ const MOST_BLOCKED: u32 = 200;
 
 /// The issuers that the caller's organisation trusts, oldest first.
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<TrustedIssuer>, ApiError> {
-    rules::may_administer(app, caller)?;
+    rules::may_see(app, caller)?;
     Ok(app.store.begin_read().await?.issuers_of(caller.org).await?)
 }
 
@@ -62,7 +65,7 @@ pub async fn show(
     caller: &Caller,
     id: IssuerId,
 ) -> Result<(TrustedIssuer, Vec<BlockedSubject>), ApiError> {
-    rules::may_administer(app, caller)?;
+    rules::may_see(app, caller)?;
     let mut tx = app.store.begin_read().await?;
     let row = tx
         .issuer(caller.org, id)

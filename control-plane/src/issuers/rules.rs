@@ -72,11 +72,23 @@ pub struct Asked {
     pub workspace_values: Option<BTreeMap<String, WorkspaceId>>,
 }
 
+/// Whoever reaches every workspace and environment sees what is trusted there.
+pub(super) fn may_see(app: &App, caller: &Caller) -> Result<(), ApiError> {
+    if reaches_all(app, caller) {
+        return Ok(());
+    }
+    let detail = "issuers are seen with a credential for all workspaces, of the widest environment";
+    Err(ApiError::new(Code::ExceedsCaller, detail))
+}
+
+fn reaches_all(app: &App, caller: &Caller) -> bool {
+    let widest = app.config.environments.iter().min();
+    caller.workspace.is_none() && widest.is_none_or(|widest| caller.environment <= *widest)
+}
+
 /// Whoever reaches every workspace and environment, and administers: an issuer's tokens reach as far.
 pub(super) fn may_administer(app: &App, caller: &Caller) -> Result<(), ApiError> {
-    let widest = app.config.environments.iter().min();
-    let all = caller.workspace.is_none() && widest.is_none_or(|widest| caller.environment <= *widest);
-    if matches!(caller.role, Role::Owner | Role::Admin) && all {
+    if matches!(caller.role, Role::Owner | Role::Admin) && reaches_all(app, caller) {
         return Ok(());
     }
     Err(ApiError::new(

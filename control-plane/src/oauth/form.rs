@@ -41,6 +41,11 @@ impl std::fmt::Debug for Form {
 impl Form {
     /// Reads a body that was sent with this `Content-Type`.
     pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Self, FormError> {
+        Self::parse_up_to(content_type, body, MAX_BODY)
+    }
+
+    /// The same for a page of ours, whose router has a limit of its own.
+    pub fn parse_up_to(content_type: Option<&str>, body: &[u8], most: usize) -> Result<Self, FormError> {
         let essence = content_type
             .unwrap_or_default()
             .split(';')
@@ -50,7 +55,7 @@ impl Form {
         if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(FormError::ContentType);
         }
-        if body.len() > MAX_BODY {
+        if body.len() > most {
             return Err(FormError::TooLarge);
         }
         let text = std::str::from_utf8(body).map_err(|_| FormError::Encoding)?;

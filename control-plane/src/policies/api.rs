@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::change::Applied;
 use super::json::{AppliedView, CheckedView, CurrentView, ShownView, VersionView, tried};
@@ -27,6 +28,14 @@ const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_st
 const ASK_AGAIN: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 
 /// `GET /v1/policy`
+#[utoipa::path(
+    get, path = "/v1/policy", tag = "policy",
+    summary = "Show the route policy in force",
+    responses(
+        (status = 200, description = "The policy.", body = CurrentView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 304, description = "It still is the one of `If-None-Match`."),
+    ),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -46,13 +55,24 @@ pub async fn show(
 }
 
 /// The body of `POST /v1/policy/check`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PolicyToCheck)]
 pub struct CheckBody {
+    /// The document.
+    #[schema(value_type = Object)]
     policy: Value,
 }
 
 /// `POST /v1/policy/check`
+#[utoipa::path(
+    post, path = "/v1/policy/check", tag = "policy",
+    summary = "Check a policy",
+    request_body = CheckBody,
+    responses(
+        (status = 200, description = "Everything that is wrong with it, and what it would change.", body = CheckedView),
+    ),
+)]
 pub async fn check(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -63,21 +83,44 @@ pub async fn check(
 }
 
 /// The query of a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct WaitQuery {
+    /// What the answer waits for; `effective`, if absent.
+    #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
 }
 
 /// The body of `PUT /v1/policy`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PolicyToApply)]
 pub struct ApplyBody {
+    /// The document.
+    #[schema(value_type = Object)]
     policy: Value,
+    /// Why, for the history.
     reason: Option<String>,
 }
 
 /// `PUT /v1/policy`
+#[utoipa::path(
+    put, path = "/v1/policy", tag = "policy",
+    summary = "Put a policy in force",
+    description = "`If-Match` is required: nobody overwrites a change unseen.",
+    params(
+        WaitQuery,
+        crate::http::tag::IfMatchHeader,
+    ),
+    request_body = ApplyBody,
+    responses(
+        (status = 200, description = "The version in force now, and the receipt.", body = AppliedView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 409, description = "`managed_by_file`, `edges_behind`, `rights_changed`."),
+        (status = 422, description = "`invalid_policy`: it has mistakes."),
+        (status = 428, description = "`If-Match` is missing: here it is required."),
+    ),
+)]
 pub async fn apply(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -93,14 +136,32 @@ pub async fn apply(
 }
 
 /// The body of `POST /v1/policy/rollback`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PolicyToRestore)]
 pub struct RollBackBody {
+    /// Which one, from the history.
     version: u64,
+    /// Why, for the history.
     reason: Option<String>,
 }
 
 /// `POST /v1/policy/rollback`
+#[utoipa::path(
+    post, path = "/v1/policy/rollback", tag = "policy",
+    summary = "Put an earlier version in force again",
+    params(
+        WaitQuery,
+        crate::http::tag::IfMatchHeader,
+    ),
+    request_body = RollBackBody,
+    responses(
+        (status = 200, description = "The version in force now, and the receipt.", body = AppliedView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 409, description = "`managed_by_file`, `edges_behind`, `rights_changed`."),
+        (status = 422, description = "`invalid_policy`: it has mistakes."),
+        (status = 428, description = "`If-Match` is missing: here it is required."),
+    ),
+)]
 pub async fn roll_back(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -121,24 +182,41 @@ fn answer(applied: Applied) -> Response {
 }
 
 /// The query of `GET /v1/policy/history`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
 /// The answer of `GET /v1/policy/history`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PolicyHistory)]
 pub struct HistoryPage {
     /// Newest first.
     pub versions: Vec<VersionView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 /// `GET /v1/policy/history`
+#[utoipa::path(
+    get, path = "/v1/policy/history", tag = "policy",
+    summary = "List versions of the policy",
+    description = "Who put what in force, when and why; newest first.",
+    params(
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of versions.", body = HistoryPage),
+    ),
+)]
 pub async fn history(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -165,6 +243,16 @@ pub async fn history(
 }
 
 /// `GET /v1/policy/history/{version}`
+#[utoipa::path(
+    get, path = "/v1/policy/history/{version}", tag = "policy",
+    summary = "Show a version of the policy",
+    params(
+        ("version" = u64, Path, description = "Its number.", example = 7),
+    ),
+    responses(
+        (status = 200, description = "The version.", body = ShownView),
+    ),
+)]
 pub async fn version(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -178,21 +266,37 @@ pub async fn version(
 }
 
 /// The body of `POST /v1/policy/test`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PolicyTrial)]
 pub struct TestBody {
+    /// The request's method; `GET`, if absent.
     method: Option<String>,
+    /// The request's path.
+    #[schema(example = "/v1/memory/x")]
     path: String,
+    /// The request's `Origin`.
     origin: Option<String>,
     /// An API key or a token.
+    #[schema(value_type = Option<String>)]
     credential: Option<SecretString>,
     /// Or somebody with these scopes. Neither: a caller without a credential.
     scopes: Option<Vec<String>>,
     /// Under this document instead of the one in force.
+    #[schema(value_type = Option<Object>)]
     policy: Option<Value>,
 }
 
 /// `POST /v1/policy/test`
+#[utoipa::path(
+    post, path = "/v1/policy/test", tag = "policy",
+    summary = "Would this request pass, and why",
+    description = "Under the policy in force or the one that is given. Nothing is counted.",
+    request_body = TestBody,
+    responses(
+        (status = 200, description = "Each question that the edge asks, and what came of it.", body = Object),
+    ),
+)]
 pub async fn test(
     State(app): State<Arc<App>>,
     caller: Caller,

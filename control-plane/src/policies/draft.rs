@@ -7,6 +7,8 @@ use url::Url;
 
 /// The largest request that carries a document: its JSON may be written with more blanks than ours.
 pub const MAX_BODY: usize = 2 * MAX_BYTES;
+/// The same as a field of a form, with every third byte escaped.
+pub const MAX_FORM: usize = 3 * MAX_BODY;
 /// What is left of a frame of the feed beside its own fields.
 const MAX_ENTRY: usize = MAX_BYTES;
 

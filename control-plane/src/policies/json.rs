@@ -15,7 +15,8 @@ use crate::revocation::Receipt;
 use crate::store::policies::PolicyVersion;
 
 /// The policy in force.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PolicyInForce)]
 pub struct CurrentView {
     /// The version that edges know it under.
     pub version: u64,
@@ -27,14 +28,17 @@ pub struct CurrentView {
     #[serde(flatten)]
     pub applied: Option<VersionView>,
     /// The document.
+    #[schema(value_type = Object)]
     pub policy: Policy,
 }
 
 /// Who put a version in force, when and why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PolicyVersion)]
 pub struct VersionView {
     /// The version, where it is not told beside it.
     #[serde(rename = "version", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub number: Option<u64>,
     /// Who.
     pub applied_by: String,
@@ -44,6 +48,7 @@ pub struct VersionView {
     pub reason: String,
     /// The version that it put in force again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub restored_from: Option<i64>,
 }
 
@@ -82,7 +87,8 @@ impl CurrentView {
 }
 
 /// A version of the history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PolicyVersionShown)]
 pub struct ShownView {
     /// Who, when, why.
     #[serde(flatten)]
@@ -93,6 +99,7 @@ pub struct ShownView {
     #[serde(flatten)]
     pub receipt: Option<Receipt>,
     /// The document as edges were told it.
+    #[schema(value_type = Object)]
     pub policy: Value,
 }
 
@@ -109,20 +116,25 @@ impl ShownView {
 }
 
 /// The answer to a check.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PolicyChecked)]
 pub struct CheckedView {
     /// Nothing is wrong with it.
     pub valid: bool,
     /// The version that it was compared with.
     pub base: u64,
     /// Everything that is wrong.
+    #[schema(value_type = Vec<Object>)]
     pub problems: Vec<Value>,
     /// What it changes.
+    #[schema(value_type = Object)]
     pub changes: Changes,
     /// What of that is worth a second look.
+    #[schema(value_type = Vec<Object>)]
     pub warnings: Vec<Warning>,
     /// The document in its one form.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
     pub policy: Option<Policy>,
 }
 
@@ -140,15 +152,18 @@ impl From<Checked> for CheckedView {
 }
 
 /// The answer to a change.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PolicyApplied)]
 pub struct AppliedView {
     /// The version in force now.
     pub version: u64,
     /// False: it was in force already.
     pub changed: bool,
     /// What it changed.
+    #[schema(value_type = Object)]
     pub changes: Changes,
     /// What of that is worth a second look.
+    #[schema(value_type = Vec<Object>)]
     pub warnings: Vec<Warning>,
     /// Who has it, and from when on every default and strict route goes by it.
     #[serde(flatten)]

@@ -11,6 +11,7 @@
 //! | `read` | what is in force, and the history |
 //! | `trial` | would this request pass, and why |
 //! | `json`, `api` | HTTP |
+//! | `page` | the dashboard |
 //!
 //! **Where it comes from.** With `policy_file` the file is the policy, and nothing here changes it. Without, what edges were told
 //! last is in force, and is changed here; before the first change that is the demo's, or that of a file that is configured no more.
@@ -26,19 +27,20 @@ mod diff;
 mod draft;
 pub mod json;
 mod live;
+pub mod page;
 mod read;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trial;
 mod warn;
 
 pub use change::{Applied, Checked, apply, check, roll_back};
 pub use diff::{Changes, MemberChange, RouteChange, RouteChangeKind, SettingChange};
-pub use draft::{MAX_BODY, parse};
+pub use draft::{MAX_BODY, MAX_FORM, parse};
 pub(crate) use live::publish_at_start;
 pub use live::{Live, follow, of_configuration};
-pub use read::{Current, Shown, history, show, version};
+pub use read::{Current, Shown, changes_back, changes_of, history, show, version};
 pub use rules::{Access, access};
 pub use trial::{Holder, Trial, Tried, test};
 pub use warn::Warning;

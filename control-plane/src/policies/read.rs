@@ -4,6 +4,7 @@ use shared::policy::Policy;
 use shared::time::UnixMillis;
 
 use super::change::{self, Base};
+use super::diff::{self, Changes};
 use super::rules::{self, Access};
 use crate::app::App;
 use crate::error::ApiError;
@@ -92,6 +93,42 @@ pub async fn version(app: &App, caller: &Caller, version: u64) -> Result<Shown, 
         current,
         receipt: change::receipt(app, version, Wait::None).await?,
     })
+}
+
+/// What a version changed, compared with the one before it; `None`: it is the first that is known.
+pub async fn changes_of(app: &App, caller: &Caller, version: u64) -> Result<Option<Changes>, ApiError> {
+    let mut tx = app.store.begin_read().await?;
+    rules::must_operate(rules::access(&mut tx, app, caller).await?)?;
+    let row = tx.policy(version).await?;
+    let row = row.ok_or_else(|| ApiError::not_found("policy version"))?;
+    let Some(before) = tx.policies(Some(version), 1).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let before = tx.policy(before.number()?).await?;
+    let before = before.ok_or(StoreError::Corrupt("policy history"))?;
+    Ok(Some(diff::between(
+        &parsed(&before.document)?,
+        &parsed(&row.document)?,
+    )))
+}
+
+/// What putting a version in force again would change, and what it is compared with.
+pub async fn changes_back(app: &App, caller: &Caller, version: u64) -> Result<(u64, Changes), ApiError> {
+    let mut tx = app.store.begin_read().await?;
+    rules::must_change(rules::access(&mut tx, app, caller).await?)?;
+    let row = tx.policy(version).await?;
+    let row = row.ok_or_else(|| ApiError::not_found("policy version"))?;
+    let base = Base::read(&mut tx, app).await?;
+    let again = Policy {
+        scopes: base.policy.catalogue().clone(),
+        resource: app.config.resource.clone(),
+        ..parsed(&row.document)?
+    };
+    Ok((base.version, diff::between(&base.policy.policy, &again)))
+}
+
+fn parsed(document: &[u8]) -> Result<Policy, ApiError> {
+    Policy::from_json(document).map_err(ApiError::internal)
 }
 
 fn without_document(row: PolicyRow) -> PolicyVersion {

@@ -211,6 +211,14 @@ impl Tx {
         stored.map(TrustedIssuer::try_from).transpose()
     }
 
+    /// Which organisation trusts it.
+    pub async fn org_of_issuer_id(&mut self, id: IssuerId) -> Result<Option<OrgId>, StoreError> {
+        let org: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+                "SELECT org_id FROM trusted_issuers WHERE id = $1 AND removed_at IS NULL")
+            .bind(int(id.get())).fetch_optional(conn).await)?;
+        org.map(org_id).transpose()
+    }
+
     /// The issuers that an organisation trusts, oldest first.
     pub async fn issuers_of(&mut self, org: OrgId) -> Result<Vec<TrustedIssuer>, StoreError> {
         let stored: Vec<Stored> = on_db!(self, conn => sqlx::query_as(

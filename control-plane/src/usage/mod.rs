@@ -104,6 +104,12 @@ impl Usage {
         }
     }
 
+    /// How many records wait at an edge, and when none did last.
+    pub(crate) fn waiting(&self, edge: &str) -> (u64, Option<UnixMillis>) {
+        let known = self.known(edge);
+        (known.waiting, known.empty_at)
+    }
+
     fn known(&self, edge: &str) -> Known {
         self.edges().get(edge).copied().unwrap_or_default()
     }

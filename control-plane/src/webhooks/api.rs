@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shared::crypto::{base64url, from_base64url};
 use shared::id::{MessageId, WebhookId};
 use shared::time::UnixMillis;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Changes, New, WebhookSecret, WebhookView};
 use crate::app::App;
@@ -26,36 +27,93 @@ const LARGEST_PAGE: u32 = 200;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of `POST /v1/webhooks`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewWebhook)]
 pub struct CreateBody {
+    /// Where messages go.
+    #[schema(format = "uri", example = "https://hooks.example.com/portcullis")]
     url: String,
+    /// What it is for.
     #[serde(default)]
     description: String,
+    /// Which events: names, or `key.*`.
+    #[schema(example = json!(["key.*"]))]
     events: Vec<String>,
 }
 
 /// The body of `PATCH /v1/webhooks/{id}`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookChange)]
 pub struct ChangeBody {
+    /// Where messages go.
+    #[schema(format = "uri", example = "https://hooks.example.com/portcullis")]
     url: Option<String>,
+    /// What it is for.
     description: Option<String>,
+    /// Which events: names, or `key.*`.
+    #[schema(example = json!(["key.*"]))]
     events: Option<Vec<String>>,
+    /// Whether anything is sent.
     enabled: Option<bool>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookWithSecret)]
 struct WithSecret {
     #[serde(flatten)]
     webhook: WebhookView,
+    /// Shown once: what messages are signed with.
     secret: String,
 }
 
+/// For the document: all webhooks.
+#[derive(ToSchema)]
+#[schema(as = WebhookList)]
+#[allow(dead_code)]
+struct ListView {
+    /// All of them.
+    webhooks: Vec<WebhookView>,
+}
+
+/// For the document: one that is gone.
+#[derive(ToSchema)]
+#[schema(as = WebhookRemoved)]
+#[allow(dead_code)]
+struct RemovedView {
+    /// Its id.
+    id: String,
+    /// Always true.
+    removed: bool,
+}
+
+/// For the document: what was queued.
+#[derive(ToSchema)]
+#[schema(as = WebhookPing)]
+#[allow(dead_code)]
+struct PingView {
+    /// The message's id.
+    message: String,
+}
+
+/// For the document: a page of messages.
+#[derive(ToSchema)]
+#[schema(as = WebhookMessagePage)]
+#[allow(dead_code)]
+struct MessagePage {
+    /// Newest first.
+    messages: Vec<MessageView>,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
 /// A message as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = WebhookMessage)]
 pub struct MessageView {
     /// `msg_…`
+    #[schema(value_type = String)]
     pub id: MessageId,
     /// Of what.
     pub event: String,
@@ -76,6 +134,7 @@ pub struct MessageView {
     /// When it was taken.
     pub delivered_at: Option<Timestamp>,
     /// What is sent.
+    #[schema(value_type = Object)]
     pub payload: Value,
 }
 
@@ -104,12 +163,29 @@ impl MessageView {
 }
 
 /// `GET /v1/webhooks`
+#[utoipa::path(
+    get, path = "/v1/webhooks", tag = "webhooks",
+    summary = "List webhooks",
+    responses(
+        (status = 200, description = "All of them.", body = ListView),
+    ),
+)]
 pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
     let webhooks = super::list(&app, &caller).await?;
     Ok(([NO_STORE], Json(json!({ "webhooks": webhooks }))).into_response())
 }
 
 /// `POST /v1/webhooks`
+#[utoipa::path(
+    post, path = "/v1/webhooks", tag = "webhooks",
+    summary = "Make a webhook",
+    description = "The one answer that holds its secret.",
+    request_body = CreateBody,
+    responses(
+        (status = 201, description = "The webhook, with its secret.", body = WithSecret),
+        (status = 409, description = "`too_many`, `rights_changed`."),
+    ),
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -134,6 +210,16 @@ fn with_secret(webhook: WebhookView, secret: &WebhookSecret) -> Response {
 }
 
 /// `GET /v1/webhooks/{id}`
+#[utoipa::path(
+    get, path = "/v1/webhooks/{id}", tag = "webhooks",
+    summary = "Show a webhook",
+    params(
+        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The webhook.", body = WebhookView),
+    ),
+)]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -144,6 +230,19 @@ pub async fn show(
 }
 
 /// `PATCH /v1/webhooks/{id}`
+#[utoipa::path(
+    patch, path = "/v1/webhooks/{id}", tag = "webhooks",
+    summary = "Change a webhook",
+    description = "What is not named stays.",
+    params(
+        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
+    ),
+    request_body = ChangeBody,
+    responses(
+        (status = 200, description = "The webhook as it is now.", body = WebhookView),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn change(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -161,6 +260,17 @@ pub async fn change(
 }
 
 /// `DELETE /v1/webhooks/{id}`
+#[utoipa::path(
+    delete, path = "/v1/webhooks/{id}", tag = "webhooks",
+    summary = "Remove a webhook",
+    params(
+        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
+    ),
+    responses(
+        (status = 200, description = "It is gone.", body = RemovedView),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn remove(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -177,6 +287,17 @@ pub async fn remove(
 pub struct Nothing {}
 
 /// `POST /v1/webhooks/{id}/rotate-secret`
+#[utoipa::path(
+    post, path = "/v1/webhooks/{id}/rotate-secret", tag = "webhooks",
+    summary = "Give a webhook another secret",
+    params(
+        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
+    ),
+    responses(
+        (status = 200, description = "The webhook, with its new secret.", body = WithSecret),
+        (status = 409, description = "`rights_changed`."),
+    ),
+)]
 pub async fn rotate_secret(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -188,6 +309,17 @@ pub async fn rotate_secret(
 }
 
 /// `POST /v1/webhooks/{id}/ping`
+#[utoipa::path(
+    post, path = "/v1/webhooks/{id}/ping", tag = "webhooks",
+    summary = "Send a test message",
+    params(
+        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
+    ),
+    responses(
+        (status = 202, description = "It is queued.", body = PingView),
+        (status = 409, description = "`webhook_disabled`, `rights_changed`."),
+    ),
+)]
 pub async fn ping(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -204,16 +336,30 @@ pub async fn ping(
 }
 
 /// The query of `GET /v1/webhooks/{id}/messages`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct MessagesQuery {
     /// 1 to 200.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u32>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
 }
 
 /// `GET /v1/webhooks/{id}/messages`
+#[utoipa::path(
+    get, path = "/v1/webhooks/{id}/messages", tag = "webhooks",
+    summary = "List messages",
+    description = "What was sent to a webhook, or waits; newest first.",
+    params(
+        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
+        MessagesQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of messages.", body = MessagePage),
+    ),
+)]
 pub async fn messages(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -251,6 +397,18 @@ pub(super) async fn page(
 }
 
 /// `POST /v1/webhooks/{id}/messages/{message}/replay`
+#[utoipa::path(
+    post, path = "/v1/webhooks/{id}/messages/{message}/replay", tag = "webhooks",
+    summary = "Send a message again",
+    params(
+        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
+        ("message" = String, Path, description = "The message.", pattern = "^msg_[0-9A-Za-z]{9}$", example = "msg_000000001"),
+    ),
+    responses(
+        (status = 202, description = "It is queued.", body = MessageView),
+        (status = 409, description = "`webhook_disabled`, `rights_changed`."),
+    ),
+)]
 pub async fn replay(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,

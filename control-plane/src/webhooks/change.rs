@@ -50,9 +50,11 @@ pub struct Changes {
 }
 
 /// A webhook as people see it: without its secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Webhook)]
 pub struct WebhookView {
     /// `whk_…`
+    #[schema(value_type = String)]
     pub id: WebhookId,
     /// Where messages go.
     pub url: String,
@@ -64,18 +66,23 @@ pub struct WebhookView {
     pub enabled: bool,
     /// Why not: `by_admin`, `failing`, `gone` or `secret_lost`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub disabled_reason: Option<String>,
     /// Since when not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub disabled_at: Option<Timestamp>,
     /// Since when every attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub failing_since: Option<Timestamp>,
     /// When something was taken last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub delivered_at: Option<Timestamp>,
     /// Until when messages are signed with the secret before too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub previous_secret_until: Option<Timestamp>,
     /// By whom it was made.
     pub created_by: String,

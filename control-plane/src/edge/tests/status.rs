@@ -33,6 +33,23 @@ async fn every_region_is_there() {
     test.clock.advance_ms(10);
     let answer = test.admin(Method::GET, "/v1/edge/status", None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+    let mut browser = crate::dashboard::tests::somebody(&test, 100, crate::store::orgs::Role::Viewer).await;
+    let page = browser.get("/dashboard/edge").await.raw;
+    for words in [
+        "hub/weur",
+        "has everything",
+        "lacks a frame",
+        "idle",
+        "<h1>Edge</h1>",
+        "at most 2000 ms",
+    ] {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+    let live = browser.get("/dashboard/edge/live").await.raw;
+    assert!(
+        live.starts_with("<div id=\"edge-live\"") && !live.contains("<html"),
+        "{live}"
+    );
     let status = &answer.body;
     assert_eq!(status["head"], json!({"epoch": 1, "seq": before.seq + 1}));
     assert_eq!(status["bound_ms"], 2000);

@@ -1,6 +1,7 @@
 //! Issuers against the API, with an issuer that is served here and does as the test says.
 
 mod change;
+mod page;
 mod watch;
 
 use std::sync::{Arc, Mutex};

@@ -24,7 +24,7 @@ pub(super) fn with_route(test: &TestApp, route: Value) -> Value {
 }
 
 /// The owner of another organisation, and their key.
-pub(super) async fn other_org(test: &TestApp) -> String {
+pub(crate) async fn other_org(test: &TestApp) -> String {
     let (org, user) = (
         OrgId::from_u64(900).expect("small"),
         UserId::from_u64(901).expect("small"),
