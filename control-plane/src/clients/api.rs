@@ -9,14 +9,15 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::ClientId;
-use utoipa::{IntoParams, ToSchema};
 
 use super::{ClientView, Kind, Settings, Which, WithSecret};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
+use crate::http::idempotency::Creation;
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
+use crate::http::tag::IfMatch;
 use crate::keys::api::wait;
 use crate::keys::scopes_of;
 use crate::revocations::Reason;
@@ -24,7 +25,7 @@ use crate::revocations::Reason;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/clients`.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
@@ -33,7 +34,7 @@ pub struct ListQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// Which of them; `registered`, if absent.
+    /// Which: those that are registered, if absent.
     #[param(inline)]
     which: Option<Which>,
 }
@@ -50,87 +51,58 @@ pub struct ClientPage {
 }
 
 /// The body of `POST /v1/clients`.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewClient)]
 pub struct CreateBody {
-    /// What people call it.
     name: String,
-    /// What it is for.
     kind: Kind,
-    /// A preset of scopes. Either this or `scopes`.
     scope: Option<String>,
-    /// The most that it may ask for. Either these or `scope`.
     scopes: Option<Vec<String>>,
-    /// Where people may be sent back to, in full.
     #[serde(default)]
     redirect_uris: Vec<String>,
-    /// Where people may be sent after they have signed out.
     #[serde(default)]
     post_logout_redirect_uris: Vec<String>,
-    /// Where it hears of the end of sessions.
     backchannel_logout_uri: Option<String>,
-    /// Where its public keys are: then it gets no secret.
     jwks_uri: Option<String>,
-    /// It gets only tokens that are bound to a key of its own.
     #[serde(default)]
     dpop_bound_access_tokens: bool,
-    /// It must push its authorization requests.
     #[serde(default)]
     require_pushed_authorization_requests: bool,
-    /// It may begin the device flow.
     #[serde(default)]
     device_flow: bool,
 }
 
 /// The body of `PATCH /v1/clients/{id}`: what is not named stays.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ClientChange)]
 pub struct UpdateBody {
-    /// What people call it.
     name: Option<String>,
-    /// A preset of scopes. Either this or `scopes`.
     scope: Option<String>,
-    /// The most that it may ask for. Either these or `scope`.
     scopes: Option<Vec<String>>,
-    /// Where people may be sent back to, in full.
     redirect_uris: Option<Vec<String>>,
-    /// Where people may be sent after they have signed out.
     post_logout_redirect_uris: Option<Vec<String>>,
-    /// Where it hears of the end of sessions.
     backchannel_logout_uri: Option<String>,
-    /// It gets only tokens that are bound to a key of its own.
     dpop_bound_access_tokens: Option<bool>,
-    /// It must push its authorization requests.
     require_pushed_authorization_requests: Option<bool>,
-    /// It may begin the device flow.
     device_flow: Option<bool>,
 }
 
 /// A client with its secret: the one answer that holds it.
-#[derive(Serialize)]
-struct SecretView<'a> {
-    #[serde(flatten)]
-    client: &'a ClientView,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<&'a str>,
-}
-
-/// For the document: a client with its secret.
-#[derive(Debug, ToSchema)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ClientWithSecret)]
-#[allow(dead_code)]
-struct OnceView {
+pub struct SecretView {
     #[serde(flatten)]
     client: ClientView,
-    /// Shown once; absent of a client that has none.
+    /// Shown once; absent where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     client_secret: Option<String>,
 }
 
 /// The query of what waits.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WaitQuery {
@@ -151,13 +123,11 @@ pub struct NoBody {}
 #[utoipa::path(
     get, path = "/v1/clients", tag = "clients",
     summary = "List OAuth clients",
-    description = "Newest first.",
+    description = "Newest first. Grants of each are counted up to ten.",
     params(
         ListQuery,
     ),
-    responses(
-        (status = 200, description = "A page of clients.", body = ClientPage),
-    ),
+    responses((status = 200, description = "A page of clients.", body = ClientPage)),
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -173,18 +143,18 @@ pub async fn list(
 /// `POST /v1/clients`
 #[utoipa::path(
     post, path = "/v1/clients", tag = "clients",
-    summary = "Register a client",
-    description = "The one answer that holds its secret.",
-    request_body = CreateBody,
-    responses(
-        (status = 201, description = "The client, with its secret if it has one.", body = OnceView),
-        (status = 409, description = "`too_many`, `rights_changed`."),
+    summary = "Register an OAuth client",
+    description = "What kind it is decides whether it gets a secret, which only this answer holds.",
+    params(
+        crate::http::idempotency::IdempotencyKeyHeader,
     ),
+    request_body = CreateBody,
+    responses((status = 201, description = "The client, with its secret if it has one.", body = SecretView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`already_created`.")),
 )]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
-    StrictJson(body, _): StrictJson<CreateBody>,
+    Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
     let settings = Settings {
         scopes: scopes_of(
@@ -201,59 +171,59 @@ pub async fn create(
         require_pushed_authorization_requests: body.require_pushed_authorization_requests,
         device_flow: body.device_flow,
     };
-    let made = super::create(&app, &caller, body.kind, settings).await?;
+    let made = super::create(&app, &caller, (body.kind, settings), idempotency).await?;
     let location = (LOCATION, format!("/v1/clients/{}", made.client.id));
-    Ok((StatusCode::CREATED, [location], once(&made)).into_response())
+    Ok((StatusCode::CREATED, [location], once(made)).into_response())
 }
 
 /// The answer that holds a secret is kept nowhere.
-fn once(made: &WithSecret) -> Response {
+fn once(made: WithSecret) -> Response {
+    let headers = [NO_STORE, made.client.tag().header()];
     let view = SecretView {
-        client: &made.client,
-        client_secret: made.secret.as_ref().map(|secret| secret.expose()),
+        client: made.client,
+        client_secret: made.secret.map(|secret| secret.expose().to_owned()),
     };
-    ([NO_STORE], Json(view)).into_response()
+    (headers, Json(view)).into_response()
 }
 
 /// `GET /v1/clients/{id}`
 #[utoipa::path(
     get, path = "/v1/clients/{id}", tag = "clients",
-    summary = "Show a client",
+    summary = "Show an OAuth client",
+    description = "One of the organisation, or one that its people let in.",
     params(
-        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
     ),
-    responses(
-        (status = 200, description = "The client.", body = ClientView),
-    ),
+    responses((status = 200, description = "The client.", body = ClientView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
-) -> Result<Json<ClientView>, ApiError> {
-    super::show(&app, &caller, client_id(&id)?).await.map(Json)
+) -> Result<Response, ApiError> {
+    let client = super::show(&app, &caller, client_id(&id)?).await?;
+    Ok(([client.tag().header()], Json(client)).into_response())
 }
 
 /// `PATCH /v1/clients/{id}`
 #[utoipa::path(
     patch, path = "/v1/clients/{id}", tag = "clients",
-    summary = "Change a client",
-    description = "What is not named stays.",
+    summary = "Change an OAuth client",
+    description = "What is not named stays. Fewer scopes count for what is asked for from then on. Other redirect URIs: people are asked again.",
     params(
-        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        crate::http::tag::IfMatchHeader,
     ),
     request_body = UpdateBody,
-    responses(
-        (status = 200, description = "The client as it is now.", body = ClientView),
-        (status = 409, description = "`client_disabled`, `rights_changed`."),
-    ),
+    responses((status = 200, description = "The client as it is now.", body = ClientView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`client_disabled`.")),
 )]
 pub async fn update(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
+    seen: IfMatch,
     StrictJson(body, _): StrictJson<UpdateBody>,
-) -> Result<Json<ClientView>, ApiError> {
+) -> Result<Response, ApiError> {
     let id = client_id(&id)?;
     let before = super::show(&app, &caller, id).await?;
     let scopes = if body.scope.is_some() || body.scopes.is_some() {
@@ -288,20 +258,19 @@ pub async fn update(
             .unwrap_or(before.require_pushed_authorization_requests),
         device_flow: body.device_flow.unwrap_or(before.device_flow),
     };
-    super::update(&app, &caller, id, settings).await.map(Json)
+    let updated = super::update(&app, &caller, id, settings, &seen).await?;
+    Ok(([updated.tag().header()], Json(updated)).into_response())
 }
 
 /// `POST /v1/clients/{id}/rotate-secret`
 #[utoipa::path(
     post, path = "/v1/clients/{id}/rotate-secret", tag = "clients",
-    summary = "Give a client another secret",
+    summary = "Give an OAuth client another secret",
+    description = "The old one counts for nothing from then on. Only this answer holds the new one.",
     params(
-        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
     ),
-    responses(
-        (status = 200, description = "The client, with its new secret; the old one is dead.", body = OnceView),
-        (status = 409, description = "`client_disabled`, `rights_changed`."),
-    ),
+    responses((status = 200, description = "The client, with its secret.", body = SecretView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`client_disabled`.")),
 )]
 pub async fn rotate_secret(
     State(app): State<Arc<App>>,
@@ -310,22 +279,19 @@ pub async fn rotate_secret(
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
     let made = super::rotate_secret(&app, &caller, client_id(&id)?).await?;
-    Ok(once(&made))
+    Ok(once(made))
 }
 
 /// `DELETE /v1/clients/{id}`
 #[utoipa::path(
     delete, path = "/v1/clients/{id}", tag = "clients",
-    summary = "Disable a client",
-    description = "For good: its tokens die.",
+    summary = "Disable an OAuth client for good",
+    description = "It gets no token any more, and those that it has die at the edge.",
     params(
-        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
         WaitQuery,
     ),
-    responses(
-        (status = 200, description = "The client as it is now, and the receipt.", body = super::Disabled),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The client, and the receipt.", body = super::Disabled)),
 )]
 pub async fn disable(
     State(app): State<Arc<App>>,
@@ -341,16 +307,13 @@ pub async fn disable(
 /// `POST /v1/clients/{id}/revoke`
 #[utoipa::path(
     post, path = "/v1/clients/{id}/revoke", tag = "clients",
-    summary = "Revoke everything that a client was issued",
-    description = "The client goes on.",
+    summary = "Revoke everything that an OAuth client has",
+    description = "It may ask again.",
     params(
-        ("id" = String, Path, description = "The client.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
+        ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
         WaitQuery,
     ),
-    responses(
-        (status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt)),
 )]
 pub async fn revoke(
     State(app): State<Arc<App>>,

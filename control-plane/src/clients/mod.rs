@@ -28,17 +28,21 @@ use shared::time::UnixMillis;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::idempotency::{self, Idempotency};
 use crate::http::paging;
+use crate::http::tag::IfMatch;
 use crate::keys::{confirm_rights, hold_caller};
 use crate::oauth::clients::{self as oauth_clients, ClientSecret, CreateError, NewClient};
 use crate::orgs::{must_administer, must_reach_everything};
 use crate::revocation::{self, Receipt, Wait};
 use crate::revocations::{Answer, Reason, Request, RevocationReceipt, Target, revoke_target};
-use crate::store::Tx;
 use crate::store::clients::{ApplicationType, Client, ClientFilter, ClientKind, Origin};
+use crate::store::{StoreError, Tx};
 
 pub use view::{ClientView, Disabled};
 
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "client.create";
 /// So many grants are counted for each client of a list, and no more.
 const COUNTED_IN_LISTS: u32 = 10;
 /// And for one that is looked at.
@@ -126,7 +130,7 @@ pub struct WithSecret {
 /// Which clients a list shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = ClientsShown)]
+#[schema(as = WhichClients)]
 pub enum Which {
     /// Registered, and in use.
     #[default]
@@ -197,8 +201,8 @@ fn not_found() -> ApiError {
 pub async fn create(
     app: &App,
     caller: &Caller,
-    kind: Kind,
-    settings: Settings,
+    (kind, settings): (Kind, Settings),
+    idempotency: Option<Idempotency>,
 ) -> Result<WithSecret, ApiError> {
     must_administer(app, caller)?;
     fits(kind, &settings)?;
@@ -212,6 +216,13 @@ pub async fn create(
     let made = oauth_clients::create(&mut tx, &app.random, &app.config.brand, new, &caller.actor(), now)
         .await
         .map_err(refused)?;
+    let (who, number) = ((caller.org, caller.user), made.client.id.get());
+    if let Some(before) = idempotency::claim(&mut tx, who, OPERATION, idempotency, number, now).await? {
+        // What was made a moment ago is not committed.
+        let before = ClientId::from_u64(before).ok_or(StoreError::Corrupt("client id"))?;
+        let detail = "this request was answered before; a secret is shown only once: make another one if the answer was lost";
+        return Err(idempotency::shown_once(&before, detail));
+    }
     let client = ClientView::read(&mut tx, app, caller.org, made.client, COUNTED).await?;
     tx.commit().await?;
     Ok(WithSecret {
@@ -226,10 +237,13 @@ pub async fn update(
     caller: &Caller,
     id: ClientId,
     settings: Settings,
+    seen: &IfMatch,
 ) -> Result<ClientView, ApiError> {
     must_administer(app, caller)?;
     let now = app.clock.now();
     let (mut tx, before) = hold(app, caller, id).await?;
+    let now_there = ClientView::read(&mut tx, app, caller.org, before.clone(), 0).await?;
+    seen.confirm(&now_there.tag())?;
     let kind = Kind::of(&before);
     fits(kind, &settings)?;
     // What it has already is not given a second time.

@@ -17,6 +17,7 @@ use crate::dashboard::{
     Confirm, Parameters, Sent, Shell, Visit, counted, in_force, link, refused, refused_form,
 };
 use crate::error::ApiError;
+use crate::http::tag::IfMatch;
 use crate::oauth::form::Form;
 use crate::pages::Moment;
 use crate::revocation::Wait;
@@ -319,7 +320,7 @@ pub async fn post_new(State(app): State<Arc<App>>, sent: Sent) -> Result<Respons
         )));
     };
     let settings = settings(&app, &form);
-    match super::create(&app, &visit.caller, kind, settings.clone()).await {
+    match super::create(&app, &visit.caller, (kind, settings.clone()), None).await {
         Ok(made) => Ok(once(&app, &visit, made, true)),
         Err(error) => {
             let failure = refused_form(error)?;
@@ -380,7 +381,7 @@ pub async fn post_edit(
     let Sent { visit, form } = sent;
     let client = own(&app, &visit, &id).await?;
     let settings = settings(&app, &form);
-    match super::update(&app, &visit.caller, client.id, settings.clone()).await {
+    match super::update(&app, &visit.caller, client.id, settings.clone(), &IfMatch::Any).await {
         Ok(updated) => {
             let sentence = format!("{} was changed.", updated.name);
             Ok(visit.done(&page_of(client.id), &sentence))

@@ -5,6 +5,7 @@ use shared::id::{ClientId, OrgId};
 
 use super::Kind;
 use crate::app::App;
+use crate::http::tag::Tag;
 use crate::http::time::Timestamp;
 use crate::revocation::Receipt;
 use crate::store::clients::Client;
@@ -16,12 +17,12 @@ use crate::store::{StoreError, Tx};
 #[schema(as = Client)]
 pub struct ClientView {
     /// Its number here; in `/v1`, in grants and in the audit trail.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "cli_000000001")]
     pub id: ClientId,
     /// What it calls itself in OAuth.
     pub client_id: String,
     /// Whose it is; nobody's, if nobody registered it.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "org_000000001")]
     pub org: Option<OrgId>,
     /// What people call it.
     pub name: String,
@@ -92,6 +93,22 @@ impl ClientView {
         })
     }
 
+    /// The version of what can be changed about it.
+    pub fn tag(&self) -> Tag {
+        let flags = (
+            self.dpop_bound_access_tokens,
+            self.require_pushed_authorization_requests,
+            self.device_flow,
+            self.disabled_at,
+        );
+        let addresses = (
+            &self.redirect_uris,
+            &self.post_logout_redirect_uris,
+            &self.backchannel_logout_uri,
+        );
+        Tag::of(&(self.id, &self.name, &self.scopes, addresses, flags))
+    }
+
     /// Whether it shows a secret.
     pub fn has_secret(&self) -> bool {
         matches!(
@@ -103,7 +120,7 @@ impl ClientView {
 
 /// What became of a client that was disabled, and who has it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = DisabledClient)]
+#[schema(as = ClientDisabled)]
 pub struct Disabled {
     /// The client as it is now.
     #[serde(flatten)]

@@ -17,14 +17,12 @@ fn user_id(text: &str) -> Result<UserId, ApiError> {
 
 /// `GET /v1/memberships/{user}/sign-in`
 #[utoipa::path(
-    get, path = "/v1/memberships/{user}/sign-in", tag = "members", operation_id = "sign_in_show",
-    summary = "Show how a member can sign in",
+    get, path = "/v1/memberships/{user}/sign-in", tag = "members",
+    summary = "Show how somebody can sign in",
     params(
         ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
     ),
-    responses(
-        (status = 200, description = "Their factors.", body = Methods),
-    ),
+    responses((status = 200, description = "Their factors.", body = Methods)),
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -36,15 +34,13 @@ pub async fn show(
 
 /// `DELETE /v1/memberships/{user}/sign-in`: removes their factors; the password stays.
 #[utoipa::path(
-    delete, path = "/v1/memberships/{user}/sign-in", tag = "members", operation_id = "sign_in_remove",
-    summary = "Remove a member's lost factors",
+    delete, path = "/v1/memberships/{user}/sign-in", tag = "members",
+    summary = "Remove lost factors",
+    description = "The authenticator app, recovery codes and passkeys of somebody who belongs to no other organisation; their sessions end, the password stays.",
     params(
         ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
     ),
-    responses(
-        (status = 200, description = "What is left: the password stays.", body = Methods),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "What is left.", body = Methods)),
 )]
 pub async fn remove(
     State(app): State<Arc<App>>,

@@ -8,7 +8,6 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
 
 use super::{GrantView, Listing};
 use crate::app::App;
@@ -22,7 +21,7 @@ use crate::revocations::Reason;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/grants`.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
@@ -31,9 +30,11 @@ pub struct ListQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// Those of this member.
+    /// Of this person.
+    #[param(pattern = "^usr_[0-9A-Za-z]{9}$")]
     user: Option<String>,
-    /// Those of this client.
+    /// Of this client.
+    #[param(pattern = "^cli_[0-9A-Za-z]{9}$")]
     client: Option<String>,
 }
 
@@ -49,7 +50,7 @@ pub struct GrantPage {
 }
 
 /// The query of a revocation.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RevokeQuery {
@@ -65,13 +66,11 @@ pub struct RevokeQuery {
 #[utoipa::path(
     get, path = "/v1/grants", tag = "grants",
     summary = "List grants",
-    description = "Which app acts for whom, newest first.",
+    description = "Newest first: one for each agreement between a person and an app.",
     params(
         ListQuery,
     ),
-    responses(
-        (status = 200, description = "A page of grants.", body = GrantPage),
-    ),
+    responses((status = 200, description = "A page of grants.", body = GrantPage)),
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -100,9 +99,7 @@ pub async fn list(
     params(
         ("id" = String, Path, description = "The grant.", pattern = "^grt_[0-9A-Za-z]{9}$", example = "grt_000000001"),
     ),
-    responses(
-        (status = 200, description = "The grant.", body = GrantView),
-    ),
+    responses((status = 200, description = "The grant.", body = GrantView)),
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -116,16 +113,13 @@ pub async fn show(
 /// `DELETE /v1/grants/{id}`
 #[utoipa::path(
     delete, path = "/v1/grants/{id}", tag = "grants",
-    summary = "End a grant",
-    description = "With all its tokens, for good.",
+    summary = "End a grant for good",
+    description = "With every token that came of it. What was agreed to is forgotten: the app has to ask again.",
     params(
         ("id" = String, Path, description = "The grant.", pattern = "^grt_[0-9A-Za-z]{9}$", example = "grt_000000001"),
         RevokeQuery,
     ),
-    responses(
-        (status = 200, description = "The receipt.", body = crate::revocations::SingleReceipt),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The receipt.", body = crate::revocations::SingleReceipt)),
 )]
 pub async fn revoke(
     State(app): State<Arc<App>>,

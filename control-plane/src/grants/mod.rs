@@ -38,17 +38,17 @@ const OWN: u32 = 200;
 #[schema(as = Grant)]
 pub struct GrantView {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "grt_000000001")]
     pub id: GrantId,
     /// The app.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "cli_000000001")]
     pub client: ClientId,
     /// The app's `client_id`.
     pub client_id: String,
     /// What the app is called.
     pub client_name: String,
     /// For whom it acts.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "usr_000000001")]
     pub user: UserId,
     /// What people call them.
     pub user_name: String,

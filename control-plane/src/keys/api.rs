@@ -311,41 +311,41 @@ async fn rotation_answer(app: &App, rotated: &super::Rotated) -> Result<Response
 #[serde(deny_unknown_fields)]
 #[schema(as = Reissue)]
 pub struct ReissueBody {
-    /// Who gets the new key.
-    #[schema(example = "usr_000000002")]
+    /// For whom the new key acts.
+    #[schema(example = "usr_000000001")]
     user: String,
-    /// Fewer scopes; those of the old key, if absent.
+    /// Fewer scopes; those of the key, if absent.
     scopes: Option<Vec<String>>,
 }
 
 /// `POST /v1/auth/keys/{id}/reissue`
 #[utoipa::path(
     post, path = "/v1/auth/keys/{id}/reissue", tag = "keys",
-    summary = "Make a key like another for somebody else",
-    description = "The old key stays as it is.",
+    summary = "Make a key for somebody else in place of this one",
+    description = "Another text with another id, shown only in this answer; name, workspace, environment and expiry are the same, and the scopes, unless fewer are asked for. The old key goes on until it is revoked.",
     params(
         ("id" = String, Path, description = "The key.", pattern = "^key_[0-9A-Za-z]{9}$", example = "key_000000001"),
+        crate::http::idempotency::IdempotencyKeyHeader,
     ),
     request_body = ReissueBody,
-    responses(
-        (status = 201, description = "The new key, with its text.", body = IssuedView),
-        (status = 409, description = "`key_expired`, `key_quarantined`, `key_revoked`, `rights_changed`."),
-    ),
+    responses((status = 201, description = "The new key, with its text.", body = IssuedView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`already_created`, `already_rotated`, `key_expired`, `key_revoked`, `key_quarantined`.")),
 )]
 pub async fn reissue(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
-    StrictJson(body, _): StrictJson<ReissueBody>,
+    Creation(body, idempotency): Creation<ReissueBody>,
 ) -> Result<Response, ApiError> {
     let scopes = body
         .scopes
         .map(|list| rules::scopes(None, Some(&list), &app.policy().policy))
         .transpose()?;
-    let issued = super::reissue(&app, &caller, key_id(&id)?, user(&body.user)?, scopes).await?;
+    let to = (user(&body.user)?, scopes);
+    let issued = super::reissue(&app, &caller, key_id(&id)?, to, idempotency).await?;
     let view = IssuedView::new(&issued, app.catalogue(), app.clock.now().seconds());
     let location = (LOCATION, format!("/v1/auth/keys/{}", issued.key.id));
-    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
+    let tag = super::tag(&issued.key).header();
+    Ok((StatusCode::CREATED, [NO_STORE, tag], [location], Json(view)).into_response())
 }
 
 /// The query of `DELETE /v1/auth/keys/{id}`.

@@ -11,6 +11,7 @@ use super::issue::{Issued, NewKey, create_from, quarantined};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::idempotency::Idempotency;
 use crate::store::keys::KeyStatus;
 
 /// Makes a key for `user` that can do what a key in the caller's reach can, or less.
@@ -18,8 +19,8 @@ pub async fn reissue(
     app: &App,
     caller: &Caller,
     id: KeyId,
-    user: UserId,
-    scopes: Option<ScopeSet>,
+    (user, scopes): (UserId, Option<ScopeSet>),
+    idempotency: Option<Idempotency>,
 ) -> Result<Issued, ApiError> {
     let old = super::show(app, caller, id).await?;
     match old.status(app.clock.now().seconds()) {
@@ -61,5 +62,5 @@ pub async fn reissue(
         expires_at: old.expires_at,
         user: Some(user),
     };
-    create_from(app, caller, new, None, Some(id)).await
+    create_from(app, caller, new, idempotency, Some(id)).await
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::id::UserId;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Change, Listing, MemberReceipt, MemberView};
+use super::{Change, Holdings, Listing, MemberReceipt, MemberView};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::{Admin, Caller};
@@ -34,9 +34,17 @@ pub struct ListQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// People, if absent, or programs.
+    #[param(inline)]
     kind: Option<MemberKind>,
+    /// With this role.
+    #[param(inline)]
     role: Option<Role>,
+    /// In this state.
+    #[param(inline)]
     state: Option<MemberState>,
+    /// How the name begins, or the address, if there is an `@` in it.
+    #[param(max_length = 254)]
     search: Option<String>,
 }
 
@@ -55,7 +63,7 @@ pub struct MemberPage {
 #[utoipa::path(
     get, path = "/v1/memberships", tag = "members",
     summary = "List members",
-    description = "In the order of their ids.",
+    description = "By name, or by address where that is searched: people, or programs with `kind=service`.",
     params(ListQuery),
     responses((status = 200, description = "A page of members.", body = MemberPage)),
 )]
@@ -100,19 +108,18 @@ pub async fn show(
 /// `GET /v1/memberships/{user}/holdings`
 #[utoipa::path(
     get, path = "/v1/memberships/{user}/holdings", tag = "members",
-    summary = "Show what acts for a member",
+    summary = "List what acts for a member",
+    description = "Keys, apps and sessions with their last use, a hundred of each at most: what dies with a deactivation.",
     params(
         ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
     ),
-    responses(
-        (status = 200, description = "Keys, grants and sessions that would die with them.", body = super::Holdings),
-    ),
+    responses((status = 200, description = "What they have.", body = Holdings)),
 )]
 pub async fn holdings(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(user): Path<String>,
-) -> Result<Json<super::Holdings>, ApiError> {
+) -> Result<Json<Holdings>, ApiError> {
     super::holdings(&app, &caller, user_id(&user)?).await.map(Json)
 }
 

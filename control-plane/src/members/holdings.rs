@@ -21,7 +21,6 @@ const LISTED: u32 = 100;
 
 /// Everything that acts for a member.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Holdings)]
 pub struct Holdings {
     /// Who.
     pub member: MemberView,

@@ -90,7 +90,7 @@ impl MemberView {
 
 /// The version of what can be changed about a member.
 pub(crate) fn tag(member: &Member) -> Tag {
-    Tag::of(&(member.user, member.version))
+    Tag::of(&(member.user, member.version, &member.name))
 }
 
 /// One member of the caller's organisation.

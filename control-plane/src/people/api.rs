@@ -159,13 +159,11 @@ pub async fn revoke(
 #[utoipa::path(
     post, path = "/v1/invitations/{id}/resend", tag = "invitations",
     summary = "Send an invitation again",
+    description = "A new link for another seven days; the old one is dead.",
     params(
         ("id" = String, Path, description = "The invitation.", pattern = "^inv_[0-9A-Za-z]{9}$", example = "inv_000000001"),
     ),
-    responses(
-        (status = 201, description = "The new invitation; the old link is dead.", body = InvitationView),
-        (status = 409, description = "`invitation_accepted`."),
-    ),
+    responses((status = 200, description = "The new invitation.", body = InvitationView), (status = 409, description = "`invitation_accepted`.")),
 )]
 pub async fn resend(
     State(app): State<Arc<App>>,
@@ -174,9 +172,8 @@ pub async fn resend(
 ) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| ApiError::not_found("invitation"))?;
     let invitation = super::resend(&app, &inviter(&app, &caller)?, id).await?;
-    let location = (LOCATION, format!("/v1/invitations/{}", invitation.id));
     let view = InvitationView::new(&invitation, app.clock.now());
-    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
+    Ok(([NO_STORE], Json(view)).into_response())
 }
 
 /// A member reaches every workspace and environment: a key that does not can not make one.

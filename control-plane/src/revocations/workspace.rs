@@ -22,7 +22,7 @@ use crate::store::{StoreError, Tx};
 #[schema(as = WorkspaceEnded)]
 pub struct Ended {
     /// The revocation: which keys it ended is found under it.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "rev_000000001")]
     pub revocation: RevocationId,
     /// When.
     pub revoked_at: Timestamp,

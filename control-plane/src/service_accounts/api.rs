@@ -9,13 +9,14 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::UserId;
-use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
+use crate::http::idempotency::Creation;
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
+use crate::http::tag::IfMatch;
 use crate::keys::api::wait;
 use crate::members::{Change, Listing, MemberView};
 use crate::store::members::MemberState;
@@ -24,7 +25,7 @@ use crate::store::orgs::Role;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/service-accounts`.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
@@ -33,13 +34,14 @@ pub struct ListQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// Those with this role.
+    /// With this role.
     #[param(inline)]
     role: Option<Role>,
-    /// Those that stand there.
+    /// In this state.
     #[param(inline)]
     state: Option<MemberState>,
-    /// Those whose name begins like this.
+    /// How the name begins, or the address, if there is an `@` in it.
+    #[param(max_length = 254)]
     search: Option<String>,
 }
 
@@ -55,30 +57,25 @@ pub struct ServiceAccountPage {
 }
 
 /// The body of a create.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewServiceAccount)]
 pub struct CreateBody {
-    /// What people call it.
-    #[schema(example = "nightly-export")]
     name: String,
-    /// What its keys may do at most.
     role: Role,
 }
 
 /// The body of a change: one of the two.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ServiceAccountChange)]
 pub struct ChangeBody {
-    /// Another name.
     name: Option<String>,
-    /// Another role.
     role: Option<Role>,
 }
 
 /// The query of a change.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WaitQuery {
@@ -94,15 +91,13 @@ pub struct NoBody {}
 
 /// `GET /v1/service-accounts`
 #[utoipa::path(
-    get, path = "/v1/service-accounts", tag = "service_accounts",
+    get, path = "/v1/service-accounts", tag = "service-accounts",
     summary = "List service accounts",
-    description = "Members that are programs, by name.",
+    description = "By name.",
     params(
         ListQuery,
     ),
-    responses(
-        (status = 200, description = "A page of service accounts.", body = ServiceAccountPage),
-    ),
+    responses((status = 200, description = "A page of service accounts.", body = ServiceAccountPage)),
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -126,71 +121,72 @@ pub async fn list(
 
 /// `POST /v1/service-accounts`
 #[utoipa::path(
-    post, path = "/v1/service-accounts", tag = "service_accounts",
+    post, path = "/v1/service-accounts", tag = "service-accounts",
     summary = "Make a service account",
-    request_body = CreateBody,
-    responses(
-        (status = 201, description = "The service account.", body = MemberView),
-        (status = 409, description = "`name_taken`, `too_many`, `rights_changed`."),
+    description = "It has no key yet: make one with its id as `user`. Its role is the ceiling of its keys, and never `owner`.",
+    params(
+        crate::http::idempotency::IdempotencyKeyHeader,
     ),
+    request_body = CreateBody,
+    responses((status = 201, description = "The service account.", body = MemberView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
 )]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
-    StrictJson(body, _): StrictJson<CreateBody>,
+    Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
-    let made = super::create(&app, &caller, &body.name, body.role).await?;
+    let (made, tag) = super::create(&app, &caller, (&body.name, body.role), idempotency).await?;
     let location = (LOCATION, format!("/v1/service-accounts/{}", made.user));
-    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(made)).into_response())
+    let headers = [NO_STORE, tag.header()];
+    Ok((StatusCode::CREATED, headers, [location], Json(made)).into_response())
 }
 
 /// `GET /v1/service-accounts/{user}`
 #[utoipa::path(
-    get, path = "/v1/service-accounts/{user}", tag = "service_accounts",
+    get, path = "/v1/service-accounts/{user}", tag = "service-accounts",
     summary = "Show a service account",
     params(
         ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
     ),
-    responses(
-        (status = 200, description = "The service account.", body = MemberView),
-    ),
+    responses((status = 200, description = "The service account.", body = MemberView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(user): Path<String>,
-) -> Result<Json<MemberView>, ApiError> {
-    super::show(&app, &caller, account_id(&user)?).await.map(Json)
+) -> Result<Response, ApiError> {
+    let (account, tag) = super::show(&app, &caller, account_id(&user)?).await?;
+    Ok(([tag.header()], Json(account)).into_response())
 }
 
 /// `PATCH /v1/service-accounts/{user}`
 #[utoipa::path(
-    patch, path = "/v1/service-accounts/{user}", tag = "service_accounts",
-    summary = "Rename a service account, or give it another role",
-    description = "One of the two at a time.",
+    patch, path = "/v1/service-accounts/{user}", tag = "service-accounts",
+    summary = "Give a service account another name or another role",
+    description = "One of the two. A change of the role is answered with its receipt.",
     params(
         ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
         WaitQuery,
+        crate::http::tag::IfMatchHeader,
     ),
     request_body = ChangeBody,
-    responses(
-        (status = 200, description = "It as it is now; of another role, with the receipt.", body = MemberView),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The service account as it is now.", body = MemberView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`rights_changed`.")),
 )]
 pub async fn change(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(user): Path<String>,
     StrictQuery(query): StrictQuery<WaitQuery>,
+    seen: IfMatch,
     StrictJson(body, _): StrictJson<ChangeBody>,
 ) -> Result<Response, ApiError> {
     match (body.name, body.role) {
         (Some(name), None) => {
-            let renamed = super::rename(&app, &caller, account_id(&user)?, &name).await?;
-            Ok(([NO_STORE], Json(renamed)).into_response())
+            let change = (name.as_str(), &seen);
+            let (renamed, tag) = super::rename(&app, &caller, account_id(&user)?, change).await?;
+            Ok(([NO_STORE, tag.header()], Json(renamed)).into_response())
         }
-        (None, Some(role)) => answer(&app, &caller, &user, Change::Role(role), &query).await,
+        (None, Some(role)) => answer(&app, &caller, &user, (Change::Role(role), &seen), &query).await,
         _ => {
             let detail = "give either `name` or `role`: each is a change of its own";
             Err(ApiError::new(Code::MissingField, detail).field("name"))
@@ -200,16 +196,14 @@ pub async fn change(
 
 /// `POST /v1/service-accounts/{user}/suspend`
 #[utoipa::path(
-    post, path = "/v1/service-accounts/{user}/suspend", tag = "service_accounts",
+    post, path = "/v1/service-accounts/{user}/suspend", tag = "service-accounts",
     summary = "Suspend a service account",
+    description = "Its keys can do nothing until it is resumed.",
     params(
         ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
         WaitQuery,
     ),
-    responses(
-        (status = 200, description = "It as it is now, and the receipt.", body = MemberView),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The service account as it is now, and the receipt.", body = crate::members::MemberReceipt, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`rights_changed`.")),
 )]
 pub async fn suspend(
     State(app): State<Arc<App>>,
@@ -218,21 +212,19 @@ pub async fn suspend(
     StrictQuery(query): StrictQuery<WaitQuery>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
-    answer(&app, &caller, &user, Change::Suspend, &query).await
+    answer(&app, &caller, &user, (Change::Suspend, &IfMatch::Any), &query).await
 }
 
 /// `POST /v1/service-accounts/{user}/resume`
 #[utoipa::path(
-    post, path = "/v1/service-accounts/{user}/resume", tag = "service_accounts",
-    summary = "Let a suspended service account in again",
+    post, path = "/v1/service-accounts/{user}/resume", tag = "service-accounts",
+    summary = "Let a suspended service account go on",
+    description = "What was ended by a deactivation stays dead.",
     params(
         ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
         WaitQuery,
     ),
-    responses(
-        (status = 200, description = "It as it is now, and the receipt.", body = MemberView),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The service account as it is now, and the receipt.", body = crate::members::MemberReceipt, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`rights_changed`.")),
 )]
 pub async fn resume(
     State(app): State<Arc<App>>,
@@ -241,21 +233,19 @@ pub async fn resume(
     StrictQuery(query): StrictQuery<WaitQuery>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
-    answer(&app, &caller, &user, Change::Resume, &query).await
+    answer(&app, &caller, &user, (Change::Resume, &IfMatch::Any), &query).await
 }
 
 /// `POST /v1/service-accounts/{user}/deactivate`
 #[utoipa::path(
-    post, path = "/v1/service-accounts/{user}/deactivate", tag = "service_accounts",
+    post, path = "/v1/service-accounts/{user}/deactivate", tag = "service-accounts",
     summary = "Deactivate a service account",
+    description = "Ends every key of it for good.",
     params(
         ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
         WaitQuery,
     ),
-    responses(
-        (status = 200, description = "It as it is now, and the receipt.", body = MemberView),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The service account as it is now, and the receipt.", body = crate::members::MemberReceipt, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`rights_changed`.")),
 )]
 pub async fn deactivate(
     State(app): State<Arc<App>>,
@@ -264,19 +254,19 @@ pub async fn deactivate(
     StrictQuery(query): StrictQuery<WaitQuery>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
-    answer(&app, &caller, &user, Change::Deactivate, &query).await
+    answer(&app, &caller, &user, (Change::Deactivate, &IfMatch::Any), &query).await
 }
 
 async fn answer(
     app: &App,
     caller: &Caller,
     user: &str,
-    change: Change,
+    change: (Change, &IfMatch),
     query: &WaitQuery,
 ) -> Result<Response, ApiError> {
     let wait = wait(query.wait.as_deref())?;
-    let receipt = super::change(app, caller, account_id(user)?, change, wait).await?;
-    Ok(([NO_STORE], Json(receipt)).into_response())
+    let (receipt, tag) = super::change(app, caller, account_id(user)?, change, wait).await?;
+    Ok(([NO_STORE, tag.header()], Json(receipt)).into_response())
 }
 
 /// An id that is not even one is a service account that is not there.

@@ -20,7 +20,8 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
-use crate::http::tag::IfMatch;
+use crate::http::idempotency::{self, Idempotency};
+use crate::http::tag::{IfMatch, Tag};
 use crate::keys::{confirm_rights, hold_caller};
 use crate::members::{self, Change, Listing, MemberReceipt, MemberView};
 use crate::orgs::{SHORT_IDS, must_administer};
@@ -29,6 +30,9 @@ use crate::store::members::MemberKind;
 use crate::store::orgs::Role;
 use crate::store::{StoreError, Tx};
 use crate::text;
+
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "service_account.create";
 
 /// A page of service accounts by name, and the cursor of the next one.
 pub async fn list(
@@ -43,10 +47,15 @@ pub async fn list(
     members::list(app, caller, listing).await
 }
 
-/// One service account.
-pub async fn show(app: &App, caller: &Caller, id: UserId) -> Result<MemberView, ApiError> {
-    let found = members::view(app, caller, id).await.map_err(|_| not_found())?;
-    (found.kind == MemberKind::Service)
+/// One service account, and which version of it this is.
+pub async fn show(app: &App, caller: &Caller, id: UserId) -> Result<(MemberView, Tag), ApiError> {
+    let found = members::show(app, caller, id)
+        .await
+        .map_err(|error| match error.code() {
+            Code::NotFound => not_found(),
+            _ => error,
+        })?;
+    (found.0.kind == MemberKind::Service)
         .then_some(found)
         .ok_or_else(not_found)
 }
@@ -63,34 +72,46 @@ fn name(typed: &str) -> Result<String, ApiError> {
 }
 
 /// Makes a service account. Its role is at most the maker's, and never owner.
-pub async fn create(app: &App, caller: &Caller, typed: &str, role: Role) -> Result<MemberView, ApiError> {
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    (typed, role): (&str, Role),
+    idempotency: Option<Idempotency>,
+) -> Result<(MemberView, Tag), ApiError> {
     must_administer(app, caller)?;
     let mut tx = app.store.begin().await?;
     let now = app.clock.now();
     hold_caller(&mut tx, caller, now).await?;
     tx.hold_org(caller.org).await?;
     confirm_rights(&mut tx, caller).await?;
-    let id = insert(&mut tx, app, caller, typed, role).await?;
+    let drawn = app.random.below(SHORT_IDS).map_err(ApiError::internal)?;
+    let who = (caller.org, caller.user);
+    if let Some(before) = idempotency::claim(&mut tx, who, OPERATION, idempotency, drawn, now).await? {
+        drop(tx);
+        return show(app, caller, user_id(before)?).await;
+    }
+    let id = user_id(drawn)?;
+    insert(&mut tx, app, caller, (id, typed, role)).await?;
     tx.commit().await?;
     show(app, caller, id).await
 }
 
-/// Makes one in a transaction that holds the caller.
-pub(crate) async fn insert(
+fn user_id(number: u64) -> Result<UserId, StoreError> {
+    UserId::from_u64(number).ok_or(StoreError::Corrupt("user id"))
+}
+
+async fn insert(
     tx: &mut Tx,
     app: &App,
     caller: &Caller,
-    typed: &str,
-    role: Role,
-) -> Result<UserId, ApiError> {
+    (id, typed, role): (UserId, &str, Role),
+) -> Result<(), ApiError> {
     let name = name(typed)?;
     if role == Role::Owner {
         let detail = "a service account cannot be an owner: an organisation belongs to people";
         return Err(ApiError::invalid_field("role", detail));
     }
     let now = app.clock.now();
-    let drawn = app.random.below(SHORT_IDS).map_err(ApiError::internal)?;
-    let id = UserId::from_u64(drawn).ok_or(StoreError::Corrupt("user id"))?;
     tx.insert_service_user(id, &name, now).await?;
     tx.insert_membership(caller.org, id, role, now).await?;
     let event = Event {
@@ -101,11 +122,16 @@ pub(crate) async fn insert(
         detail: json!({"name": name, "role": role}),
     };
     audit::record(tx, &app.random, &event, now).await?;
-    Ok(id)
+    Ok(())
 }
 
 /// Gives a service account another name.
-pub async fn rename(app: &App, caller: &Caller, id: UserId, typed: &str) -> Result<MemberView, ApiError> {
+pub async fn rename(
+    app: &App,
+    caller: &Caller,
+    id: UserId,
+    (typed, seen): (&str, &IfMatch),
+) -> Result<(MemberView, Tag), ApiError> {
     must_administer(app, caller)?;
     let name = name(typed)?;
     let now = app.clock.now();
@@ -117,6 +143,7 @@ pub async fn rename(app: &App, caller: &Caller, id: UserId, typed: &str) -> Resu
     let before = before
         .filter(|member| member.kind == MemberKind::Service)
         .ok_or_else(not_found)?;
+    seen.confirm(&members::tag(&before))?;
     if before.name != name {
         if !tx.rename_service_user(id, &name).await? {
             return Err(ApiError::new(
@@ -142,10 +169,9 @@ pub async fn change(
     app: &App,
     caller: &Caller,
     id: UserId,
-    change: Change,
+    change: (Change, &IfMatch),
     wait: Wait,
-) -> Result<MemberReceipt, ApiError> {
+) -> Result<(MemberReceipt, Tag), ApiError> {
     show(app, caller, id).await?;
-    let (changed, _) = members::change(app, caller, id, (change, &IfMatch::Any), wait).await?;
-    Ok(changed)
+    members::change(app, caller, id, change, wait).await
 }

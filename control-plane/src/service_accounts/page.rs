@@ -57,8 +57,8 @@ pub async fn post(State(app): State<Arc<App>>, sent: Sent) -> Result<Response, I
             Some("Choose a role.".to_owned()),
         ));
     };
-    match super::create(&app, &visit.caller, name, role).await {
-        Ok(made) => {
+    match super::create(&app, &visit.caller, (name, role), None).await {
+        Ok((made, _)) => {
             let sentence = format!("The service account {} was made. It has no key yet.", made.name);
             Ok(visit.done(&SERVICE_ACCOUNTS.page_of(made.user), &sentence))
         }

@@ -27,10 +27,10 @@ use crate::store::orgs::Role;
 #[schema(as = Session)]
 pub struct SessionView {
     /// Its public name: `sid` in tokens.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "ses_000000001")]
     pub id: SessionId,
     /// Who is signed in.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "usr_000000001")]
     pub user: UserId,
     /// What people call them.
     pub user_name: String,
@@ -122,10 +122,10 @@ pub async fn end_one(
 
 /// What ended of somebody's sessions, and who has it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = EndedSessions)]
+#[schema(as = SessionsEnded)]
 pub struct EndedAll {
     /// Whose.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "usr_000000001")]
     pub user: UserId,
     /// How many that were.
     pub ended: u64,

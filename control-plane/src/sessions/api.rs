@@ -8,7 +8,6 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
 
 use super::admin::{self, SessionView};
 use crate::app::App;
@@ -21,7 +20,7 @@ use crate::keys::api::wait;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/sessions`.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
@@ -30,7 +29,8 @@ pub struct ListQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// Those of this member.
+    /// Of this person.
+    #[param(pattern = "^usr_[0-9A-Za-z]{9}$")]
     user: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub struct SessionPage {
 }
 
 /// The query of an end.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EndQuery {
@@ -56,12 +56,12 @@ pub struct EndQuery {
 }
 
 /// The query of `DELETE /v1/sessions`: whose.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EndAllQuery {
-    /// Whose.
-    #[param(required = true)]
+    /// Of this person.
+    #[param(pattern = "^usr_[0-9A-Za-z]{9}$")]
     user: Option<String>,
     /// What the answer waits for; `effective`, if absent.
     #[param(value_type = Option<crate::revocation::Wait>, inline)]
@@ -72,13 +72,11 @@ pub struct EndAllQuery {
 #[utoipa::path(
     get, path = "/v1/sessions", tag = "sessions",
     summary = "List sessions",
-    description = "Who is signed in, the newest sign-in first.",
+    description = "Those in this organisation, the newest sign-in first.",
     params(
         ListQuery,
     ),
-    responses(
-        (status = 200, description = "A page of sessions.", body = SessionPage),
-    ),
+    responses((status = 200, description = "A page of sessions.", body = SessionPage)),
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -99,15 +97,12 @@ pub async fn list(
 #[utoipa::path(
     delete, path = "/v1/sessions/{id}", tag = "sessions",
     summary = "End a session",
-    description = "With the tokens that came of it.",
+    description = "With what apps got in it. API keys go on.",
     params(
         ("id" = String, Path, description = "The session.", pattern = "^ses_[0-9A-Za-z]{9}$", example = "ses_000000001"),
         EndQuery,
     ),
-    responses(
-        (status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt)),
 )]
 pub async fn end_one(
     State(app): State<Arc<App>>,
@@ -123,14 +118,12 @@ pub async fn end_one(
 /// `DELETE /v1/sessions?user=…`: all of one person's. Nothing is guessed: without a user it is refused.
 #[utoipa::path(
     delete, path = "/v1/sessions", tag = "sessions",
-    summary = "End all sessions of a member",
+    summary = "End all sessions of one person",
+    description = "In this organisation. Without `user` it is refused.",
     params(
         EndAllQuery,
     ),
-    responses(
-        (status = 200, description = "How many that were, and the receipt.", body = admin::EndedAll),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "How many ended, and the receipt of the last.", body = super::admin::EndedAll)),
 )]
 pub async fn end_all(
     State(app): State<Arc<App>>,

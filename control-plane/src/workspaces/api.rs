@@ -9,20 +9,21 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::WorkspaceId;
-use utoipa::{IntoParams, ToSchema};
 
 use super::WorkspaceView;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
+use crate::http::idempotency::Creation;
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
+use crate::http::tag::IfMatch;
 use crate::keys::api::wait;
 
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/workspaces`.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
@@ -31,7 +32,7 @@ pub struct ListQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// Those that are archived, instead of those in use.
+    /// Those that were archived; those that are in use, if absent.
     archived: Option<bool>,
 }
 
@@ -47,17 +48,15 @@ pub struct WorkspacePage {
 }
 
 /// The body of a create and of a rename.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = WorkspaceName)]
 pub struct NameBody {
-    /// What people call it.
-    #[schema(example = "staging")]
     name: String,
 }
 
 /// The query of an archiving.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WaitQuery {
@@ -75,13 +74,11 @@ pub struct NoBody {}
 #[utoipa::path(
     get, path = "/v1/workspaces", tag = "workspaces",
     summary = "List workspaces",
-    description = "By name. A credential for one workspace sees that one.",
+    description = "By name. Keys for each are counted up to ten.",
     params(
         ListQuery,
     ),
-    responses(
-        (status = 200, description = "A page of workspaces.", body = WorkspacePage),
-    ),
+    responses((status = 200, description = "A page of workspaces.", body = WorkspacePage)),
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -102,78 +99,76 @@ pub async fn list(
 #[utoipa::path(
     post, path = "/v1/workspaces", tag = "workspaces",
     summary = "Make a workspace",
-    request_body = NameBody,
-    responses(
-        (status = 201, description = "The workspace.", body = WorkspaceView),
-        (status = 409, description = "`name_taken`, `too_many`, `rights_changed`."),
+    description = "No other of the organisation may have its name.",
+    params(
+        crate::http::idempotency::IdempotencyKeyHeader,
     ),
+    request_body = NameBody,
+    responses((status = 201, description = "The workspace.", body = WorkspaceView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`name_taken`.")),
 )]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
-    StrictJson(body, _): StrictJson<NameBody>,
+    Creation(body, idempotency): Creation<NameBody>,
 ) -> Result<Response, ApiError> {
-    let made = super::create(&app, &caller, &body.name).await?;
+    let made = super::create(&app, &caller, &body.name, idempotency).await?;
     let location = (LOCATION, format!("/v1/workspaces/{}", made.id));
-    Ok((StatusCode::CREATED, [NO_STORE], [location], Json(made)).into_response())
+    let headers = [NO_STORE, made.tag().header()];
+    Ok((StatusCode::CREATED, headers, [location], Json(made)).into_response())
 }
 
 /// `GET /v1/workspaces/{id}`
 #[utoipa::path(
     get, path = "/v1/workspaces/{id}", tag = "workspaces",
     summary = "Show a workspace",
+    description = "Keys are counted up to a thousand.",
     params(
         ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
     ),
-    responses(
-        (status = 200, description = "The workspace.", body = WorkspaceView),
-    ),
+    responses((status = 200, description = "The workspace.", body = WorkspaceView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
-) -> Result<Json<WorkspaceView>, ApiError> {
-    super::show(&app, &caller, workspace_id(&id)?).await.map(Json)
+) -> Result<Response, ApiError> {
+    Ok(answer(super::show(&app, &caller, workspace_id(&id)?).await?))
 }
 
 /// `PATCH /v1/workspaces/{id}`
 #[utoipa::path(
     patch, path = "/v1/workspaces/{id}", tag = "workspaces",
-    summary = "Rename a workspace",
+    summary = "Give a workspace another name",
+    description = "Keys go by its id: nothing else changes.",
     params(
         ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
+        crate::http::tag::IfMatchHeader,
     ),
     request_body = NameBody,
-    responses(
-        (status = 200, description = "The workspace as it is now.", body = WorkspaceView),
-        (status = 409, description = "`name_taken`, `rights_changed`."),
-    ),
+    responses((status = 200, description = "The workspace as it is now.", body = WorkspaceView, headers(("ETag" = String, description = "Its version, for `If-Match`."))), (status = 409, description = "`name_taken`.")),
 )]
 pub async fn rename(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
+    seen: IfMatch,
     StrictJson(body, _): StrictJson<NameBody>,
-) -> Result<Json<WorkspaceView>, ApiError> {
-    super::rename(&app, &caller, workspace_id(&id)?, &body.name)
-        .await
-        .map(Json)
+) -> Result<Response, ApiError> {
+    let change = (body.name.as_str(), &seen);
+    let renamed = super::rename(&app, &caller, workspace_id(&id)?, change).await?;
+    Ok(answer(renamed))
 }
 
 /// `POST /v1/workspaces/{id}/archive`
 #[utoipa::path(
     post, path = "/v1/workspaces/{id}/archive", tag = "workspaces",
     summary = "Archive a workspace",
-    description = "Ends every key that is for it alone.",
+    description = "Revokes every key that is for the workspace alone, for good; nothing new is issued for it.",
     params(
         ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
         WaitQuery,
     ),
-    responses(
-        (status = 200, description = "The workspace, and the receipt.", body = super::Archived),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The workspace, and the receipt.", body = super::Archived)),
 )]
 pub async fn archive(
     State(app): State<Arc<App>>,
@@ -191,14 +186,11 @@ pub async fn archive(
 #[utoipa::path(
     post, path = "/v1/workspaces/{id}/restore", tag = "workspaces",
     summary = "Take a workspace out of the archive",
-    description = "What was ended stays dead.",
+    description = "What was revoked stays dead.",
     params(
         ("id" = String, Path, description = "The workspace.", pattern = "^ws_[0-9A-Za-z]{9}$", example = "ws_000000001"),
     ),
-    responses(
-        (status = 200, description = "The workspace as it is now.", body = WorkspaceView),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    responses((status = 200, description = "The workspace as it is now.", body = WorkspaceView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
 )]
 pub async fn restore(
     State(app): State<Arc<App>>,
@@ -206,8 +198,12 @@ pub async fn restore(
     Path(id): Path<String>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
-    let restored = super::restore(&app, &caller, workspace_id(&id)?).await?;
-    Ok(([NO_STORE], Json(restored)).into_response())
+    Ok(answer(super::restore(&app, &caller, workspace_id(&id)?).await?))
+}
+
+/// A workspace, with its version.
+fn answer(workspace: WorkspaceView) -> Response {
+    ([NO_STORE, workspace.tag().header()], Json(workspace)).into_response()
 }
 
 /// An id that is not even one is a workspace that is not there.

@@ -19,7 +19,9 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::idempotency::{self, Idempotency};
 use crate::http::paging;
+use crate::http::tag::{IfMatch, Tag};
 use crate::http::time::Timestamp;
 use crate::keys::{confirm_rights, hold_caller};
 use crate::orgs::{SHORT_IDS, must_administer};
@@ -29,6 +31,8 @@ use crate::store::workspaces::{Workspace, WorkspaceFilter};
 use crate::store::{StoreError, Tx};
 use crate::text;
 
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "workspace.create";
 /// So many keys are counted for each workspace of a list, and no more.
 const COUNTED_IN_LISTS: u32 = 10;
 /// And for one that is looked at.
@@ -39,7 +43,7 @@ const COUNTED: u32 = 1000;
 #[schema(as = Workspace)]
 pub struct WorkspaceView {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "ws_000000001")]
     pub id: WorkspaceId,
     /// What people call it.
     pub name: String,
@@ -55,7 +59,7 @@ pub struct WorkspaceView {
 
 /// What an archiving ended, and who has it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = ArchivedWorkspace)]
+#[schema(as = WorkspaceArchived)]
 pub struct Archived {
     /// The workspace as it is now.
     #[serde(flatten)]
@@ -63,6 +67,13 @@ pub struct Archived {
     /// The receipt.
     #[serde(flatten)]
     pub ended: Ended,
+}
+
+impl WorkspaceView {
+    /// The version of what can be changed about it.
+    pub fn tag(&self) -> Tag {
+        Tag::of(&(self.id, &self.name, self.archived_at))
+    }
 }
 
 async fn view(tx: &mut Tx, app: &App, row: Workspace, most: u32) -> Result<WorkspaceView, StoreError> {
@@ -142,7 +153,12 @@ fn taken(error: StoreError) -> ApiError {
 }
 
 /// Makes a workspace.
-pub async fn create(app: &App, caller: &Caller, typed: &str) -> Result<WorkspaceView, ApiError> {
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    typed: &str,
+    idempotency: Option<Idempotency>,
+) -> Result<WorkspaceView, ApiError> {
     must_administer(app, caller)?;
     let name = name(typed)?;
     let now = app.clock.now();
@@ -152,6 +168,12 @@ pub async fn create(app: &App, caller: &Caller, typed: &str) -> Result<Workspace
     hold_caller(&mut tx, caller, now).await?;
     tx.hold_org(caller.org).await?;
     confirm_rights(&mut tx, caller).await?;
+    let who = (caller.org, caller.user);
+    if let Some(before) = idempotency::claim(&mut tx, who, OPERATION, idempotency, drawn, now).await? {
+        drop(tx);
+        let before = WorkspaceId::from_u64(before).ok_or(StoreError::Corrupt("workspace id"))?;
+        return show(app, caller, before).await;
+    }
     tx.insert_workspace(id, caller.org, &name, now)
         .await
         .map_err(taken)?;
@@ -172,7 +194,7 @@ pub async fn rename(
     app: &App,
     caller: &Caller,
     id: WorkspaceId,
-    typed: &str,
+    (typed, seen): (&str, &IfMatch),
 ) -> Result<WorkspaceView, ApiError> {
     must_administer(app, caller)?;
     let name = name(typed)?;
@@ -182,6 +204,8 @@ pub async fn rename(
     tx.hold_org(caller.org).await?;
     confirm_rights(&mut tx, caller).await?;
     let before = find(&mut tx, caller, id).await?;
+    let archived_at = before.archived_at.map(Timestamp::from);
+    seen.confirm(&Tag::of(&(before.id, &before.name, archived_at)))?;
     if before.name != name {
         tx.rename_workspace(caller.org, id, &name).await.map_err(taken)?;
         let event = Event {

@@ -15,6 +15,7 @@ use crate::authority::Act;
 use crate::dashboard::{
     Confirm, Parameters, Sent, Shell, Visit, counted, in_force, link, refused, refused_form,
 };
+use crate::http::tag::IfMatch;
 use crate::pages::Moment;
 use crate::revocation::Wait;
 use crate::sessions::Instead;
@@ -122,7 +123,7 @@ async fn show_list(
 pub async fn post_new(State(app): State<Arc<App>>, sent: Sent) -> Result<Response, Instead> {
     let Sent { visit, form } = sent;
     let name = form.value("name").unwrap_or_default();
-    match super::create(&app, &visit.caller, name).await {
+    match super::create(&app, &visit.caller, name, None).await {
         Ok(made) => {
             let sentence = format!(
                 "The workspace {} was made. Keys can be narrowed to it.",
@@ -171,7 +172,7 @@ pub async fn post_rename(
     let Sent { visit, form } = sent;
     let before = find(&app, &visit, &id).await?;
     let name = form.value("name").unwrap_or_default();
-    match super::rename(&app, &visit.caller, before.id, name).await {
+    match super::rename(&app, &visit.caller, before.id, (name, &IfMatch::Any)).await {
         Ok(renamed) => {
             let sentence = format!("{} is called {} now. Keys go on.", before.name, renamed.name);
             Ok(visit.done(&page_of(before.id), &sentence))

@@ -190,7 +190,9 @@ async fn hand_over(
                 return Err(ApiError::invalid_field("role", detail));
             }
             let name = form.value("name").unwrap_or_default();
-            service_accounts::create(app, &visit.caller, name, role).await?
+            service_accounts::create(app, &visit.caller, (name, role), None)
+                .await?
+                .0
         }
         "" => return Err(ApiError::invalid_field("to", "choose who gets the new key")),
         "other" => {
@@ -210,6 +212,6 @@ async fn hand_over(
             members::view(app, &visit.caller, user).await?
         }
     };
-    let issued = keys::reissue(app, &visit.caller, old.id, to.user, None).await?;
+    let issued = keys::reissue(app, &visit.caller, old.id, (to.user, None), None).await?;
     Ok((issued, to))
 }

@@ -162,8 +162,8 @@ pub(super) async fn rename(app: &App, place: Place, sent: Sent, id: &str) -> Res
     let Sent { visit, form } = sent;
     let account = find(app, place, &visit, id).await?;
     let name = form.value("name").unwrap_or_default();
-    match service_accounts::rename(app, &visit.caller, account.user, name).await {
-        Ok(renamed) => {
+    match service_accounts::rename(app, &visit.caller, account.user, (name, &IfMatch::Any)).await {
+        Ok((renamed, _)) => {
             let sentence = format!("The service account is called {} now.", renamed.name);
             Ok(visit.done(&place.page_of(account.user), &sentence))
         }
