@@ -14,7 +14,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Header, OpenApi, RefOr, Response, ServerBuilder};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
-use crate::{edge, explain, issuers, keys, members, people, revocations, signals, usage};
+use crate::{
+    audit, edge, explain, issuers, keys, members, people, retention, revocations, settings, signals, usage,
+    webhooks,
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -66,6 +69,23 @@ use crate::{edge, explain, issuers, keys, members, people, revocations, signals,
         // What happened, and why
         usage::api::get,
         explain::api::post,
+        // Record
+        audit::api::list,
+        audit::api::export,
+        audit::api::verify,
+        webhooks::api::list,
+        webhooks::api::create,
+        webhooks::api::show,
+        webhooks::api::change,
+        webhooks::api::remove,
+        webhooks::api::rotate_secret,
+        webhooks::api::ping,
+        webhooks::api::messages,
+        webhooks::api::replay,
+        settings::api::show,
+        settings::api::change,
+        settings::api::rotate,
+        retention::api::erase,
         // Edges
         edge::status::get,
         edge::pull::get,
@@ -87,6 +107,9 @@ use crate::{edge, explain, issuers, keys, members, people, revocations, signals,
         (name = "issuers", description = "Other issuers (Clerk, Auth0, Okta, your own) whose tokens count in the organisation."),
         (name = "usage", description = "What the edges counted."),
         (name = "explain", description = "Would the edge let a request in, and why."),
+        (name = "audit", description = "Who did what: searched, exported, verified."),
+        (name = "webhooks", description = "Where the organisation hears of changes: signed, retried, replayable messages."),
+        (name = "settings", description = "What owners set: how long things are kept, what keys must be like, signing keys."),
         (name = "edge", description = "Edges: where each of them is; and what those call that we cannot reach."),
         (name = "signals", description = "What secret scanners and identity providers tell us."),
         (name = "caller", description = "Who calls."),

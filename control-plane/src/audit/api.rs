@@ -9,9 +9,10 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use shared::time::UnixMillis;
+use utoipa::IntoParams;
 
 use super::export::Form;
-use super::{Search, Which};
+use super::{AuditPage, Search, Verification, Which};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
@@ -23,25 +24,33 @@ const LARGEST_PAGE: u32 = 200;
 const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/audit`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// `org` (as without it) or `installation`.
     #[serde(default)]
+    #[param(inline)]
     pub trail: Which,
     /// By whom.
+    #[param(max_length = 200, example = "usr_000000001")]
     pub actor: Option<String>,
     /// What.
+    #[param(max_length = 200, example = "api_key.revoke")]
     pub action: Option<String>,
     /// To what.
+    #[param(max_length = 200, example = "key_000000001")]
     pub target: Option<String>,
     /// RFC 3339: at or after.
+    #[param(format = DateTime)]
     pub from: Option<String>,
     /// RFC 3339: before.
+    #[param(format = DateTime)]
     pub to: Option<String>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
     /// 1 to 200.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u32>,
 }
 
@@ -78,6 +87,14 @@ fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, ApiError>
 }
 
 /// `GET /v1/audit`
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "audit",
+    summary = "Search the audit trail",
+    description = "Newest first. Conditions are whole words. With several of them a page may be short, or empty, and have a next one: \
+        no more than ten rows are looked at for each that it may show.",
+    params(ListQuery),
+    responses((status = 200, description = "A page of entries.", body = AuditPage)),
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -88,24 +105,32 @@ pub async fn list(
 }
 
 /// The query of `GET /v1/audit/export`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ExportQuery {
     /// `jsonl` (as without it) or `csv`.
     #[serde(default)]
+    #[param(inline)]
     pub format: Form,
     /// As for the list.
     #[serde(default)]
+    #[param(inline)]
     pub trail: Which,
     /// By whom.
+    #[param(max_length = 200, example = "usr_000000001")]
     pub actor: Option<String>,
     /// What.
+    #[param(max_length = 200, example = "api_key.revoke")]
     pub action: Option<String>,
     /// To what.
+    #[param(max_length = 200, example = "key_000000001")]
     pub target: Option<String>,
     /// RFC 3339: at or after.
+    #[param(format = DateTime)]
     pub from: Option<String>,
     /// RFC 3339: before.
+    #[param(format = DateTime)]
     pub to: Option<String>,
 }
 
@@ -127,6 +152,13 @@ impl ExportQuery {
 }
 
 /// `GET /v1/audit/export`
+#[utoipa::path(
+    get, path = "/v1/audit/export", tag = "audit",
+    summary = "Download the audit trail",
+    description = "Oldest first, streamed: JSON lines, or CSV in which nothing is a formula. A download that breaks off ends without its last chunk.",
+    params(ExportQuery),
+    responses((status = 200, description = "The entries.", content((String = "application/jsonl"), (String = "text/csv")))),
+)]
 pub async fn export(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -137,19 +169,29 @@ pub async fn export(
 }
 
 /// The query of `GET /v1/audit/verify`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct VerifyQuery {
     /// As for the list.
     #[serde(default)]
+    #[param(inline)]
     pub trail: Which,
     /// `next` of the part before.
-    pub cursor: Option<String>,
+    pub after: Option<String>,
     /// A head of all seals that was noted elsewhere, in hexadecimal digits.
+    #[param(pattern = "^[0-9a-fA-F]{64}$")]
     pub anchor: Option<String>,
 }
 
 /// `GET /v1/audit/verify`
+#[utoipa::path(
+    get, path = "/v1/audit/verify", tag = "audit",
+    summary = "Verify the audit trail",
+    description = "Walks along the chain of entries, a part at a time: as long as there is a `next`, ask again with it as `after`.",
+    params(VerifyQuery),
+    responses((status = 200, description = "What the walk found so far, also if that is bad.", body = Verification)),
+)]
 pub async fn verify(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
@@ -157,7 +199,7 @@ pub async fn verify(
 ) -> Result<Response, ApiError> {
     let chain = super::may_read(&app, &caller, query.trail).await?;
     let anchor = query.anchor.as_deref().map(anchor).transpose()?;
-    let found = super::verify(&app, chain, query.cursor.as_deref(), anchor.as_ref()).await?;
+    let found = super::verify(&app, chain, query.after.as_deref(), anchor.as_ref()).await?;
     Ok(([NO_STORE], Json(found)).into_response())
 }
 

@@ -24,7 +24,8 @@ const PAGE: u32 = 1000;
 const COLUMNS: &str = "position,id,at,org,actor,credential,action,target,request_id,detail,left_out\r\n";
 
 /// How the file is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[schema(as = AuditForm)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// One JSON object on each line.

@@ -32,13 +32,16 @@ pub(super) const PART: u64 = 20_000;
 const CHECK_MS: i64 = 24 * 3_600_000;
 
 /// The first thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditFinding)]
 pub struct Bad {
     /// At which place of the chain; absent for a row that has none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub position: Option<u64>,
     /// Which row, where one is there: `aud_…`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub entry: Option<String>,
     /// `changed`, `removed`, `inserted`, `cut_off`, `resealed`, `rolled_back` or `dropped_early`.
     pub reason: &'static str,
@@ -47,7 +50,8 @@ pub struct Bad {
 }
 
 /// What a part of a walk found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditVerification)]
 pub struct Verification {
     /// Whether nothing is wrong so far.
     pub ok: bool,
@@ -65,9 +69,11 @@ pub struct Verification {
     pub unproven_seals: u64,
     /// What is wrong first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub bad: Option<Bad>,
     /// Where the next part begins.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next: Option<String>,
 }
 
@@ -90,7 +96,7 @@ impl Place {
             .filter(|bytes| bytes.len() <= 200)
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .ok_or_else(|| {
-                ApiError::new(Code::InvalidCursor, "use `next` of the part before, unchanged").field("cursor")
+                ApiError::new(Code::InvalidCursor, "use `next` of the part before, unchanged").field("after")
             })
     }
 }
