@@ -1,8 +1,5 @@
 -- One index for each order and filter that a list of the organisation offers: a page reads about as many rows as it shows.
 
--- The organisations of somebody who signs in.
-CREATE INDEX memberships_user ON memberships (user_id);
-
 -- Members by name or address, of a role, in a state, or both.
 CREATE INDEX memberships_by_name ON memberships (org_id, kind, search_name, user_id);
 CREATE INDEX memberships_by_email ON memberships (org_id, kind, search_email, user_id);
