@@ -15,8 +15,8 @@ use utoipa::openapi::{Header, OpenApi, RefOr, Response, ServerBuilder};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
 use crate::{
-    audit, clients, edge, explain, factors, grants, issuers, keys, members, people, policies, revocations,
-    service_accounts, sessions, signals, usage, webhooks, workspaces,
+    audit, clients, edge, explain, factors, grants, issuers, keys, members, people, policies, retention,
+    revocations, service_accounts, sessions, settings, signals, usage, webhooks, workspaces,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -118,6 +118,10 @@ use crate::{
         policies::api::version,
         policies::api::test,
         // The audit trail, and webhooks
+        retention::api::erase,
+        settings::api::change,
+        settings::api::rotate,
+        settings::api::show,
         audit::api::list,
         audit::api::export,
         audit::api::verify,
@@ -154,6 +158,7 @@ use crate::{
         (name = "policy", description = "The route policy: what each path needs."),
         (name = "audit", description = "The audit trail, and its chain."),
         (name = "webhooks", description = "Messages to your own programs, signed and retried."),
+        (name = "settings", description = "What owners set: how long things are kept, what keys must be like, signing keys."),
         (name = "caller", description = "Who calls."),
         (name = "description", description = "This API, for programs."),
     ),

@@ -12,7 +12,7 @@ use shared::time::UnixMillis;
 use utoipa::IntoParams;
 
 use super::export::Form;
-use super::{Search, Which};
+use super::{AuditPage, Search, Verification, Which};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
@@ -33,16 +33,19 @@ pub struct ListQuery {
     #[param(inline)]
     pub trail: Which,
     /// By whom.
+    #[param(max_length = 200, example = "usr_000000001")]
     pub actor: Option<String>,
     /// What.
+    #[param(max_length = 200, example = "api_key.revoke")]
     pub action: Option<String>,
     /// To what.
+    #[param(max_length = 200, example = "key_000000001")]
     pub target: Option<String>,
     /// RFC 3339: at or after.
-    #[param(format = "date-time")]
+    #[param(format = DateTime)]
     pub from: Option<String>,
     /// RFC 3339: before.
-    #[param(format = "date-time")]
+    #[param(format = DateTime)]
     pub to: Option<String>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -87,13 +90,10 @@ fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, ApiError>
 #[utoipa::path(
     get, path = "/v1/audit", tag = "audit",
     summary = "Search the audit trail",
-    description = "Newest first.",
-    params(
-        ListQuery,
-    ),
-    responses(
-        (status = 200, description = "A page of entries.", body = super::AuditPage),
-    ),
+    description = "Newest first. Conditions are whole words. With several of them a page may be short, or empty, and have a next one: \
+        no more than ten rows are looked at for each that it may show.",
+    params(ListQuery),
+    responses((status = 200, description = "A page of entries.", body = AuditPage)),
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -118,16 +118,19 @@ pub struct ExportQuery {
     #[param(inline)]
     pub trail: Which,
     /// By whom.
+    #[param(max_length = 200, example = "usr_000000001")]
     pub actor: Option<String>,
     /// What.
+    #[param(max_length = 200, example = "api_key.revoke")]
     pub action: Option<String>,
     /// To what.
+    #[param(max_length = 200, example = "key_000000001")]
     pub target: Option<String>,
     /// RFC 3339: at or after.
-    #[param(format = "date-time")]
+    #[param(format = DateTime)]
     pub from: Option<String>,
     /// RFC 3339: before.
-    #[param(format = "date-time")]
+    #[param(format = DateTime)]
     pub to: Option<String>,
 }
 
@@ -151,10 +154,10 @@ impl ExportQuery {
 /// `GET /v1/audit/export`
 #[utoipa::path(
     get, path = "/v1/audit/export", tag = "audit",
-    summary = "Export the audit trail",
-    description = "Oldest first, as it is read: as long as it takes.",
+    summary = "Download the audit trail",
+    description = "Oldest first, streamed: JSON lines, or CSV in which nothing is a formula. A download that breaks off ends without its last chunk.",
     params(ExportQuery),
-    responses((status = 200, description = "One entry a line.", content((String = "application/jsonl"), (String = "text/csv")))),
+    responses((status = 200, description = "The entries.", content((String = "application/jsonl"), (String = "text/csv")))),
 )]
 pub async fn export(
     State(app): State<Arc<App>>,
@@ -175,21 +178,19 @@ pub struct VerifyQuery {
     #[param(inline)]
     pub trail: Which,
     /// `next` of the part before.
-    pub cursor: Option<String>,
+    pub after: Option<String>,
     /// A head of all seals that was noted elsewhere, in hexadecimal digits.
+    #[param(pattern = "^[0-9a-fA-F]{64}$")]
     pub anchor: Option<String>,
 }
 
 /// `GET /v1/audit/verify`
 #[utoipa::path(
     get, path = "/v1/audit/verify", tag = "audit",
-    summary = "Verify the chain of the audit trail",
-    params(
-        VerifyQuery,
-    ),
-    responses(
-        (status = 200, description = "What a part of the walk found; `next` goes on.", body = super::Verification),
-    ),
+    summary = "Verify the audit trail",
+    description = "Walks along the chain of entries, a part at a time: as long as there is a `next`, ask again with it as `after`.",
+    params(VerifyQuery),
+    responses((status = 200, description = "What the walk found so far, also if that is bad.", body = Verification)),
 )]
 pub async fn verify(
     State(app): State<Arc<App>>,
@@ -198,7 +199,7 @@ pub async fn verify(
 ) -> Result<Response, ApiError> {
     let chain = super::may_read(&app, &caller, query.trail).await?;
     let anchor = query.anchor.as_deref().map(anchor).transpose()?;
-    let found = super::verify(&app, chain, query.cursor.as_deref(), anchor.as_ref()).await?;
+    let found = super::verify(&app, chain, query.after.as_deref(), anchor.as_ref()).await?;
     Ok(([NO_STORE], Json(found)).into_response())
 }
 

@@ -25,8 +25,8 @@ const COLUMNS: &str = "position,id,at,org,actor,credential,action,target,request
 
 /// How the file is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
 #[schema(as = AuditForm)]
+#[serde(rename_all = "lowercase")]
 pub enum Form {
     /// One JSON object on each line.
     #[default]

@@ -9,6 +9,7 @@ use shared::crypto::{base64url, from_base64url};
 use shared::id::{AuditId, OrgId};
 use shared::key::Environment;
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use super::chain_of;
 use super::personal::{Opened, Opener};
@@ -26,7 +27,7 @@ const READ_PER_ROW: u32 = 10;
 const MAX_WORD: usize = 200;
 
 /// Whose trail.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = AuditTrail)]
 pub enum Which {
@@ -59,7 +60,7 @@ pub struct Search {
 }
 
 /// A row as people see it.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct AuditView {
     /// `aud_…`
@@ -68,7 +69,7 @@ pub struct AuditView {
     pub at: Timestamp,
     /// Where; absent for the installation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
+    #[schema(value_type = String, required = false, example = "org_000000001")]
     pub org: Option<OrgId>,
     /// Who.
     pub actor: String,
@@ -85,6 +86,7 @@ pub struct AuditView {
     pub detail: Value,
     /// What is left out of the detail: `erased` with a person, `expired` after its time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
     pub left_out: Vec<&'static str>,
     /// In which request.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +97,7 @@ pub struct AuditView {
 }
 
 /// Some rows.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AuditPage {
     /// Newest first.
     pub entries: Vec<AuditView>,

@@ -33,7 +33,7 @@ const CHECK_MS: i64 = 24 * 3_600_000;
 
 /// The first thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[schema(as = AuditFault)]
+#[schema(as = AuditFinding)]
 pub struct Bad {
     /// At which place of the chain; absent for a row that has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ impl Place {
             .filter(|bytes| bytes.len() <= 200)
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .ok_or_else(|| {
-                ApiError::new(Code::InvalidCursor, "use `next` of the part before, unchanged").field("cursor")
+                ApiError::new(Code::InvalidCursor, "use `next` of the part before, unchanged").field("after")
             })
     }
 }

@@ -167,7 +167,7 @@ async fn verify(client: &Client, query: Vec<(&'static str, String)>, format: For
     let mut cursor: Option<String> = None;
     let found = loop {
         let mut query = query.clone();
-        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        query.extend(cursor.take().map(|cursor| ("after", cursor)));
         let part = client
             .call(Method::GET, "/v1/audit/verify", &query, None, None)
             .await?;

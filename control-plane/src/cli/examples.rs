@@ -10,6 +10,32 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("audit list", "portcullis audit list --target key_000000001"),
     ("audit verify", "portcullis audit verify"),
+    (
+        "settings set",
+        "portcullis settings set --key-max-days 90 --key-remind-days 14",
+    ),
+    ("settings show", "portcullis settings show"),
+    (
+        "webhooks create",
+        "portcullis webhooks create https://example.com/hooks --event 'key.*'",
+    ),
+    ("webhooks list", "portcullis webhooks list"),
+    ("webhooks messages", "portcullis webhooks messages whk_000000001"),
+    ("webhooks ping", "portcullis webhooks ping whk_000000001"),
+    ("webhooks remove", "portcullis webhooks remove whk_000000001"),
+    (
+        "webhooks replay",
+        "portcullis webhooks replay whk_000000001 msg_000000001",
+    ),
+    (
+        "webhooks rotate",
+        "portcullis webhooks rotate whk_000000001 --write-to secret.txt",
+    ),
+    ("webhooks show", "portcullis webhooks show whk_000000001"),
+    (
+        "webhooks update",
+        "portcullis webhooks update whk_000000001 --enabled true",
+    ),
     ("demo", "portcullis demo seed"),
     ("grants list", "portcullis grants list --user usr_000000001"),
     (

@@ -18,9 +18,10 @@ use crate::store::int;
 use crate::store::members::MemberState;
 
 /// What was done.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Erased {
     /// Who it was.
+    #[schema(value_type = String, example = "usr_000000001")]
     pub user: UserId,
     /// When.
     pub erased_at: Timestamp,

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::dashboard::{Confirm, PageQuery, Sent, Shell, Visit, link, refused, refused_form};
 use crate::error::ApiError;
+use crate::http::tag::IfMatch;
 use crate::members::{self, Listing, MemberView};
 use crate::oauth::form::Form;
 use crate::sessions::Instead;
@@ -126,7 +127,7 @@ async fn page(
 /// `POST /dashboard/retention`.
 pub async fn post(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -> Result<Response, Instead> {
     let outcome = match changes(&form) {
-        Ok(changes) => match settings::change_settings(&app, &visit.caller, changes).await {
+        Ok(changes) => match settings::change_settings(&app, &visit.caller, changes, &IfMatch::Any).await {
             Ok(_) => return Ok(visit.done(PATH, "Saved. What is older is let go within a day.")),
             Err(error) => refused_form(error)?,
         },

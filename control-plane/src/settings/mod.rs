@@ -20,11 +20,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::id::OrgId;
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::tag::{IfMatch, Tag};
 use crate::http::time::Timestamp;
 use crate::keys::{confirm_rights, hold_caller};
 use crate::store::Tx;
@@ -38,7 +40,8 @@ pub use signers::{SignerView, rotate_due, rotate_signer};
 const MOST_DAYS: u64 = 3660;
 
 /// Everything on the page, and in `GET /v1/settings`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Settings)]
 pub struct SettingsView {
     /// Grows with every change.
     pub version: u64,
@@ -61,7 +64,8 @@ pub struct SettingsView {
 }
 
 /// How long things are kept, in days. `null`: for good.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = SettingsRetention)]
 pub struct RetentionView {
     /// What was set.
     pub set: Days,
@@ -72,7 +76,8 @@ pub struct RetentionView {
 }
 
 /// Days of each kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = SettingsDays)]
 pub struct Days {
     /// Usage by the hour.
     pub usage_days: Option<u64>,
@@ -83,7 +88,8 @@ pub struct Days {
 }
 
 /// What keys must be like.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = SettingsKeys)]
 pub struct KeysView {
     /// The longest life of a new key; `null`: without end.
     pub max_days: Option<u64>,
@@ -94,7 +100,8 @@ pub struct KeysView {
 }
 
 /// Days after which signing keys are rotated.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = SettingsSigning)]
 pub struct SigningView {
     /// Whether the caller may change it: an owner of the first organisation.
     pub may_change: bool,
@@ -108,32 +115,40 @@ pub struct SigningView {
 pub type Change = Option<Option<u64>>;
 
 /// What is to be different; what is `None` stays.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SettingsChanges)]
 pub struct Changes {
     /// How long usage is kept.
     #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 3660)]
     pub usage_days: Change,
     /// How long network addresses are.
     #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 3660)]
     pub address_days: Change,
     /// How long details of the audit trail are.
     #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 3660)]
     pub detail_days: Change,
     /// The longest life of a key.
     #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 3660)]
     pub key_max_days: Change,
     /// How long before its end the owner of a key is told.
     #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 3660)]
     pub key_remind_days: Change,
     /// Whether rotating a key starts its life anew.
     #[serde(default)]
     pub rotation_renews: Option<bool>,
     /// Days after which the key that signs API keys is rotated. Owners of the first organisation only.
     #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 3660)]
     pub api_key_signer_days: Change,
     /// The same for access tokens.
     #[serde(default, deserialize_with = "change")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 3660)]
     pub token_signer_days: Change,
 }
 
@@ -174,6 +189,11 @@ async fn view(tx: &mut Tx, app: &App, caller: &Caller) -> Result<SettingsView, A
             access_token_days: installation.token_signer_days,
         },
     })
+}
+
+/// The version of what can be changed.
+pub fn tag(view: &SettingsView) -> Tag {
+    Tag::of(&(view.retention.set, view.keys, view.signing))
 }
 
 /// The first organisation runs the installation, and its owners set what concerns all.
@@ -224,13 +244,19 @@ pub(crate) async fn kept(tx: &mut Tx, app: &App, org: OrgId) -> Result<Days, Api
 }
 
 /// Changes settings of the caller's organisation: owners only.
-pub async fn change_settings(app: &App, caller: &Caller, changes: Changes) -> Result<SettingsView, ApiError> {
+pub async fn change_settings(
+    app: &App,
+    caller: &Caller,
+    changes: Changes,
+    seen: &IfMatch,
+) -> Result<SettingsView, ApiError> {
     may_change(app, caller)?;
     check(&changes)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     hold_caller(&mut tx, caller, now).await?;
     confirm_rights(&mut tx, caller).await?;
+    seen.confirm(&tag(&view(&mut tx, app, caller).await?))?;
     let before = tx.settings(caller.org.get()).await?;
     let mut own = before;
     set(&mut own.usage_days, changes.usage_days);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{Changes, SettingsView, SignerView};
 use crate::app::App;
 use crate::dashboard::{Confirm, PageQuery, Sent, Shell, Visit, refused, refused_form};
+use crate::http::tag::IfMatch;
 use crate::oauth::form::Form;
 use crate::pages::Moment;
 use crate::sessions::Instead;
@@ -112,7 +113,7 @@ fn page(visit: &Visit, view: SettingsView, form: Option<&Form>, failure: Option<
 /// `POST /dashboard/settings`.
 pub async fn post(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -> Result<Response, Instead> {
     let outcome = match changes(&form) {
-        Ok(changes) => match super::change_settings(&app, &visit.caller, changes).await {
+        Ok(changes) => match super::change_settings(&app, &visit.caller, changes, &IfMatch::Any).await {
             Ok(_) => return Ok(visit.done(PATH, "The settings were saved.")),
             Err(error) => refused_form(error)?,
         },

@@ -18,13 +18,16 @@ use crate::store::settings::Settings;
 const DAY_MS: u64 = 86_400_000;
 
 /// A signing key as people see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SettingsSigner)]
 pub struct SignerView {
     /// `k…`
     pub kid: String,
     /// What it signs.
+    #[schema(value_type = String)]
     pub purpose: &'static str,
     /// `pending`, `active`, `retired` or `removed`.
+    #[schema(value_type = String)]
     pub state: &'static str,
     /// When it was made.
     pub created_at: Timestamp,

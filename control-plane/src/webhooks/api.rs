@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::crypto::{base64url, from_base64url};
 use shared::id::{MessageId, WebhookId};
 use shared::time::UnixMillis;
@@ -18,7 +18,9 @@ use super::{Changes, New, WebhookSecret, WebhookView};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Admin;
+use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
 use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::tag::{IfMatch, IfMatchHeader};
 use crate::http::time::Timestamp;
 use crate::store::webhooks::Delivery;
 
@@ -31,93 +33,91 @@ const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_st
 #[serde(deny_unknown_fields)]
 #[schema(as = NewWebhook)]
 pub struct CreateBody {
-    /// Where messages go.
-    #[schema(format = "uri", example = "https://hooks.example.com/portcullis")]
+    /// Where messages go: https, on the public internet.
+    #[schema(format = "uri", max_length = 1024, example = "https://example.com/hooks")]
     url: String,
-    /// What it is for.
+    /// What people call it.
     #[serde(default)]
+    #[schema(max_length = 100)]
     description: String,
-    /// Which events: names, or `key.*`.
-    #[schema(example = json!(["key.*"]))]
+    /// Events and patterns.
+    #[schema(min_items = 1, max_items = 50, example = json!(["key.*", "user.deactivated"]))]
     events: Vec<String>,
 }
 
 /// The body of `PATCH /v1/webhooks/{id}`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = WebhookChange)]
+#[schema(as = WebhookChanges)]
 pub struct ChangeBody {
     /// Where messages go.
-    #[schema(format = "uri", example = "https://hooks.example.com/portcullis")]
+    #[schema(format = "uri", max_length = 1024)]
     url: Option<String>,
-    /// What it is for.
+    /// What people call it.
+    #[schema(max_length = 100)]
     description: Option<String>,
-    /// Which events: names, or `key.*`.
-    #[schema(example = json!(["key.*"]))]
+    /// Events and patterns.
+    #[schema(min_items = 1, max_items = 50)]
     events: Option<Vec<String>>,
-    /// Whether anything is sent.
+    /// Whether messages are sent.
     enabled: Option<bool>,
 }
 
+/// A webhook and its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookWithSecret)]
-struct WithSecret {
+pub struct WithSecret {
     #[serde(flatten)]
     webhook: WebhookView,
-    /// Shown once: what messages are signed with.
+    /// What messages are signed with: shown this once.
+    #[schema(example = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
     secret: String,
 }
 
-/// For the document: all webhooks.
-#[derive(ToSchema)]
-#[schema(as = WebhookList)]
-#[allow(dead_code)]
-struct ListView {
-    /// All of them.
+/// The answer of `GET /v1/webhooks`.
+#[derive(Serialize, ToSchema)]
+pub struct WebhookList {
+    /// In the order of their ids.
     webhooks: Vec<WebhookView>,
 }
 
-/// For the document: one that is gone.
-#[derive(ToSchema)]
-#[schema(as = WebhookRemoved)]
-#[allow(dead_code)]
-struct RemovedView {
-    /// Its id.
-    id: String,
-    /// Always true.
-    removed: bool,
-}
-
-/// For the document: what was queued.
-#[derive(ToSchema)]
-#[schema(as = WebhookPing)]
-#[allow(dead_code)]
-struct PingView {
-    /// The message's id.
-    message: String,
-}
-
-/// For the document: a page of messages.
-#[derive(ToSchema)]
-#[schema(as = WebhookMessagePage)]
-#[allow(dead_code)]
-struct MessagePage {
+/// A page of messages.
+#[derive(Serialize, ToSchema)]
+pub struct MessagePage {
     /// Newest first.
     messages: Vec<MessageView>,
-    /// For the next page; null on the last.
+    /// For the next page; absent on the last.
     next_cursor: Option<String>,
 }
 
+/// What was removed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookRemoved)]
+pub struct Removed {
+    #[schema(value_type = String, example = "whk_000000001")]
+    id: WebhookId,
+    removed: bool,
+}
+
+/// A message that is on its way.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookPing)]
+pub struct Pinged {
+    #[schema(value_type = String, example = "msg_000000001")]
+    message: MessageId,
+}
+
 /// A message as the API shows it.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookMessage)]
 pub struct MessageView {
     /// `msg_…`
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "msg_000000001")]
     pub id: MessageId,
     /// Of what.
     pub event: String,
     /// `delivered`, `waiting` or `given_up`.
+    #[schema(value_type = String)]
     pub state: &'static str,
     /// How often it was tried.
     pub attempts: u64,
@@ -166,39 +166,46 @@ impl MessageView {
 #[utoipa::path(
     get, path = "/v1/webhooks", tag = "webhooks",
     summary = "List webhooks",
-    responses(
-        (status = 200, description = "All of them.", body = ListView),
-    ),
+    description = "An organisation has at most 20, so there are no pages.",
+    responses((status = 200, description = "All of them.", body = WebhookList)),
 )]
 pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
     let webhooks = super::list(&app, &caller).await?;
-    Ok(([NO_STORE], Json(json!({ "webhooks": webhooks }))).into_response())
+    Ok(([NO_STORE], Json(WebhookList { webhooks })).into_response())
 }
 
 /// `POST /v1/webhooks`
 #[utoipa::path(
     post, path = "/v1/webhooks", tag = "webhooks",
     summary = "Make a webhook",
-    description = "The one answer that holds its secret.",
+    description = "Its secret is in this answer only.",
+    params(IdempotencyKeyHeader),
     request_body = CreateBody,
     responses(
-        (status = 201, description = "The webhook, with its secret.", body = WithSecret),
-        (status = 409, description = "`too_many`, `rights_changed`."),
+        (status = 201, description = "The webhook and its secret.", body = WithSecret, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 409, description = "`too_many`, `already_created`, `rights_changed`."),
     ),
 )]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
-    StrictJson(body, _): StrictJson<CreateBody>,
+    Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
     let new = New {
         url: body.url,
         description: body.description,
         events: body.events,
     };
-    let (webhook, secret) = super::create(&app, &caller, new).await?;
+    let (webhook, secret) = super::create(&app, &caller, new, idempotency).await?;
     let location = (LOCATION, format!("/v1/webhooks/{}", webhook.id));
-    Ok((StatusCode::CREATED, [location], with_secret(webhook, &secret)).into_response())
+    let tag = super::tag(&webhook).header();
+    Ok((
+        StatusCode::CREATED,
+        [location],
+        [tag],
+        with_secret(webhook, &secret),
+    )
+        .into_response())
 }
 
 fn with_secret(webhook: WebhookView, secret: &WebhookSecret) -> Response {
@@ -213,12 +220,8 @@ fn with_secret(webhook: WebhookView, secret: &WebhookSecret) -> Response {
 #[utoipa::path(
     get, path = "/v1/webhooks/{id}", tag = "webhooks",
     summary = "Show a webhook",
-    params(
-        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
-    ),
-    responses(
-        (status = 200, description = "The webhook.", body = WebhookView),
-    ),
+    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001")),
+    responses((status = 200, description = "The webhook.", body = WebhookView, headers(("ETag" = String, description = "Its version, for `If-Match`.")))),
 )]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -226,20 +229,18 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let webhook = super::show(&app, &caller, webhook_id(&id)?).await?;
-    Ok(([NO_STORE], Json(webhook)).into_response())
+    Ok(([NO_STORE, super::tag(&webhook).header()], Json(webhook)).into_response())
 }
 
 /// `PATCH /v1/webhooks/{id}`
 #[utoipa::path(
     patch, path = "/v1/webhooks/{id}", tag = "webhooks",
     summary = "Change a webhook",
-    description = "What is not named stays.",
-    params(
-        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
-    ),
+    description = "Members that are absent stay as they are. Enabling it forgets that it failed.",
+    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"), IfMatchHeader),
     request_body = ChangeBody,
     responses(
-        (status = 200, description = "The webhook as it is now.", body = WebhookView),
+        (status = 200, description = "The webhook as it is now.", body = WebhookView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
         (status = 409, description = "`rights_changed`."),
     ),
 )]
@@ -247,6 +248,7 @@ pub async fn change(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
+    seen: IfMatch,
     StrictJson(body, _): StrictJson<ChangeBody>,
 ) -> Result<Response, ApiError> {
     let changes = Changes {
@@ -255,21 +257,17 @@ pub async fn change(
         events: body.events,
         enabled: body.enabled,
     };
-    let webhook = super::change(&app, &caller, webhook_id(&id)?, changes).await?;
-    Ok(([NO_STORE], Json(webhook)).into_response())
+    let webhook = super::change(&app, &caller, webhook_id(&id)?, (changes, &seen)).await?;
+    Ok(([NO_STORE, super::tag(&webhook).header()], Json(webhook)).into_response())
 }
 
 /// `DELETE /v1/webhooks/{id}`
 #[utoipa::path(
     delete, path = "/v1/webhooks/{id}", tag = "webhooks",
     summary = "Remove a webhook",
-    params(
-        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
-    ),
-    responses(
-        (status = 200, description = "It is gone.", body = RemovedView),
-        (status = 409, description = "`rights_changed`."),
-    ),
+    description = "With all its messages.",
+    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001")),
+    responses((status = 200, description = "It is gone.", body = Removed), (status = 409, description = "`rights_changed`.")),
 )]
 pub async fn remove(
     State(app): State<Arc<App>>,
@@ -278,23 +276,24 @@ pub async fn remove(
 ) -> Result<Response, ApiError> {
     let id = webhook_id(&id)?;
     super::remove(&app, &caller, id).await?;
-    Ok(([NO_STORE], Json(json!({ "id": id, "removed": true }))).into_response())
+    Ok(([NO_STORE], Json(Removed { id, removed: true })).into_response())
 }
 
 /// A body with nothing in it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookNothing)]
 pub struct Nothing {}
 
 /// `POST /v1/webhooks/{id}/rotate-secret`
 #[utoipa::path(
     post, path = "/v1/webhooks/{id}/rotate-secret", tag = "webhooks",
-    summary = "Give a webhook another secret",
-    params(
-        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
-    ),
+    summary = "Give a webhook a new secret",
+    description = "The secret is in this answer only. For a day messages carry a signature with the one before too.",
+    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001")),
+    request_body = Option<Nothing>,
     responses(
-        (status = 200, description = "The webhook, with its new secret.", body = WithSecret),
+        (status = 200, description = "The webhook and its secret.", body = WithSecret),
         (status = 409, description = "`rights_changed`."),
     ),
 )]
@@ -312,11 +311,10 @@ pub async fn rotate_secret(
 #[utoipa::path(
     post, path = "/v1/webhooks/{id}/ping", tag = "webhooks",
     summary = "Send a test message",
-    params(
-        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
-    ),
+    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001")),
+    request_body = Option<Nothing>,
     responses(
-        (status = 202, description = "It is queued.", body = PingView),
+        (status = 202, description = "It is on its way.", body = Pinged),
         (status = 409, description = "`webhook_disabled`, `rights_changed`."),
     ),
 )]
@@ -327,12 +325,7 @@ pub async fn ping(
     OptionalJson(Nothing {}): OptionalJson<Nothing>,
 ) -> Result<Response, ApiError> {
     let message = super::ping(&app, &caller, webhook_id(&id)?).await?;
-    Ok((
-        StatusCode::ACCEPTED,
-        [NO_STORE],
-        Json(json!({ "message": message })),
-    )
-        .into_response())
+    Ok((StatusCode::ACCEPTED, [NO_STORE], Json(Pinged { message })).into_response())
 }
 
 /// The query of `GET /v1/webhooks/{id}/messages`.
@@ -350,15 +343,10 @@ pub struct MessagesQuery {
 /// `GET /v1/webhooks/{id}/messages`
 #[utoipa::path(
     get, path = "/v1/webhooks/{id}/messages", tag = "webhooks",
-    summary = "List messages",
-    description = "What was sent to a webhook, or waits; newest first.",
-    params(
-        ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
-        MessagesQuery,
-    ),
-    responses(
-        (status = 200, description = "A page of messages.", body = MessagePage),
-    ),
+    summary = "List messages of a webhook",
+    description = "Newest first, of the last 30 days.",
+    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"), MessagesQuery),
+    responses((status = 200, description = "A page of messages.", body = MessagePage)),
 )]
 pub async fn messages(
     State(app): State<Arc<App>>,
@@ -373,8 +361,11 @@ pub async fn messages(
     }
     let before = query.cursor.as_deref().map(decode).transpose()?;
     let (messages, next_cursor) = page(&app, &caller, webhook_id(&id)?, before, limit).await?;
-    let body = json!({ "messages": messages, "next_cursor": next_cursor });
-    Ok(([NO_STORE], Json(body)).into_response())
+    let page = MessagePage {
+        messages,
+        next_cursor,
+    };
+    Ok(([NO_STORE], Json(page)).into_response())
 }
 
 /// A page of messages, and the cursor of the next.
@@ -400,12 +391,14 @@ pub(super) async fn page(
 #[utoipa::path(
     post, path = "/v1/webhooks/{id}/messages/{message}/replay", tag = "webhooks",
     summary = "Send a message again",
+    description = "Under the id that it has, so that a receiver can tell.",
     params(
         ("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"),
         ("message" = String, Path, description = "The message.", pattern = "^msg_[0-9A-Za-z]{9}$", example = "msg_000000001"),
     ),
+    request_body = Option<Nothing>,
     responses(
-        (status = 202, description = "It is queued.", body = MessageView),
+        (status = 202, description = "It is on its way.", body = MessageView),
         (status = 409, description = "`webhook_disabled`, `rights_changed`."),
     ),
 )]

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::id::{LIMIT, MessageId, WebhookId};
 use shared::time::UnixMillis;
+use utoipa::ToSchema;
 
 use super::events::{self, PING};
 use super::sign::{self, WebhookSecret};
@@ -12,12 +13,16 @@ use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
+use crate::http::idempotency::{self, Idempotency};
+use crate::http::tag::{IfMatch, Tag};
 use crate::http::time::{Timestamp, format_rfc3339};
 use crate::keys::{confirm_rights, hold_caller};
 use crate::store::webhooks::{Delivery, Webhook};
 use crate::store::{StoreError, Tx, int};
 use crate::text;
 
+/// The operation's name in the idempotency table.
+const OPERATION: &str = "webhook.create";
 /// As many webhooks in one organisation.
 const MOST: usize = 20;
 const MOST_EVENTS: usize = 50;
@@ -50,11 +55,11 @@ pub struct Changes {
 }
 
 /// A webhook as people see it: without its secret.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Webhook)]
 pub struct WebhookView {
     /// `whk_…`
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "whk_000000001")]
     pub id: WebhookId,
     /// Where messages go.
     pub url: String,
@@ -112,6 +117,11 @@ impl WebhookView {
     }
 }
 
+/// The version of what can be changed about a webhook.
+pub fn tag(view: &WebhookView) -> Tag {
+    Tag::of(&(&view.url, &view.description, &view.events, view.enabled))
+}
+
 /// A webhook tells of everything in the organisation, so it needs a role and a credential that reach everything.
 fn may_administer(app: &App, caller: &Caller) -> Result<(), ApiError> {
     audit::reaches_everything(app, caller, "webhooks")
@@ -148,7 +158,12 @@ async fn find(tx: &mut Tx, caller: &Caller, id: WebhookId) -> Result<Webhook, Ap
 }
 
 /// Makes a webhook, and gives its secret: the only moment at which it is shown.
-pub async fn create(app: &App, caller: &Caller, new: New) -> Result<(WebhookView, WebhookSecret), ApiError> {
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    new: New,
+    idempotency: Option<Idempotency>,
+) -> Result<(WebhookView, WebhookSecret), ApiError> {
     may_administer(app, caller)?;
     let number = app.random.below(LIMIT).map_err(ApiError::internal)?;
     let id = WebhookId::from_u64(number).ok_or(StoreError::Corrupt("webhook id"))?;
@@ -170,6 +185,12 @@ pub async fn create(app: &App, caller: &Caller, new: New) -> Result<(WebhookView
         delivered_at: None,
     };
     let mut tx = begin(app, caller, now).await?;
+    let who = (caller.org, caller.user);
+    let before = idempotency::claim(&mut tx, who, OPERATION, idempotency, number, now).await?;
+    if let Some(before) = before.and_then(WebhookId::from_u64) {
+        let detail = "this request was answered before, and a secret is shown only once: rotate it if the answer was lost";
+        return Err(idempotency::shown_once(&before, detail));
+    }
     if tx.webhooks(caller.org, most()).await?.len() >= MOST {
         let detail = format!("an organisation has at most {MOST} webhooks; remove one first");
         return Err(ApiError::new(Code::TooMany, detail));
@@ -185,12 +206,13 @@ pub async fn change(
     app: &App,
     caller: &Caller,
     id: WebhookId,
-    changes: Changes,
+    (changes, seen): (Changes, &IfMatch),
 ) -> Result<WebhookView, ApiError> {
     may_administer(app, caller)?;
     let now = app.clock.now();
     let mut tx = begin(app, caller, now).await?;
     let before = find(&mut tx, caller, id).await?;
+    seen.confirm(&tag(&WebhookView::new(before.clone(), now)))?;
     let mut hook = before.clone();
     if let Some(text) = &changes.url {
         hook.url = url(app, text)?;

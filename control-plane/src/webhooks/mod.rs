@@ -35,6 +35,7 @@ use crate::store::{StoreError, Tx, int, uint};
 
 pub use change::{
     Changes, New, WebhookView, change, create, deliveries, list, ping, remove, replay, rotate_secret, show,
+    tag,
 };
 pub use deliver::{deliver_due, forget};
 pub use sign::WebhookSecret;

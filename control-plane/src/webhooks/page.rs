@@ -12,6 +12,7 @@ use super::api::{MessageView, decode, webhook_id};
 use super::{Changes, New, WebhookView, events};
 use crate::app::App;
 use crate::dashboard::{Confirm, PageQuery, Sent, Shell, Visit, link, refused, refused_form};
+use crate::http::tag::IfMatch;
 use crate::oauth::form::Form;
 use crate::pages::Moment;
 use crate::sessions::Instead;
@@ -221,7 +222,7 @@ pub async fn post_new(State(app): State<Arc<App>>, Sent { visit, form }: Sent) -
         description: filled.description.clone(),
         events: filled.events(),
     };
-    match super::create(&app, &visit.caller, new).await {
+    match super::create(&app, &visit.caller, new, None).await {
         Ok((hook, secret)) => Ok(visit.page(&SecretPage {
             shell: visit.shell(),
             title: "The webhook was made",
@@ -316,7 +317,7 @@ pub async fn change(
         events: Some(filled.events()),
         enabled: None,
     };
-    match super::change(&app, &visit.caller, number, changes).await {
+    match super::change(&app, &visit.caller, number, (changes, &IfMatch::Any)).await {
         Ok(_) => Ok(visit.done(&format!("{PATH}/{number}"), "The webhook was changed.")),
         Err(error) => {
             let failure = refused_form(error)?;
@@ -338,7 +339,7 @@ pub async fn switch(
         enabled: Some(enabled),
         ..Changes::default()
     };
-    super::change(&app, &visit.caller, id, changes)
+    super::change(&app, &visit.caller, id, (changes, &IfMatch::Any))
         .await
         .map_err(refused)?;
     let sentence = if enabled {

@@ -61,7 +61,7 @@ async fn walk(test: &TestApp, query: &str) -> Value {
         let answer: Answer = test.admin(Method::GET, &path, None).await;
         assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
         match answer.body["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
+            Some(next) => cursor = format!("&after={next}"),
             None => return answer.body,
         }
     }

@@ -96,7 +96,7 @@ async fn what_makes_no_sense_is_refused() {
         let answer = test.admin(Method::GET, &format!("/v1/audit?{query}"), None).await;
         assert_eq!(answer.outcome(), (400, code), "{query}");
     }
-    for query in ["cursor=x", "anchor=zz"] {
+    for query in ["after=x", "anchor=zz"] {
         let answer = test
             .admin(Method::GET, &format!("/v1/audit/verify?{query}"), None)
             .await;
