@@ -179,7 +179,7 @@ fn for_people() -> Router<Arc<App>> {
         .route("/v1/invitations/{id}", delete(api::revoke))
         .route("/v1/invitations/{id}/resend", post(api::resend))
         // Where the list of members was.
-        .route("/account/members", get(people_moved))
+        .route("/account/members", get(people::page::moved))
 }
 
 /// What administrators see and change of their organisation: programs, workspaces, clients, and what acts for its people.
@@ -203,10 +203,6 @@ fn for_the_organisation() -> Router<Arc<App>> {
             get(sessions::api::list).delete(sessions::api::end_all),
         )
         .route("/v1/sessions/{id}", delete(sessions::api::end_one))
-}
-
-async fn people_moved() -> axum::response::Redirect {
-    axum::response::Redirect::permanent("/dashboard/people")
 }
 
 /// Pages on people, programs, and what acts for them. Each has a line in `authority::PAGES`.

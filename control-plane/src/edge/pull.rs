@@ -70,7 +70,7 @@ pub struct FeedQuery {
 
 /// `GET /v1/edge/feed`
 #[utoipa::path(
-    get, path = "/v1/edge/feed", tag = "edge",
+    get, path = "/v1/edge/feed", tag = "edge", operation_id = "feed",
     summary = "Fetch the feed",
     description = "For edges that cannot be reached: what would have been pushed, in the feed's own format.",
     params(FeedQuery),

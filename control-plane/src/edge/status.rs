@@ -138,7 +138,7 @@ pub(super) struct Alert {
 
 /// `GET /v1/edge/status`
 #[utoipa::path(
-    get, path = "/v1/edge/status", tag = "edge",
+    get, path = "/v1/edge/status", tag = "edge", operation_id = "status",
     summary = "Where every edge is",
     description = "Of the edges that admit the caller's organisation: regions, how far they are, how long frames and canaries took, and \
         alerts. Failures, clocks and keys are for administrators of the first organisation.",

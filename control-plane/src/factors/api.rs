@@ -17,7 +17,7 @@ fn user_id(text: &str) -> Result<UserId, ApiError> {
 
 /// `GET /v1/memberships/{user}/sign-in`
 #[utoipa::path(
-    get, path = "/v1/memberships/{user}/sign-in", tag = "members",
+    get, path = "/v1/memberships/{user}/sign-in", tag = "members", operation_id = "sign_in_show",
     summary = "Show how somebody can sign in",
     params(
         ("user" = String, Path, description = "The member.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
@@ -34,7 +34,7 @@ pub async fn show(
 
 /// `DELETE /v1/memberships/{user}/sign-in`: removes their factors; the password stays.
 #[utoipa::path(
-    delete, path = "/v1/memberships/{user}/sign-in", tag = "members",
+    delete, path = "/v1/memberships/{user}/sign-in", tag = "members", operation_id = "sign_in_remove",
     summary = "Remove lost factors",
     description = "The authenticator app, recovery codes and passkeys of somebody who belongs to no other organisation; their sessions end, the password stays.",
     params(

@@ -57,6 +57,11 @@ fn inviter(visit: &Visit) -> Inviter {
     }
 }
 
+/// `GET /account/members`: where the list of members was.
+pub async fn moved() -> axum::response::Redirect {
+    axum::response::Redirect::permanent(PEOPLE.base)
+}
+
 /// `GET /dashboard/people/invite`
 pub async fn get_invite(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Instead> {
     Ok(show(&app, &visit, "", Role::Member, None))

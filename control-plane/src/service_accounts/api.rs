@@ -91,7 +91,7 @@ pub struct NoBody {}
 
 /// `GET /v1/service-accounts`
 #[utoipa::path(
-    get, path = "/v1/service-accounts", tag = "service-accounts",
+    get, path = "/v1/service-accounts", tag = "service_accounts",
     summary = "List service accounts",
     description = "By name.",
     params(
@@ -121,7 +121,7 @@ pub async fn list(
 
 /// `POST /v1/service-accounts`
 #[utoipa::path(
-    post, path = "/v1/service-accounts", tag = "service-accounts",
+    post, path = "/v1/service-accounts", tag = "service_accounts",
     summary = "Make a service account",
     description = "It has no key yet: make one with its id as `user`. Its role is the ceiling of its keys, and never `owner`.",
     params(
@@ -143,7 +143,7 @@ pub async fn create(
 
 /// `GET /v1/service-accounts/{user}`
 #[utoipa::path(
-    get, path = "/v1/service-accounts/{user}", tag = "service-accounts",
+    get, path = "/v1/service-accounts/{user}", tag = "service_accounts",
     summary = "Show a service account",
     params(
         ("user" = String, Path, description = "The service account.", pattern = "^usr_[0-9A-Za-z]{9}$", example = "usr_000000001"),
@@ -161,7 +161,7 @@ pub async fn show(
 
 /// `PATCH /v1/service-accounts/{user}`
 #[utoipa::path(
-    patch, path = "/v1/service-accounts/{user}", tag = "service-accounts",
+    patch, path = "/v1/service-accounts/{user}", tag = "service_accounts",
     summary = "Give a service account another name or another role",
     description = "One of the two. A change of the role is answered with its receipt.",
     params(
@@ -196,7 +196,7 @@ pub async fn change(
 
 /// `POST /v1/service-accounts/{user}/suspend`
 #[utoipa::path(
-    post, path = "/v1/service-accounts/{user}/suspend", tag = "service-accounts",
+    post, path = "/v1/service-accounts/{user}/suspend", tag = "service_accounts",
     summary = "Suspend a service account",
     description = "Its keys can do nothing until it is resumed.",
     params(
@@ -217,7 +217,7 @@ pub async fn suspend(
 
 /// `POST /v1/service-accounts/{user}/resume`
 #[utoipa::path(
-    post, path = "/v1/service-accounts/{user}/resume", tag = "service-accounts",
+    post, path = "/v1/service-accounts/{user}/resume", tag = "service_accounts",
     summary = "Let a suspended service account go on",
     description = "What was ended by a deactivation stays dead.",
     params(
@@ -238,7 +238,7 @@ pub async fn resume(
 
 /// `POST /v1/service-accounts/{user}/deactivate`
 #[utoipa::path(
-    post, path = "/v1/service-accounts/{user}/deactivate", tag = "service-accounts",
+    post, path = "/v1/service-accounts/{user}/deactivate", tag = "service_accounts",
     summary = "Deactivate a service account",
     description = "Ends every key of it for good.",
     params(

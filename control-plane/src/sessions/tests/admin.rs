@@ -75,9 +75,19 @@ async fn an_administrator_sees_and_ends_sessions() {
         let answer = test.admin(Method::DELETE, &format!("{PATH}{query}"), None).await;
         assert_eq!(answer.outcome(), expected, "{query}");
     }
-    let mut dead = dead_sessions(&test).await;
-    dead.dedup();
-    assert_eq!(dead.len(), 2, "the edge was told of both");
+    let mut tx = test.app.store.begin_read().await.expect("tx");
+    let crate::store::Tx::Sqlite(sqlite) = &mut tx else {
+        panic!("SQLite")
+    };
+    let told: Vec<Vec<u8>> = sqlx::query_scalar("SELECT entry FROM outbox")
+        .fetch_all(&mut **sqlite)
+        .await
+        .expect("rows");
+    let dead = told
+        .iter()
+        .filter_map(|entry| Entry::read(&mut Reader::new(entry)).ok())
+        .filter(|entry| matches!(entry, Entry::NotBefore(Subject::Session(_), _)));
+    assert_eq!(dead.count(), 2, "the edge was told of both");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ use crate::http::limit::Limited;
 
 /// The endpoint.
 #[utoipa::path(
-    post, path = "/v1/signals/events", tag = "signals",
+    post, path = "/v1/signals/events", tag = "signals", operation_id = "events",
     summary = "Push a security event",
     description = "A Security Event Token (RFC 8417) of an organisation's identity provider, pushed (RFC 8935): CAEP and RISC.",
     request_body(content = String, content_type = "application/secevent+jwt"),

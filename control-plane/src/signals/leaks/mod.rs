@@ -71,7 +71,7 @@ struct Label {
 
 /// The endpoint.
 #[utoipa::path(
-    post, path = "/v1/signals/leaks", tag = "signals",
+    post, path = "/v1/signals/leaks", tag = "signals", operation_id = "leaks",
     summary = "Report leaked credentials",
     description = "In the format of GitHub's secret scanning partner programme, signed over the raw body. What is real is revoked or \
         put in quarantine, as the deployment says.",
