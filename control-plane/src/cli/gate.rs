@@ -25,15 +25,15 @@ Examples:
     --control-plane https://id.example.com --issuer https://id.example.com --resource https://api.example.com \\
     --root-key \"$ROOT_KEY\" --feed-id \"$FEED_ID\" --uplink-key-file /run/secrets/uplink-key
 
-  # All of it from the environment (ORIGIN, CONTROL_PLANE, ISSUER, RESOURCE, ROOT_KEY, FEED_ID, UPLINK_KEY)
-  portcullis gate
+  # With ORIGIN, CONTROL_PLANE, ISSUER, RESOURCE, ROOT_KEY, FEED_ID and UPLINK_KEY in the environment, `portcullis gate` is enough.
 
   # Without --upstream it only answers those who ask:
   #   nginx     auth_request   http://127.0.0.1:8788/.portcullis/verify?answers=auth_request
   #   Traefik   forwardAuth    http://127.0.0.1:8788/.portcullis/verify
   #   Caddy     forward_auth   uri /.portcullis/verify
   #   Envoy     ext_authz      path_prefix /.portcullis/ext_authz
-  portcullis gate --listen 127.0.0.1:8788
+  portcullis gate --listen 127.0.0.1:8788 --control-plane https://id.example.com --issuer https://id.example.com \\
+    --resource https://api.example.com --root-key \"$ROOT_KEY\" --feed-id \"$FEED_ID\" --uplink-key-file /run/secrets/uplink-key
 
   # Is it ready?
   curl -f http://127.0.0.1:8789/health/ready";

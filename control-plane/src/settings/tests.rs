@@ -69,6 +69,8 @@ async fn a_setting_is_set_taken_back_and_left_alone(store: Store) {
             ((400, "invalid_field"), &json!(field))
         );
     }
+    // Before keys must end: theirs does not.
+    let (_, admin) = member(&test, 11, Role::Admin).await;
     // Two at once: both are there, or one is told to try again.
     let (first, second) = tokio::join!(
         test.admin(Method::PATCH, "/v1/settings", Some(json!({"key_max_days": 90}))),
@@ -82,7 +84,6 @@ async fn a_setting_is_set_taken_back_and_left_alone(store: Store) {
             other => panic!("{other}"),
         }
     }
-    let (_, admin) = member(&test, 11, Role::Admin).await;
     let refused = test
         .call(
             Method::PATCH,
