@@ -113,7 +113,7 @@ async fn somebody_signs_in_works_and_signs_out() {
     assert!(table.starts_with("ID") && table.contains("by hand"), "{table}");
 
     // Exit codes: not there, refused, wrong.
-    let id = "key_zzzzzzzzz";
+    let id = "key_000000009";
     let missing = run(&stack, &["keys", "show", id]);
     assert_eq!(missing.code, Some(4), "{}", missing.err);
     assert!(

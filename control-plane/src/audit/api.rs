@@ -42,10 +42,8 @@ pub struct ListQuery {
     #[param(max_length = 200, example = "key_000000001")]
     pub target: Option<String>,
     /// RFC 3339: at or after.
-    #[param(format = DateTime)]
     pub from: Option<String>,
     /// RFC 3339: before.
-    #[param(format = DateTime)]
     pub to: Option<String>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -127,10 +125,8 @@ pub struct ExportQuery {
     #[param(max_length = 200, example = "key_000000001")]
     pub target: Option<String>,
     /// RFC 3339: at or after.
-    #[param(format = DateTime)]
     pub from: Option<String>,
     /// RFC 3339: before.
-    #[param(format = DateTime)]
     pub to: Option<String>,
 }
 

@@ -35,8 +35,8 @@ pub(super) struct BackupArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  portcullis restore portcullis.bak                                       into the database of the configuration
-  portcullis restore portcullis.bak --database-url sqlite:///tmp/look.db  somewhere else, to look at it
+  portcullis restore portcullis.bak                                         into the database of the configuration
+  portcullis restore portcullis.bak --database-url sqlite:///tmp/look.db    somewhere else, to look at it
 
 The database must be empty; a backup of either engine goes into either. Afterwards nothing is published from it until you have
 stopped every other copy and run `portcullis feed take-over`; what was revoked after the backup is then taken over from the

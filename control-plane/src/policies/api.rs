@@ -60,7 +60,7 @@ pub async fn show(
 #[schema(as = PolicyToCheck)]
 pub struct CheckBody {
     /// The document.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     policy: Value,
 }
 
@@ -98,7 +98,7 @@ pub struct WaitQuery {
 #[schema(as = PolicyToApply)]
 pub struct ApplyBody {
     /// The document.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     policy: Value,
     /// Why, for the history.
     reason: Option<String>,
@@ -111,7 +111,7 @@ pub struct ApplyBody {
     description = "`If-Match` is required: nobody overwrites a change unseen.",
     params(
         WaitQuery,
-        crate::http::tag::IfMatchHeader,
+        ("If-Match" = String, Header, description = "The `ETag` of `GET /v1/policy`: the version that this change is for.", example = "\"7\""),
     ),
     request_body = ApplyBody,
     responses(
@@ -152,7 +152,7 @@ pub struct RollBackBody {
     summary = "Put an earlier version in force again",
     params(
         WaitQuery,
-        crate::http::tag::IfMatchHeader,
+        ("If-Match" = String, Header, description = "The `ETag` of `GET /v1/policy`: the version that this change is for.", example = "\"7\""),
     ),
     request_body = RollBackBody,
     responses(
@@ -283,7 +283,7 @@ pub struct TestBody {
     /// Or somebody with these scopes. Neither: a caller without a credential.
     scopes: Option<Vec<String>>,
     /// Under this document instead of the one in force.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     policy: Option<Value>,
 }
 
@@ -295,6 +295,7 @@ pub struct TestBody {
     request_body = TestBody,
     responses(
         (status = 200, description = "Each question that the edge asks, and what came of it.", body = Object),
+        (status = 422, description = "`invalid_policy`: the document has mistakes."),
     ),
 )]
 pub async fn test(

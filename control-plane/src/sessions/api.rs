@@ -123,7 +123,10 @@ pub async fn end_one(
     params(
         EndAllQuery,
     ),
-    responses((status = 200, description = "How many ended, and the receipt of the last.", body = super::admin::EndedAll)),
+    responses(
+        (status = 200, description = "How many ended, and the receipt of the last.", body = super::admin::EndedAll),
+        (status = 404, description = "There is no such member in the organisation."),
+    ),
 )]
 pub async fn end_all(
     State(app): State<Arc<App>>,

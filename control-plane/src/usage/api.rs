@@ -57,7 +57,7 @@ pub struct Query {
     reason: Option<String>,
     /// What rows are told apart by: some of `credential`, `class`, `reason`, `country`, `colo`, separated by commas.
     #[param(
-        pattern = "^(credential|class|reason|country|colo)(,(credential|class|reason|country|colo))*$",
+        pattern = "^((credential|class|reason|country|colo)(,(credential|class|reason|country|colo))*)?$",
         example = "credential,reason"
     )]
     group_by: Option<String>,
