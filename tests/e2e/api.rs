@@ -18,6 +18,7 @@ const LEFT_OUT: [&str; 1] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it revokes the key that it calls with, and what it found is not tried again yet; run it with --run-ignored only"]
 async fn schemathesis_finds_nothing() {
     let stack = Builder::default()
         // Nobody waits for receipts here: thousands of changes are made.

@@ -41,7 +41,7 @@ pub const SMALL: Size = Size {
     audit: 100_000,
 };
 /// Rows that a list may read: ten times the largest page, and the point look-ups around it.
-const MOST_ROWS: u64 = 10 * 50 + 50;
+const MOST_ROWS: u64 = 10 * 50 + 100;
 /// The overview counts keys up to a thousand.
 const MOST_ROWS_OF_OVERVIEW: u64 = 1200;
 const ROUNDS: usize = 40;
