@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -122,6 +122,16 @@ fn plain_refusal(route: &str, response: &Response) -> Option<Problem> {
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     let refused = route.starts_with("/v1/") && response.status().is_client_error() && is_text;
+    let too_large = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
+    if refused && too_large {
+        return Some(
+            ApiError::new(
+                Code::BodyTooLarge,
+                "the body is larger than this endpoint reads; send less",
+            )
+            .into(),
+        );
+    }
     refused.then(|| {
         let detail = "the path or the parameters cannot be read; they are percent-encoded UTF-8";
         ApiError::invalid_field("path", detail).into()
