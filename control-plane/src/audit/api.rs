@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use shared::time::UnixMillis;
@@ -16,12 +14,11 @@ use super::{AuditPage, Search, Verification, Which};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
-use crate::http::json::StrictQuery;
+use crate::http::json::{NO_STORE, StrictQuery};
 use crate::http::time::parse_rfc3339;
 
 const DEFAULT_PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/audit`.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::ClientId;
@@ -15,14 +15,12 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::idempotency::Creation;
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, NoBody, OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
 use crate::http::tag::IfMatch;
-use crate::keys::api::wait;
+use crate::http::wait::wait;
 use crate::keys::scopes_of;
 use crate::revocations::Reason;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/clients`.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -113,11 +111,6 @@ pub struct WaitQuery {
     #[param(value_type = Option<crate::revocations::Reason>, inline)]
     reason: Option<String>,
 }
-
-/// No members are known.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoBody {}
 
 /// `GET /v1/clients`
 #[utoipa::path(

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use edge::validator::{Explanation, Step};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,10 +16,8 @@ use super::Question;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
-use crate::http::json::StrictJson;
+use crate::http::json::{NO_STORE, StrictJson};
 use crate::http::time::format_rfc3339;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of `POST /v1/explain`.
 #[derive(Debug, Deserialize, ToSchema)]

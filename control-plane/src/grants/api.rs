@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +11,10 @@ use super::{GrantView, Listing};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
-use crate::http::json::StrictQuery;
+use crate::http::json::{NO_STORE, StrictQuery};
 use crate::http::paging;
-use crate::keys::api::wait;
+use crate::http::wait::wait;
 use crate::revocations::Reason;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/grants`.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

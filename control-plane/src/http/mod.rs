@@ -14,3 +14,4 @@ pub mod limit;
 pub mod paging;
 pub mod tag;
 pub mod time;
+pub mod wait;

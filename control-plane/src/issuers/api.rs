@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::id::{IssuerId, WorkspaceId};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::json::{ChangedView, IssuerView, ShownView};
 use super::rules::{Asked, ClaimName};
@@ -19,22 +19,10 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::{Admin, Caller};
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, OptionalJson, StrictJson, StrictQuery};
 use crate::http::tag::{IfMatch, IfMatchHeader};
-use crate::keys::api::wait;
-use crate::revocation::{Receipt, Wait};
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
-
-/// The query of everything here that waits.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WaitQuery {
-    /// What the answer waits for; `effective`, if absent.
-    #[param(value_type = Option<Wait>, inline)]
-    wait: Option<String>,
-}
+use crate::http::wait::{WaitQuery, wait};
+use crate::revocation::Receipt;
 
 /// What `POST /v1/issuers` and `PATCH /v1/issuers/{id}` say about an issuer.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::id::{KeyId, UserId, WorkspaceId};
@@ -20,16 +20,15 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::{Admin, Caller};
 use crate::http::idempotency::{Creation, FreeCreation, IdempotencyKeyHeader};
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
 use crate::http::tag::{IfMatch, IfMatchHeader};
 use crate::http::time::parse_rfc3339;
+use crate::http::wait::wait;
 use crate::revocation::Wait;
 use crate::store::key_lists::{KeyFilter, Place};
 use crate::store::keys::{ApiKey, KeyStatus};
 use crate::usage::uses;
-
-const NO_STORE: (axum::http::HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of `POST /v1/auth/keys`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -415,15 +414,6 @@ fn one_of<T>(field: &str, query: Option<T>, body: Option<T>) -> Result<Option<T>
 /// An id that is not even one is a key that is not there: the text is not repeated, it may be a whole key.
 pub(crate) fn key_id(text: &str) -> Result<KeyId, ApiError> {
     text.parse().map_err(|_| ApiError::not_found("key"))
-}
-
-/// What an answer waits for.
-pub(crate) fn wait(text: Option<&str>) -> Result<Wait, ApiError> {
-    let expected = "expected `effective`, `ack` or `none`";
-    text.map_or(Ok(Wait::default()), |text| {
-        text.parse()
-            .map_err(|_| ApiError::invalid_field("wait", expected))
-    })
 }
 
 fn workspace(text: &str) -> Result<Option<WorkspaceId>, ApiError> {

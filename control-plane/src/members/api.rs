@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::UserId;
@@ -15,14 +13,12 @@ use super::{Change, Holdings, Listing, MemberReceipt, MemberView};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::{Admin, Caller};
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, NoBody, OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
 use crate::http::tag::{IfMatch, IfMatchHeader};
-use crate::revocation::Wait;
+use crate::http::wait::{WaitQuery, wait};
 use crate::store::members::{MemberKind, MemberState};
 use crate::store::orgs::Role;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/memberships`.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -123,16 +119,6 @@ pub async fn holdings(
     super::holdings(&app, &caller, user_id(&user)?).await.map(Json)
 }
 
-/// The query of a change.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WaitQuery {
-    /// What the answer waits for; `effective`, if absent.
-    #[param(value_type = Option<Wait>, inline)]
-    wait: Option<String>,
-}
-
 /// The body of `PATCH /v1/memberships/{user}`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -142,11 +128,6 @@ pub struct RoleBody {
     #[schema(value_type = Role)]
     role: String,
 }
-
-/// No members are known.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoBody {}
 
 /// `PATCH /v1/memberships/{user}`
 #[utoipa::path(
@@ -259,10 +240,7 @@ async fn answer(
     (change, seen): (Change, &IfMatch),
     query: &WaitQuery,
 ) -> Result<Response, ApiError> {
-    let wait = query.wait.as_deref().map_or(Ok(Wait::default()), |text| {
-        text.parse()
-            .map_err(|_| ApiError::invalid_field("wait", "expected `effective`, `ack` or `none`"))
-    })?;
+    let wait = wait(query.wait.as_deref())?;
     let (receipt, tag) = super::change(app, caller, user_id(user)?, (change, seen), wait).await?;
     Ok(([NO_STORE, tag.header()], Json(receipt)).into_response())
 }

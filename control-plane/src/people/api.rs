@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::{InvitationId, OrgId, UserId};
@@ -18,11 +18,10 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
+use crate::http::json::NO_STORE;
 use crate::http::time::Timestamp;
 use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::orgs::Role;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of `POST /v1/invitations`.
 #[derive(Debug, Deserialize, ToSchema)]

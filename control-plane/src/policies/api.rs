@@ -18,12 +18,11 @@ use super::trial::{Holder, Trial};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
-use crate::http::json::{StrictJson, StrictQuery};
-use crate::revocation::Wait;
+use crate::http::json::{NO_STORE, StrictJson, StrictQuery};
+use crate::http::wait::{WaitQuery, wait};
 
 const DEFAULT_PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 /// Whoever has it asks whether it still is so.
 const ASK_AGAIN: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 
@@ -82,16 +81,6 @@ pub async fn check(
     Ok(([NO_STORE], Json(CheckedView::from(checked))).into_response())
 }
 
-/// The query of a change.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WaitQuery {
-    /// What the answer waits for; `effective`, if absent.
-    #[param(value_type = Option<crate::revocation::Wait>, inline)]
-    wait: Option<String>,
-}
-
 /// The body of `PUT /v1/policy`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -128,7 +117,7 @@ pub async fn apply(
     StrictQuery(query): StrictQuery<WaitQuery>,
     StrictJson(body, _): StrictJson<ApplyBody>,
 ) -> Result<Response, ApiError> {
-    let wait = wait(&query)?;
+    let wait = wait(query.wait.as_deref())?;
     let expected = expected(&headers)?;
     let why = body.reason.as_deref();
     let applied = super::apply(&app, &caller, body.policy, (expected, why), wait).await?;
@@ -169,7 +158,7 @@ pub async fn roll_back(
     StrictQuery(query): StrictQuery<WaitQuery>,
     StrictJson(body, _): StrictJson<RollBackBody>,
 ) -> Result<Response, ApiError> {
-    let wait = wait(&query)?;
+    let wait = wait(query.wait.as_deref())?;
     let expected = expected(&headers)?;
     let why = body.reason.as_deref();
     let applied = super::roll_back(&app, &caller, body.version, (expected, why), wait).await?;
@@ -321,13 +310,6 @@ pub async fn test(
     };
     let done = super::test(&app, &caller, trial).await?;
     Ok(([NO_STORE], Json(tried(&done))).into_response())
-}
-
-fn wait(query: &WaitQuery) -> Result<Wait, ApiError> {
-    query.wait.as_deref().map_or(Ok(Wait::default()), |text| {
-        text.parse()
-            .map_err(|_| ApiError::invalid_field("wait", "expected `effective`, `ack` or `none`"))
-    })
 }
 
 /// RFC 9110 §13.1.1. `None`: `*`, whatever is in force.

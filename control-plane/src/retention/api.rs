@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use shared::id::UserId;
@@ -15,9 +13,7 @@ use super::Erased;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
-use crate::http::json::StrictJson;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+use crate::http::json::{NO_STORE, StrictJson};
 
 /// The body: the id once more, so that nobody is erased by a path that was put together wrongly.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::{GrantId, KeyId, RevocationId};
@@ -19,27 +17,17 @@ use super::{Reason, rules, why, write};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
-use crate::keys::api::{key_id, wait};
+use crate::http::wait::{WaitQuery, wait};
+use crate::keys::api::key_id;
 use crate::keys::quarantine;
 use crate::revocation::Wait;
 use crate::store::quarantine::Ceiling;
 use crate::store::revocations::RevocationRow;
 
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 const DEFAULT_PAGE: u32 = 200;
 const LARGEST_PAGE: u32 = 1000;
-
-/// The query of everything here that waits.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WaitQuery {
-    /// What the answer waits for; `effective`, if absent.
-    #[param(value_type = Option<Wait>, inline)]
-    wait: Option<String>,
-}
 
 /// The body of `POST /v1/revocations`: a target or a filter.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -28,8 +28,9 @@ use crate::error::{ApiError, Code};
 use crate::http::address::ClientAddress;
 use crate::http::auth::{bearer, recognise};
 use crate::http::frame::RequestId;
+use crate::http::json::NO_STORE;
 use crate::http::json::StrictQuery;
-use crate::keys::api::wait;
+use crate::http::wait::wait;
 use crate::oauth::form::Form;
 use crate::oauth::{dpop, holder};
 use crate::revocation::Wait;
@@ -37,7 +38,6 @@ use crate::store::keys::KeyStatus;
 
 /// Where it is: part of what a DPoP proof names.
 pub const PATH: &str = "/v1/auth/self-revoke";
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query.
 #[derive(Debug, Deserialize, IntoParams)]

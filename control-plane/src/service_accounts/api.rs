@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::UserId;
@@ -14,15 +14,13 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
 use crate::http::idempotency::Creation;
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, NoBody, OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
 use crate::http::tag::IfMatch;
-use crate::keys::api::wait;
+use crate::http::wait::{WaitQuery, wait};
 use crate::members::{Change, Listing, MemberView};
 use crate::store::members::MemberState;
 use crate::store::orgs::Role;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The query of `GET /v1/service-accounts`.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -73,21 +71,6 @@ pub struct ChangeBody {
     name: Option<String>,
     role: Option<Role>,
 }
-
-/// The query of a change.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WaitQuery {
-    /// What the answer waits for; `effective`, if absent.
-    #[param(value_type = Option<crate::revocation::Wait>, inline)]
-    wait: Option<String>,
-}
-
-/// No members are known.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoBody {}
 
 /// `GET /v1/service-accounts`
 #[utoipa::path(

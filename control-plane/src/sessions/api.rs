@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +11,9 @@ use super::admin::{self, SessionView};
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Admin;
-use crate::http::json::StrictQuery;
+use crate::http::json::{NO_STORE, StrictQuery};
 use crate::http::paging;
-use crate::keys::api::wait;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+use crate::http::wait::wait;
 
 /// The query of `GET /v1/sessions`.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

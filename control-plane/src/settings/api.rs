@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,10 +13,8 @@ use super::{Changes, SettingsView};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
-use crate::http::json::{OptionalJson, StrictJson};
+use crate::http::json::{NO_STORE, OptionalJson, StrictJson};
 use crate::http::tag::{IfMatch, IfMatchHeader};
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// `GET /v1/settings`
 #[utoipa::path(

@@ -8,7 +8,7 @@ use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
 
 use super::grants::{client_id, grant_id, identity};
-use super::keys::{ApiKey, ApiKeyRow};
+use super::keys::{ApiKey, ApiKeyRow, select_keys};
 use super::orgs::user_id;
 use super::sessions::session_id;
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
@@ -275,15 +275,10 @@ impl Tx {
         limit: u32,
     ) -> Result<Vec<ApiKey>, StoreError> {
         let rows: Vec<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
-                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
-                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
-                    quarantined_at
-             FROM api_keys
-             WHERE org_id = $1 AND user_id = $2 AND revoked_at IS NULL
+            select_keys!("WHERE org_id = $1 AND user_id = $2 AND revoked_at IS NULL
                AND (expires_at_seconds IS NULL OR expires_at_seconds > $3)
                AND (not_after_seconds IS NULL OR not_after_seconds > $3)
-             ORDER BY created_at DESC, id DESC LIMIT $4")
+             ORDER BY created_at DESC, id DESC LIMIT $4"))
             .bind(int(org.get())).bind(int(user.get())).bind(int(now.0)).bind(i64::from(limit))
             .fetch_all(conn).await)?;
         rows.into_iter().map(ApiKey::try_from).collect()

@@ -6,7 +6,7 @@ use shared::key::Environment;
 use shared::time::{UnixMillis, UnixSeconds};
 use sqlx::AssertSqlSafe;
 
-use super::keys::{ApiKey, ApiKeyRow, KeyStatus, Reach};
+use super::keys::{ApiKey, ApiKeyRow, KeyStatus, Reach, select_keys};
 use super::{StoreError, Tx, int, on_db};
 
 /// How many rows are looked at for each that is shown, at most.
@@ -167,11 +167,8 @@ impl Tx {
             }
         };
         let sql = format!(
-            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
-                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
-                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
-                    quarantined_at
-             FROM api_keys WHERE org_id = $1{} {order} LIMIT $6",
+            "{}WHERE org_id = $1{} {order} LIMIT $6",
+            select_keys!(""),
             filter.condition()
         );
         let org = int(filter.reach.org.get());
@@ -215,14 +212,9 @@ impl Tx {
         limit: u32,
     ) -> Result<Vec<ApiKey>, StoreError> {
         let rows: Vec<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
-                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
-                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
-                    quarantined_at
-             FROM api_keys
-             WHERE org_id = $1 AND revoked_at IS NULL AND expires_at_seconds IS NOT NULL
+            select_keys!("WHERE org_id = $1 AND revoked_at IS NULL AND expires_at_seconds IS NOT NULL
                AND expires_at_seconds > $2 AND expires_at_seconds <= $3
-             ORDER BY expires_at_seconds, id LIMIT $4")
+             ORDER BY expires_at_seconds, id LIMIT $4"))
             .bind(int(org.get())).bind(int(now.0)).bind(int(until.0)).bind(i64::from(limit))
             .fetch_all(conn).await)?;
         rows.into_iter().map(ApiKey::try_from).collect()

@@ -92,6 +92,21 @@ pub(super) struct ApiKeyRow {
     quarantined_at: Option<i64>,
 }
 
+/// The columns of an [`ApiKeyRow`], and what rows are meant.
+macro_rules! select_keys {
+    ($ending:literal) => {
+        concat!(
+            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
+                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
+                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
+                    quarantined_at
+             FROM api_keys ",
+            $ending
+        )
+    };
+}
+pub(super) use select_keys;
+
 /// A scope set as stored: all 64 bits, reinterpreted.
 fn bits(scopes: ScopeSet) -> i64 {
     i64::from_le_bytes(scopes.0.to_le_bytes())
@@ -232,11 +247,7 @@ impl Tx {
     /// The key with this id, whoever it belongs to.
     pub async fn key(&mut self, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
         let row: Option<ApiKeyRow> = on_db!(self, conn => sqlx::query_as(
-            "SELECT id, org_id, user_id, workspace_id, name, environment, scopes, masked, signing_key,
-                    issued_at_seconds, expires_at_seconds, not_after_seconds, family, rotated_from, rotated_to,
-                    created_by, created_at, revoked_at, revoked_reason, revoked_by, revoke_outbox, quarantine,
-                    quarantined_at
-             FROM api_keys WHERE id = $1")
+            select_keys!("WHERE id = $1"))
             .bind(int(id.get())).fetch_optional(conn).await)?;
         row.map(ApiKey::try_from).transpose()
     }

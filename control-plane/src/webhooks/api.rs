@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,14 +19,13 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Admin;
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, OptionalJson, StrictJson, StrictQuery};
 use crate::http::tag::{IfMatch, IfMatchHeader};
 use crate::http::time::Timestamp;
 use crate::store::webhooks::Delivery;
 
 const DEFAULT_PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of `POST /v1/webhooks`.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::WorkspaceId;
@@ -15,12 +15,10 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::idempotency::Creation;
-use crate::http::json::{OptionalJson, StrictJson, StrictQuery};
+use crate::http::json::{NO_STORE, NoBody, OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
 use crate::http::tag::IfMatch;
-use crate::keys::api::wait;
-
-const NO_STORE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+use crate::http::wait::{WaitQuery, wait};
 
 /// The query of `GET /v1/workspaces`.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -54,21 +52,6 @@ pub struct WorkspacePage {
 pub struct NameBody {
     name: String,
 }
-
-/// The query of an archiving.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WaitQuery {
-    /// What the answer waits for; `effective`, if absent.
-    #[param(value_type = Option<crate::revocation::Wait>, inline)]
-    wait: Option<String>,
-}
-
-/// No members are known.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoBody {}
 
 /// `GET /v1/workspaces`
 #[utoipa::path(
