@@ -89,10 +89,9 @@ impl DurableObject for Hub {
         };
         let limit = match path {
             "apply" | "fetch" => MAX_MESSAGE,
-            "local" => MAX_LOCAL_BYTES,
+            "local" | "collect" => MAX_LOCAL_BYTES,
             "proof" => proofs::LENGTH,
             "usage" => usage::MAX_BODY,
-            "collect" => MAX_LOCAL_BYTES,
             _ => 0,
         };
         let Ok(Some(body)) = http::body(request.inner(), limit).await else {
@@ -165,7 +164,7 @@ impl Hub {
             let account = hub.account(now);
             Ok(Reply {
                 status: taken.refused.map_or(OK, response::feed_status),
-                body: receipt(hub, &account, &taken, self.usage_report(), now)
+                body: receipt(hub, &account, &taken, &self.usage_report(), now)
                     .to_string()
                     .into_bytes(),
                 account: Some(account),
@@ -308,7 +307,7 @@ impl Hub {
 }
 
 /// What a publisher is told.
-fn receipt(hub: &Core, account: &Account, taken: &Taken, usage: Value, now: UnixMillis) -> Value {
+fn receipt(hub: &Core, account: &Account, taken: &Taken, usage: &Value, now: UnixMillis) -> Value {
     json!({
         "epoch": account.head.as_ref().map(|head| head.epoch),
         "seq": account.head.as_ref().map(|head| head.seq),
