@@ -206,7 +206,7 @@ pub(super) struct App {
     pub(super) age_days: u64,
 }
 
-const APP: App = App {
+const PLAIN_APP: App = App {
     name: "",
     known: Known::Registered,
     kind: ClientKind::Public,
@@ -224,7 +224,7 @@ pub(super) static APPS: [App; 6] = [
         redirect_uris: &["https://portal.acme.example/signed-in"],
         preset: "read-write",
         age_days: 210,
-        ..APP
+        ..PLAIN_APP
     },
     App {
         name: "Acme Mobile",
@@ -232,13 +232,13 @@ pub(super) static APPS: [App; 6] = [
         redirect_uris: &["com.example.acme:/signed-in"],
         preset: "read-write",
         age_days: 160,
-        ..APP
+        ..PLAIN_APP
     },
     App {
         name: "Support Desk",
         redirect_uris: &["https://desk.acme.example/oauth/return"],
         age_days: 75,
-        ..APP
+        ..PLAIN_APP
     },
     App {
         name: "Acme CLI",
@@ -247,13 +247,13 @@ pub(super) static APPS: [App; 6] = [
         preset: "read-write",
         device_flow: true,
         age_days: 44,
-        ..APP
+        ..PLAIN_APP
     },
     App {
         name: "Nightly reconciliation",
         kind: ClientKind::Confidential,
         age_days: 130,
-        ..APP
+        ..PLAIN_APP
     },
     App {
         name: "Notebook Assistant",
@@ -261,7 +261,7 @@ pub(super) static APPS: [App; 6] = [
         application_type: ApplicationType::Native,
         redirect_uris: &["http://127.0.0.1/callback"],
         age_days: 19,
-        ..APP
+        ..PLAIN_APP
     },
 ];
 
