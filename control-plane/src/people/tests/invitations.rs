@@ -88,7 +88,7 @@ async fn somebody_without_an_account_makes_one_and_joins() {
     let answer = register(&mut browser, &link).await;
     assert_eq!(
         (answer.status.as_u16(), location(&answer)),
-        (303, "/account"),
+        (303, "/"),
         "{}",
         answer.raw
     );
