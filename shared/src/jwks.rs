@@ -77,7 +77,7 @@ pub fn admit(
     if json.len() > MAX_BYTES {
         return Err(SetRefused::Size);
     }
-    let set: Map<String, Value> = strict_json::from_slice(json).map_err(|_| SetRefused::Shape)?;
+    let set = strict_json::object(json).ok_or(SetRefused::Shape)?;
     let members = set
         .get("keys")
         .and_then(Value::as_array)
