@@ -37,10 +37,10 @@ fn refuse_to_sign(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, 
 }
 
 /// The name of an algorithm and the two halves of a key, if they belong together.
-pub(crate) fn named_material<'k>(
+pub(crate) fn named_material(
     algorithm: Algorithm,
-    key: &'k DecodingKey,
-) -> Result<(&'static str, &'k [u8], &'k [u8]), Error> {
+    key: &DecodingKey,
+) -> Result<(&'static str, &[u8], &[u8]), Error> {
     let invalid = || Error::from(ErrorKind::InvalidKeyFormat);
     if key.family() != algorithm.family() {
         return Err(invalid());

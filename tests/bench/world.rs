@@ -155,7 +155,7 @@ pub(crate) async fn edge(folder: &Path, resource: &Port, origin: &str) -> Result
 
 /// Gives the edge a message of the feed, and waits until it has it on disk.
 pub(crate) async fn push(gate: &str, envelope: &[u8]) -> Result<(), Failure> {
-    let request = Request::new("POST", "/.portcullis/feed").body(&join_message([envelope]));
+    let request = Request::new("POST", "/.portcullis/feed").body(join_message([envelope]));
     let answer = http::once(gate, &request).await?;
     if answer.status == 200 {
         Ok(())

@@ -258,11 +258,14 @@ async fn keys_are_replaced_under_load_without_a_refusal() {
     assert!(calls.load(Ordering::SeqCst) > 80);
 }
 
+/// What is said to a path, to be changed while it is asked.
+type Says = Arc<Mutex<fn(&str) -> Answer>>;
+
 /// An issuer that says what the test wants.
 #[derive(Clone)]
 struct Hostile {
     url: String,
-    says: Arc<Mutex<fn(&str) -> Answer>>,
+    says: Says,
 }
 
 fn pair() -> Ed25519KeyPair {
@@ -281,7 +284,7 @@ impl Hostile {
             .await
             .expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let says: Arc<Mutex<fn(&str) -> Answer>> = Arc::new(Mutex::new(good));
+        let says: Says = Arc::new(Mutex::new(good));
         let here = Self { url, says };
         let served = here.clone();
         let router = Router::new().fallback(move |uri: Uri| async move {

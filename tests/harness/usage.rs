@@ -180,7 +180,7 @@ async fn call(
 /// One thing fails after the other, each when a further eighth of the requests is through.
 async fn trouble(stack: &mut Stack, requests: usize, left: &AtomicUsize) -> io::Result<()> {
     let eighths = async |passed: usize| {
-        wait::until_true("requests pass", Duration::from_secs(1800), || async {
+        wait::until_true("requests pass", Duration::from_mins(30), || async {
             left.load(Ordering::SeqCst) <= requests - requests / 8 * passed
         })
         .await;

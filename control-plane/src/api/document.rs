@@ -281,8 +281,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .filter_map(Option::as_mut)
 }
 
-/// Refusals: status, what it stands for, and which endpoints can give it.
-const REFUSALS: [(&str, &str, fn(&About) -> bool); 13] = [
+/// A status, what it stands for, and which endpoints can give it.
+type Refusal = (&'static str, &'static str, fn(&About) -> bool);
+
+const REFUSALS: [Refusal; 13] = [
     (
         "400",
         "Something about the request makes no sense; `field` names it.",
@@ -337,6 +339,7 @@ const REFUSALS: [(&str, &str, fn(&About) -> bool); 13] = [
 ];
 
 /// What an operation is like.
+#[expect(clippy::struct_excessive_bools, reason = "each is a statement of its own")]
 struct About {
     secured: bool,
     /// It comes out of a credential's share.

@@ -178,7 +178,7 @@ async fn part(
         }
     }
     let (sealed_up_to, head) = match &walk.sealed {
-        Some(sealed) => (sealed.position, Some(hex(&sealed.head))),
+        Some(sealed) => (sealed.position, Some(hex::encode(&sealed.head))),
         None => (0, None),
     };
     Ok(Verification {
@@ -186,7 +186,7 @@ async fn part(
         complete: next.is_none(),
         sealed_up_to: unsigned(sealed_up_to),
         head,
-        audit_head: audit_head.map(|(_, head)| hex(&head)),
+        audit_head: audit_head.map(|(_, head)| hex::encode(&head)),
         checked_up_to: unsigned(checked),
         unproven_seals: walk.unproven,
         bad,
@@ -358,10 +358,6 @@ fn bad(position: Option<i64>, entry: Option<i64>, (reason, detail): (&'static st
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The job: walks along every chain once a day, says what is wrong, and notes what it found. Whichever instance comes first does it.

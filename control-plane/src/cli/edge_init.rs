@@ -193,7 +193,7 @@ impl Deployment<'_> {
     fn configuration(&self) -> anyhow::Result<String> {
         // The comment on top is about our own.
         let body = OURS.lines().skip_while(|line| line.starts_with('#'));
-        let mut document: DocumentMut = body.map(|line| format!("{line}\n")).collect::<String>().parse()?;
+        let mut document: DocumentMut = body.collect::<Vec<_>>().join("\n").parse()?;
         document["name"] = value(format!("portcullis-edge-{}", self.args.environment));
         document.remove("dev");
         if let Some(domain) = &self.args.domain {

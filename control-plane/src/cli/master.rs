@@ -56,7 +56,9 @@ Stop the server first. Afterwards give every edge what `portcullis feed trust` p
 
 pub(super) async fn run(config: Config, command: MasterCommand, format: Format) -> Result<(), CliError> {
     match command {
-        MasterCommand::Rotate { into, end_derived } => rotate(config, into, end_derived, format).await,
+        MasterCommand::Rotate { into, end_derived } => {
+            Box::pin(rotate(config, into, end_derived, format)).await
+        }
         MasterCommand::Lost {
             end_everything: false,
             ..

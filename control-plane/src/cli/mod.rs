@@ -297,7 +297,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
             Some(keys::LocalKeys::Admin { org }) => revoke::admin_key(load()?, org, format).await,
             None => keys::run(args, format).await,
         },
-        Command::Revoke(args) => revoke::run(args, load, format).await,
+        Command::Revoke(args) => Box::pin(revoke::run(args, load, format)).await,
         Command::Revocations(args) => revocations::run(args, format).await,
         Command::Members(args) => members::run(args, format).await,
         Command::ServiceAccounts(args) => service_accounts::run(args, format).await,
@@ -311,7 +311,9 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Issuers(args) => issuers::run(args, format).await,
         Command::Policy(args) => policy::run(args, format).await,
         Command::Feed(command) => local::feed(load()?, command, format).await,
-        Command::Edge(edge::EdgeCommand::Init(args)) => edge_init::run(load()?, *args, format).await,
+        Command::Edge(edge::EdgeCommand::Init(args)) => {
+            Box::pin(edge_init::run(load()?, *args, format)).await
+        }
         Command::Edge(edge::EdgeCommand::Status(args)) => edge::status(args, format).await,
         Command::Edge(edge::EdgeCommand::Groups) => edge::groups(load()?, format).await,
         Command::Edge(edge::EdgeCommand::Key { name, revoke, list }) => {

@@ -275,13 +275,12 @@ async fn change(
     body: Value,
     format: Format,
 ) -> Result<(), CliError> {
-    let expected = match how.expect {
-        Some(version) => version,
-        None => {
-            let current = client.call(Method::GET, PATH, &[], None, None).await?;
-            let version = current["version"].as_u64();
-            version.context("the server does not say which version is in force")?
-        }
+    let expected = if let Some(version) = how.expect {
+        version
+    } else {
+        let current = client.call(Method::GET, PATH, &[], None, None).await?;
+        let version = current["version"].as_u64();
+        version.context("the server does not say which version is in force")?
     };
     let query = [("wait", how.wait.clone())];
     let tag = format!("\"{expected}\"");

@@ -122,6 +122,7 @@ impl Line {
 }
 
 /// What a kind is called on pages.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what templates give")]
 fn title(kind: &Kind) -> &'static str {
     match kind {
         Kind::Web => "Web app",
@@ -133,6 +134,7 @@ fn title(kind: &Kind) -> &'static str {
 }
 
 /// What it is for.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what templates give")]
 fn purpose(kind: &Kind) -> &'static str {
     match kind {
         Kind::Web => "Has a server that keeps a secret. Signs people in.",
@@ -255,7 +257,7 @@ fn form_page(
     failure: Option<String>,
 ) -> Response {
     let names = app.catalogue().all();
-    let choices = names.into_iter().map(|name| ScopeChoice {
+    let choices = names.iter().map(|name| ScopeChoice {
         field: format!("scope-{name}"),
         words: crate::oauth::scopes::in_words(name),
         is_chosen: app
@@ -295,7 +297,7 @@ fn settings(app: &App, form: &Form) -> Settings {
     };
     let optional = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
     let is_on = |name: &str| form.value(name).is_some();
-    let chosen = app.catalogue().all().into_iter();
+    let chosen = app.catalogue().all().iter();
     let chosen: Vec<&String> = chosen.filter(|name| is_on(&format!("scope-{name}"))).collect();
     Settings {
         name: text("name"),

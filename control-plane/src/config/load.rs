@@ -245,7 +245,7 @@ fn pairs<'a>(
             let members = table(left, right)
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value));
-            Ok(Value::Table(Table::from_iter(members)))
+            Ok(Value::Table(members.collect::<Table>()))
         })
         .collect::<Result<_, _>>()
         .map(Value::Array)

@@ -7,11 +7,13 @@ use crate::pages::PageError;
 use crate::sessions::Instead;
 
 /// An error as a page. For what shows something: there is no form to put a sentence beside.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 pub fn refused(error: ApiError) -> Instead {
     page(&error).into()
 }
 
 /// The sentence beside the form, or a page where the form is not at fault.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 pub fn refused_form(error: ApiError) -> Result<String, Instead> {
     match error.code() {
         Code::Internal

@@ -49,7 +49,7 @@ pub struct Body {
 /// For the document: the answer.
 #[derive(Debug, ToSchema)]
 #[schema(as = Explanation)]
-#[allow(dead_code)]
+#[expect(dead_code)]
 struct ExplanationView {
     /// Whether the edge would let the request in.
     allowed: bool,
@@ -62,7 +62,7 @@ struct ExplanationView {
 /// For the document: one question of the edge.
 #[derive(Debug, ToSchema)]
 #[schema(as = ExplanationStep)]
-#[allow(dead_code)]
+#[expect(dead_code)]
 struct StepView {
     /// Which one.
     step: String,
@@ -101,7 +101,7 @@ pub async fn post(
     let asked = Question {
         method: &body.method,
         path: &body.path,
-        authorization: header.as_ref().map(|header| header.expose_secret()),
+        authorization: header.as_ref().map(secrecy::ExposeSecret::expose_secret),
         origin: body.origin.as_deref(),
         proof: body.dpop.as_deref(),
         mcp: [
@@ -138,7 +138,7 @@ fn step(step: &Step) -> Value {
         };
         // Several of one name (ceilings, subjects) go together.
         match facts.get_mut(*name) {
-            Some(Value::String(known)) => known.push_str(&format!("; {value}")),
+            Some(Value::String(known)) => known.extend(["; ", value.as_str()]),
             _ => drop(facts.insert((*name).to_owned(), value.into())),
         }
     }

@@ -158,6 +158,6 @@ pub struct IdempotencyKeyHeader {
         pattern = "^[ -~]+$",
         example = "018f6d0a-5c1e-7e3c-9f0b-2a6d1f0c9b11"
     )]
-    #[allow(dead_code)]
+    #[expect(dead_code)]
     idempotency_key: Option<String>,
 }

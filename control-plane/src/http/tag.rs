@@ -124,7 +124,7 @@ pub struct IfMatchHeader {
         pattern = r#"^"[A-Za-z0-9_-]{16}"$"#,
         example = "\"kVc1x2q8nGd0tQmA\""
     )]
-    #[allow(dead_code)]
+    #[expect(dead_code)]
     if_match: Option<String>,
 }
 

@@ -315,7 +315,7 @@ pub async fn unblock(
 /// For the document: the answer to `block` and `unblock`.
 #[derive(Debug, ToSchema)]
 #[schema(as = SubjectReceipt)]
-#[allow(dead_code)]
+#[expect(dead_code)]
 struct SetView {
     /// The issuer.
     id: String,

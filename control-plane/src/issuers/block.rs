@@ -58,31 +58,27 @@ pub async fn block(
     let issuer = find(&mut tx, caller.org, id).await?.entry.issuer;
     let now = app.clock.now();
     let name = |version: u64| format!("{id}/{version}/{subject}");
-    let version = match tx.block_subject(&issuer, subject, blocked, now).await? {
-        Some(version) => {
-            let entry = ceiling(&issuer, subject, version, blocked);
-            let outbox =
-                revocation::enqueue(&mut tx, &caller.org.into(), &name(version), &entry, now).await?;
-            tx.insert_receipt(&name(version), now, outbox).await?;
-            let event = Event {
-                org: Some(caller.org),
-                actor: &caller.actor(),
-                action: if blocked { "issuer.block" } else { "issuer.unblock" },
-                target: id.to_string(),
-                detail: json!({"subject": subject}),
-            };
-            audit::record(&mut tx, &app.random, &event, now).await?;
-            tx.commit().await?;
-            app.feed.wake();
-            version
-        }
-        None => {
-            let known = tx.blocked_subject(&issuer, subject).await?;
-            drop(tx);
-            known
-                .ok_or_else(|| ApiError::not_found("blocked subject"))?
-                .version
-        }
+    let version = if let Some(version) = tx.block_subject(&issuer, subject, blocked, now).await? {
+        let entry = ceiling(&issuer, subject, version, blocked);
+        let outbox = revocation::enqueue(&mut tx, &caller.org.into(), &name(version), &entry, now).await?;
+        tx.insert_receipt(&name(version), now, outbox).await?;
+        let event = Event {
+            org: Some(caller.org),
+            actor: &caller.actor(),
+            action: if blocked { "issuer.block" } else { "issuer.unblock" },
+            target: id.to_string(),
+            detail: json!({"subject": subject}),
+        };
+        audit::record(&mut tx, &app.random, &event, now).await?;
+        tx.commit().await?;
+        app.feed.wake();
+        version
+    } else {
+        let known = tx.blocked_subject(&issuer, subject).await?;
+        drop(tx);
+        known
+            .ok_or_else(|| ApiError::not_found("blocked subject"))?
+            .version
     };
     Ok(Blocked {
         id,

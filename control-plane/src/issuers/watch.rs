@@ -83,6 +83,7 @@ pub(super) async fn look(app: &Arc<App>) -> anyhow::Result<()> {
 }
 
 /// For the log: an API error keeps what went wrong to itself.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 fn cause(error: ApiError) -> anyhow::Error {
     match &error.problem().cause {
         Some(cause) => anyhow::anyhow!("{cause:#}"),

@@ -22,7 +22,7 @@ use crate::store::usage::Use;
 /// For the document: the kinds of environment.
 #[derive(Debug, ToSchema)]
 #[schema(as = Environment, rename_all = "lowercase")]
-#[allow(dead_code)]
+#[expect(dead_code)]
 pub(crate) enum EnvironmentWord {
     Live,
     Test,

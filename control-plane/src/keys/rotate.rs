@@ -119,16 +119,7 @@ async fn rotate_key(
     };
     let issued_at = tx.issue_time(subjects, now.seconds()).await?;
     confirm_rights(&mut tx, caller).await?;
-    if !tx
-        .membership(old.org, old.user)
-        .await?
-        .is_some_and(|member| member.alive)
-    {
-        return Err(ApiError::new(
-            Code::RightsChanged,
-            "the key's user is not an active member; revoke the key",
-        ));
-    }
+    confirm_user(&mut tx, &old).await?;
 
     // The claim decides between rivals: exactly one of them sees a row.
     let not_after = end_of_overlap(&old, overlap, now.seconds());
@@ -188,6 +179,15 @@ async fn rotate_key(
         old,
         receipt,
     })
+}
+
+async fn confirm_user(tx: &mut Tx, key: &ApiKey) -> Result<(), ApiError> {
+    let member = tx.membership(key.org, key.user).await?;
+    if member.is_some_and(|member| member.alive) {
+        return Ok(());
+    }
+    let detail = "the key's user is not an active member; revoke the key";
+    Err(ApiError::new(Code::RightsChanged, detail))
 }
 
 fn refuse_unless_active(key: &ApiKey, now: UnixSeconds) -> Result<(), ApiError> {

@@ -102,10 +102,8 @@ pub async fn invite(
     tx.insert_invitation(&invitation, &secret.digest()).await?;
     let org = tx.org_name(inviter.org).await?.unwrap_or_default();
     let profile = tx.profile(inviter.user).await?;
-    let name = profile
-        .map(|(email, name)| format!("{name} ({email})"))
-        // A program invites in the name of its organisation.
-        .unwrap_or_else(|| org.clone());
+    // A program invites in the name of its organisation.
+    let name = profile.map_or_else(|| org.clone(), |(email, name)| format!("{name} ({email})"));
     let link = mail::link(app, "/invitation", &secret).map_err(ApiError::internal)?;
     let letter = Letter::invitation(&org, &name, role.as_str(), &link, invitation.expires_at);
     mail::queue(&mut tx, app, Some(&invitation.email), letter, now)

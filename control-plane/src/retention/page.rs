@@ -112,10 +112,10 @@ async fn page(
         address_days: value("address_days", view.set.address_days),
         detail_days: value("detail_days", view.set.detail_days),
         people: people.collect(),
-        first: if !after.is_empty() {
-            PATH.to_owned()
-        } else {
+        first: if after.is_empty() {
             String::new()
+        } else {
+            PATH.to_owned()
         },
         next: last
             .map(|last| link(PATH, &[("after", &last)]))

@@ -8,11 +8,11 @@ const MOST: usize = 10_000;
 
 /// The entries that revoke these indexes; none for none.
 pub fn revoked(indexes: Vec<StatusIndex>) -> Vec<Entry> {
-    revoked_ranges(ranges(indexes))
+    revoked_ranges(&ranges(indexes))
 }
 
 /// The same of inclusive ranges that are ascending and neither touch nor overlap.
-pub(super) fn revoked_ranges(ranges: Vec<(StatusIndex, StatusIndex)>) -> Vec<Entry> {
+pub(super) fn revoked_ranges(ranges: &[(StatusIndex, StatusIndex)]) -> Vec<Entry> {
     ranges
         .chunks(MOST)
         .map(|ranges| Entry::Revoked(ranges.to_vec()))

@@ -53,7 +53,7 @@ pub struct RevokeBody {
 /// For the document: the answer to a target, or to a filter.
 #[derive(Debug, ToSchema)]
 #[schema(as = Revoked)]
-#[allow(dead_code)]
+#[expect(dead_code)]
 #[serde(untagged)]
 enum Answered {
     Target(one::Answer),

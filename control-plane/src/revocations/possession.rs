@@ -62,7 +62,7 @@ pub(crate) struct Held {
 /// For the document: the form.
 #[derive(Debug, ToSchema)]
 #[schema(as = SelfRevocation)]
-#[allow(dead_code)]
+#[expect(dead_code)]
 struct FormBody {
     /// A refresh token, in place of the Authorization header.
     token: Option<String>,

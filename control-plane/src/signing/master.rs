@@ -358,7 +358,7 @@ pub(super) fn put_aside(path: &Path, new: &MasterKey) -> Result<(), MasterKeyErr
 
 fn short(key: &MasterKey) -> Result<String, MasterKeyError> {
     let [a, b, c, d, ..] = key.number()?;
-    Ok(format!("{a:02x}{b:02x}{c:02x}{d:02x}"))
+    Ok(hex::encode([a, b, c, d]))
 }
 
 /// The key that waited is the key now. A server that has noticed may have been faster.

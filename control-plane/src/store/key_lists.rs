@@ -172,27 +172,24 @@ impl Tx {
             filter.condition()
         );
         let org = int(filter.reach.org.get());
-        match &filter.prefix {
-            Some(prefix) => {
-                let low = prefix.to_lowercase();
-                let high = format!("{low}{}", char::MAX);
-                let (name, id) = match after {
-                    Some(Place::Named(name, id)) => (name.as_str(), int(id.get())),
-                    _ => ("", -1),
-                };
-                on_db!(self, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
-                    .bind(org).bind(&low).bind(&high).bind(name).bind(id).bind(i64::from(limit))
-                    .fetch_all(conn).await)
-            }
-            None => {
-                let (at, id) = match after {
-                    Some(Place::Made(at, id)) => (int(at.0), int(id.get())),
-                    _ => (i64::MAX, i64::MAX),
-                };
-                on_db!(self, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
-                    .bind(org).bind("").bind("").bind(at).bind(id).bind(i64::from(limit))
-                    .fetch_all(conn).await)
-            }
+        if let Some(prefix) = &filter.prefix {
+            let low = prefix.to_lowercase();
+            let high = format!("{low}{}", char::MAX);
+            let (name, id) = match after {
+                Some(Place::Named(name, id)) => (name.as_str(), int(id.get())),
+                _ => ("", -1),
+            };
+            on_db!(self, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
+                .bind(org).bind(&low).bind(&high).bind(name).bind(id).bind(i64::from(limit))
+                .fetch_all(conn).await)
+        } else {
+            let (at, id) = match after {
+                Some(Place::Made(at, id)) => (int(at.0), int(id.get())),
+                _ => (i64::MAX, i64::MAX),
+            };
+            on_db!(self, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
+                .bind(org).bind("").bind("").bind(at).bind(id).bind(i64::from(limit))
+                .fetch_all(conn).await)
         }
     }
 

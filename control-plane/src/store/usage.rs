@@ -164,17 +164,16 @@ impl TryFrom<UsageFields> for UsageRow {
     }
 }
 
+/// Credential, accepted, refused, accepted since its rotation, last of each.
+type UseRow = (String, i64, i64, i64, Option<i64>, Option<i64>);
+
 /// `($1, $2), ($3, $4)`: so many rows of so many parameters.
 pub(super) fn rows_of(rows: usize, width: usize) -> String {
-    let mut text = String::new();
-    for row in 0..rows {
-        let fields: Vec<String> = (1..=width)
-            .map(|field| format!("${}", row * width + field))
-            .collect();
-        let comma = if row == 0 { "" } else { ", " };
-        text.push_str(&format!("{comma}({})", fields.join(", ")));
-    }
-    text
+    let row = |row: usize| {
+        let fields = (1..=width).map(|field| format!("${}", row * width + field));
+        format!("({})", fields.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 impl Tx {
@@ -379,7 +378,7 @@ impl Tx {
                  FROM usage_credentials WHERE org_id = $1 AND credential IN ({})",
                 names.join(", ")
             );
-            let rows: Vec<(String, i64, i64, i64, Option<i64>, Option<i64>)> = on_db!(self, conn => {
+            let rows: Vec<UseRow> = on_db!(self, conn => {
                 let mut query = sqlx::query_as(AssertSqlSafe(sql.clone())).bind(int(org.get()));
                 for name in some {
                     query = query.bind(name);

@@ -84,7 +84,7 @@ pub(super) async fn age(app: &App, tx: &mut Tx, from: UnixMillis, to: UnixMillis
 fn incomplete(row: MissingOf) -> Incomplete {
     Incomplete {
         edge: row.edge,
-        isolate: row.isolate.iter().map(|byte| format!("{byte:02x}")).collect(),
+        isolate: hex::encode(&row.isolate),
         first: row.windows.first,
         last: row.windows.last,
         from: row.windows.from.into(),

@@ -225,16 +225,15 @@ fn time(app: &App, query: &Query, interval: Interval) -> Result<(UnixMillis, Uni
         Some(text) => parse("to", text)?,
         None => app.clock.now().saturating_add(1),
     };
-    let from = match &query.from {
-        Some(text) => parse("from", text)?,
-        None => {
-            let back = if interval == Interval::Day {
-                30 * step
-            } else {
-                24 * step
-            };
-            UnixMillis(to.0.saturating_sub(back))
-        }
+    let from = if let Some(text) = &query.from {
+        parse("from", text)?
+    } else {
+        let back = if interval == Interval::Day {
+            30 * step
+        } else {
+            24 * step
+        };
+        UnixMillis(to.0.saturating_sub(back))
     };
     if from >= to {
         return Err(ApiError::invalid_field("from", "must be before `to`"));

@@ -38,7 +38,7 @@ pub(super) async fn apply(app: &App, edge: &str, records: &[Vec<u8>]) -> Result<
         attempts -= 1;
         match apply_once(app, edge, records).await {
             Err(error) if error.is_busy() && attempts > 0 => {
-                tracing::debug!(%error, "usage is applied again")
+                tracing::debug!(%error, "usage is applied again");
             }
             outcome => {
                 if let Ok(applied) = &outcome {

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use crate::answer::{Body, BoxError, empty};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
 /// Connections to one host that wait for their next request.
 const MAX_IDLE: usize = 256;
 

@@ -85,7 +85,7 @@ fn as_read(name: &str) -> String {
 
 fn is_trusted(name: &str) -> bool {
     let of_family = |family: &&str| name.len() > family.len() && name.starts_with(*family);
-    TRUSTED.contains(&name) || TRUSTED_FAMILIES.iter().any(|family| of_family(&family))
+    TRUSTED.contains(&name) || TRUSTED_FAMILIES.iter().any(of_family)
 }
 
 /// Headers that an origin could read as another request than the one that was judged, in any spelling.

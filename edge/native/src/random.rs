@@ -1,7 +1,5 @@
 //! Randomness: for the key of the memory of statements, and the names of requests.
 
-use std::fmt::Write as _;
-
 /// Random bytes; an error means that the machine has none, and then nothing may go on.
 pub(crate) fn bytes() -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
@@ -11,10 +9,5 @@ pub(crate) fn bytes() -> Option<[u8; 16]> {
 
 /// A new name for a request. Not a secret: should the machine have no randomness, it is the same for all.
 pub(crate) fn request_id() -> String {
-    let mut text = String::with_capacity(32);
-    for byte in bytes().unwrap_or_default() {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex::encode(bytes().unwrap_or_default())
 }

@@ -53,6 +53,10 @@ pub struct RouteFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Allowed {
+    #[expect(
+        clippy::struct_field_names,
+        reason = "the word that callers tell answers apart by"
+    )]
     allowed: True,
     /// The route asks for no credential, and none was looked at.
     pub public: bool,

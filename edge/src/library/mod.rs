@@ -375,7 +375,7 @@ impl Gate {
     ) -> Answer {
         let mut headers = HeaderPairs::default();
         outside_cors::answer_headers(route, question.origin.as_deref(), |name, value| {
-            headers.push(name, value)
+            headers.push(name, value);
         });
         headers.push("vary", "Authorization, Origin");
         let problem = Problem::of_reason(reason);
@@ -384,7 +384,7 @@ impl Gate {
         let scheme = question.authorization.as_deref().and_then(Scheme::of);
         let scopes = outside::scopes_for(reason, needed);
         outside::challenge(problem, &document, scopes, scheme, |name, value| {
-            headers.push(name, value)
+            headers.push(name, value);
         });
         Answer::refuse(problem, Some(reason), headers, &question.request_id)
     }
@@ -415,7 +415,7 @@ impl Gate {
         }
         headers.push("access-control-allow-methods", method);
         outside_cors::grant_headers(question.preflight_headers.as_deref(), |name, value| {
-            headers.push(name, value)
+            headers.push(name, value);
         });
         Answer::preflight(headers)
     }

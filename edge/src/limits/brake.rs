@@ -17,13 +17,14 @@ const MAX_ADDRESSES: usize = 20_000;
 pub fn subscriber(address: &str) -> Option<String> {
     match address.parse::<IpAddr>().ok()? {
         IpAddr::V4(v4) => Some(v4.to_string()),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => Some(v4.to_string()),
-            None => {
+        IpAddr::V6(v6) => {
+            if let Some(v4) = v6.to_ipv4_mapped() {
+                Some(v4.to_string())
+            } else {
                 let [a, b, c, d, ..] = v6.segments();
                 Some(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
             }
-        },
+        }
     }
 }
 

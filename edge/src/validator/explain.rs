@@ -140,7 +140,7 @@ impl Validator<'_> {
         let statement = self.verify(&credential);
         let about = statement
             .as_ref()
-            .map(|statement| self.about_statement(statement));
+            .map(|statement| Self::about_statement(statement));
         told.add(
             "signature",
             statement.as_ref().map(drop).map_err(|reason| *reason),
@@ -256,7 +256,7 @@ impl Validator<'_> {
         about
     }
 
-    fn about_statement(&self, statement: &Statement) -> Vec<(&'static str, String)> {
+    fn about_statement(statement: &Statement) -> Vec<(&'static str, String)> {
         let mut about = match &statement.signer {
             Signer::Ours { key, index } => vec![
                 ("signed_by", key.kid()),

@@ -94,15 +94,14 @@ impl Validator<'_> {
         entry: &IssuerEntry,
         binding: &'s IssuerBinding,
     ) -> Result<&'s VerifyingKey, Reason> {
-        let (kid, key) = match &token.kid {
-            Some(kid) => (kid.as_str(), binding.keys.get(kid)),
+        let (kid, key) = if let Some(kid) = &token.kid {
+            (kid.as_str(), binding.keys.get(kid))
+        } else {
             // An issuer with one key need not name it (RFC 7515 §4.1.4).
-            None => {
-                let mut keys = binding.keys.iter();
-                match (keys.next(), keys.next()) {
-                    (Some((kid, key)), None) => (kid.as_str(), Some(key)),
-                    _ => return Err(Reason::HeaderRefused),
-                }
+            let mut keys = binding.keys.iter();
+            match (keys.next(), keys.next()) {
+                (Some((kid, key)), None) => (kid.as_str(), Some(key)),
+                _ => return Err(Reason::HeaderRefused),
             }
         };
         let distrusted = KeyRef::Issuer {

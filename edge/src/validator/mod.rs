@@ -235,10 +235,8 @@ impl<'p> Validator<'p> {
         };
         // 11. Only now may a request cost a read.
         let stale = stale(Some(route), freshness, self.policy);
-        stale
-            .or_else(|| behind(route, facts, freshness))
-            .map(|decision| of(decision, &statement))
-            .unwrap_or_else(|| {
+        stale.or_else(|| behind(route, facts, freshness)).map_or_else(
+            || {
                 Decision::Allow(Grant {
                     route,
                     path: path.clone(),
@@ -246,7 +244,9 @@ impl<'p> Validator<'p> {
                     effective,
                     proof,
                 })
-            })
+            },
+            |decision| of(decision, &statement),
+        )
     }
 
     fn statement(

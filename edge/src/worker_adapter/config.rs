@@ -107,6 +107,7 @@ impl EdgeConfig {
     }
 
     /// Reads all variables; the error names the first that is missing or wrong.
+    #[expect(clippy::too_many_lines, reason = "one variable after the other")]
     pub(super) fn read(env: &Env) -> Result<Self> {
         let wrong = |name: &str, expected: &str| worker::Error::from(format!("variable {name}: {expected}"));
         let required = |name: &str| variable(env, name).ok_or_else(|| wrong(name, "is not set"));

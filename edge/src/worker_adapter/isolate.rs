@@ -29,7 +29,7 @@ const MIN_INTERVAL_COLD_MS: u64 = 250;
 
 thread_local! {
     static ISOLATE: RefCell<Isolate> = RefCell::new(Isolate {
-        cache: http::random().map(StatementCache::with_key).unwrap_or_else(StatementCache::closed),
+        cache: http::random().map_or_else(StatementCache::closed, StatementCache::with_key),
         ..Isolate::default()
     });
 }

@@ -112,25 +112,22 @@ async fn limited(mut pass: Pass, env: &Env, config: &EdgeConfig) -> std::result:
     };
     let mut headers = HeaderList::default();
     headers.push("ratelimit-policy", &quota.policy_header());
-    match taken {
-        Some(Taken::Pass(remaining)) => {
-            headers.push("ratelimit", &quota.header(remaining, now()));
-            pass.limits = headers;
-            Ok(pass)
-        }
-        _ => {
-            headers.push("ratelimit", &quota.header(0, now()));
-            headers.push("retry-after", &quota.resets_in_seconds(now()).to_string());
-            let mut cors = pass.cors;
-            cors.append(&headers);
-            Err(Stop {
-                reason: Reason::RateLimited,
-                scopes: String::new(),
-                audience: None,
-                mark: pass.mark,
-                cors,
-            })
-        }
+    if let Some(Taken::Pass(remaining)) = taken {
+        headers.push("ratelimit", &quota.header(remaining, now()));
+        pass.limits = headers;
+        Ok(pass)
+    } else {
+        headers.push("ratelimit", &quota.header(0, now()));
+        headers.push("retry-after", &quota.resets_in_seconds(now()).to_string());
+        let mut cors = pass.cors;
+        cors.append(&headers);
+        Err(Stop {
+            reason: Reason::RateLimited,
+            scopes: String::new(),
+            audience: None,
+            mark: pass.mark,
+            cors,
+        })
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn challenge(
     scheme: Option<Scheme>,
 ) {
     answer::challenge(problem, resource_metadata, scope, scheme, |name, value| {
-        headers.push(name, value)
+        headers.push(name, value);
     });
 }
 

@@ -16,6 +16,7 @@ const ROUNDS: usize = 9;
 
 /// Of one Worker, in milliseconds.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "units belong to the names")]
 pub(super) struct Start {
     /// CPU from the start of the process until it listens.
     start_cpu_ms: Spread,

@@ -23,8 +23,7 @@ fn believed(body: &[u8]) -> Option<Vec<u8>> {
         }
         _ => return None,
     };
-    let hex = |byte: &u8| format!("{byte:02x}");
-    let digest: String = head.digest.iter().map(hex).collect();
+    let digest = hex::encode(head.digest);
     let (epoch, seq) = (head.epoch, head.seq);
     let region = json!({
         "name": "weur", "epoch": epoch, "seq": seq, "digest": digest, "lease_ms": 0, "age_ms": 0

@@ -5,8 +5,11 @@ use e2e::Request;
 use super::{Gate, PATH, STRICT, told};
 use crate::paths::{Expected, TABLE};
 
+/// The question about a method and a target.
+type Asker = fn(&str, &str) -> Request;
+
 /// How each of them asks about a request.
-fn askers() -> [(&'static str, fn(&str, &str) -> Request); 3] {
+fn askers() -> [(&'static str, Asker); 3] {
     [
         ("auth_request", |method, target| {
             Request::get("/.portcullis/verify?answers=auth_request")

@@ -16,8 +16,11 @@ use crate::paths::{Expected, TABLE};
 
 const APP: &str = "https://app.example.com";
 
+/// Fields of a [`Seen`], in its order.
+type Compared = (String, String, Option<String>, BTreeMap<String, String>, String);
+
 /// What reached the origin, but for what is of each hop.
-fn compared(seen: Vec<Seen>) -> Vec<(String, String, Option<String>, BTreeMap<String, String>, String)> {
+fn compared(seen: Vec<Seen>) -> Vec<Compared> {
     let of_the_hop = [
         "accept-encoding",
         // What the Worker's fetch adds for its own caches.

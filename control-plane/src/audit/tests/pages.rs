@@ -191,6 +191,7 @@ async fn a_webhook_is_made_changed_switched_and_removed() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn an_owner_sets_and_erases_and_signs_in_again_for_it() {
     let test = TestApp::start().await;
     let mut browser = somebody(&test, 100, Role::Owner).await;

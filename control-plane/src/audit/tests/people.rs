@@ -19,6 +19,10 @@ async fn entry(test: &TestApp, action: &str) -> Value {
     answer.body["entries"][0].clone()
 }
 
+/// Detail, what is sealed of it, and the sealed address.
+type Stored = (String, Option<Vec<u8>>, Option<Vec<u8>>);
+
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn what_is_personal_is_sealed_and_goes_with_its_key(store: Store) {
     let test = start(Some(store)).await;
     let (org, user) = (test.made.org, test.made.user);
@@ -66,7 +70,7 @@ async fn what_is_personal_is_sealed_and_goes_with_its_key(store: Store) {
 
     // Nothing of it is readable in the table; a key's name is nobody's.
     let mut tx = test.app.store.begin_read().await.expect("tx");
-    let stored: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> =
+    let stored: Vec<Stored> =
         on_db!(&mut tx, conn => sqlx::query_as("SELECT detail, personal, address FROM audit").fetch_all(conn).await).expect("rows");
     drop(tx);
     for (detail, personal, address) in &stored {

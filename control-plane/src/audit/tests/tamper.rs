@@ -72,7 +72,7 @@ async fn a_sound_chain_is_sound(store: Store) {
     // What rides in the heartbeat is the head of all seals.
     let mut tx = test.app.store.begin_read().await.expect("tx");
     let riding = head(&mut tx).await.expect("head");
-    assert_eq!(installation["audit_head"], super::super::verify::hex(&riding));
+    assert_eq!(installation["audit_head"], hex::encode(riding));
     assert_ne!(riding, [0; 32]);
 }
 
@@ -227,10 +227,9 @@ async fn a_chain_computed_anew_is_found(store: Store) {
     let mut tx = test.app.store.begin().await.expect("tx");
     let places = tx.chained(number, 7, 100).await.expect("places");
     let mut before = tx.chain_head(number, 7).await.expect("head").expect("there");
-    let hex = |bytes: &[u8]| super::super::verify::hex(bytes);
     let literal = |bytes: &[u8]| match &test.app.store {
-        Store::Sqlite(..) => format!("x'{}'", hex(bytes)),
-        Store::Postgres(_) => format!("'\\x{}'", hex(bytes)),
+        Store::Sqlite(..) => format!("x'{}'", hex::encode(bytes)),
+        Store::Postgres(_) => format!("'\\x{}'", hex::encode(bytes)),
     };
     let mut edits = Vec::new();
     for place in &places {
@@ -472,7 +471,7 @@ async fn what_is_dropped_early_is_found(store: Store) {
     let mut tx = test.app.store.begin_read().await.expect("tx");
     let row = tx.audit_row(id).await.expect("row").expect("there");
     drop(tx);
-    let digest = super::super::verify::hex(&chain::detail_digest(&row));
+    let digest = hex::encode(chain::detail_digest(&row));
     let literal = match &test.app.store {
         Store::Sqlite(..) => format!("x'{digest}'"),
         Store::Postgres(_) => format!("'\\x{digest}'"),

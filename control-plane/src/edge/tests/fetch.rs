@@ -17,7 +17,7 @@ use crate::audit::Actor;
 use crate::config::Edge;
 use crate::edge::{uplink, watch};
 use crate::revocation::publish::round;
-use crate::revocation::tests::{beside, head, hex, key, revoke};
+use crate::revocation::tests::{beside, head, key, revoke};
 use crate::revocation::{Wait, await_receipt, frame_pending, start};
 use crate::routes;
 use crate::store::Store;
@@ -80,7 +80,7 @@ impl Fetcher {
                 "{path}&epoch={}&after={}&digest={}",
                 head.epoch,
                 head.seq,
-                hex(head.digest)
+                hex::encode(head.digest)
             );
         }
         let mut request = Request::get(path).header("authorization", format!("Bearer {}", self.key));
@@ -240,7 +240,7 @@ async fn an_edge_that_knows_more_is_told_so(store: Store) {
     edge.ask(app, 0, None).await;
     let known = edge.head().expect("a head");
     let path = |seq: u64| {
-        let digest = hex([7; 32]);
+        let digest = hex::encode([7; 32]);
         format!("/v1/edge/feed?epoch={}&after={seq}&digest={digest}", known.epoch)
     };
     let ask = async |path: String| {
@@ -278,7 +278,7 @@ async fn a_report_is_read_as_an_answer_to_a_push_is() {
     edge.ask(app, 0, None).await;
     let position = head(app).await;
     let region = |name: &str, seq: u64, lease: u64| {
-        json!({"name": name, "epoch": position.epoch, "seq": seq, "digest": hex(edge.head().expect("a head").digest),
+        json!({"name": name, "epoch": position.epoch, "seq": seq, "digest": hex::encode(edge.head().expect("a head").digest),
                "lease_ms": lease, "age_ms": 10})
     };
     let report = json!({

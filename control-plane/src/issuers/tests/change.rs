@@ -212,10 +212,10 @@ async fn keys_that_cannot_be_read_make_no_trust() {
         ("no set", |s| s.keys = json!([])),
         ("an empty set", |s| s.keys = json!({"keys": []})),
         ("a weak key", |s| {
-            s.keys = json!({"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]})
+            s.keys = json!({"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]});
         }),
         ("too much", |s| {
-            s.keys = json!({"keys": [], "x": "x".repeat(70_000)})
+            s.keys = json!({"keys": [], "x": "x".repeat(70_000)});
         }),
     ] {
         let before = world.idp.says.lock().expect("a lock").clone();

@@ -123,6 +123,7 @@ impl World {
         answer.text("id")
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers write the value in place")]
     fn body(&self, more: Value) -> Value {
         let mut body = json!({"issuer": self.idp.url, "audiences": ["api"], "scopes": ["memory:read"]});
         let members = more.as_object().expect("an object").clone();

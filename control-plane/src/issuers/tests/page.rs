@@ -10,6 +10,7 @@ use crate::sessions::tests::location;
 use crate::store::orgs::Role;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn an_issuer_is_found_trusted_changed_and_removed() {
     let world = World::start().await;
     let mut browser = somebody(&world.test, 100, Role::Admin).await;

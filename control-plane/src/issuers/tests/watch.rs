@@ -69,14 +69,14 @@ async fn a_bad_answer_takes_no_key_away_for_a_day() {
         ("another type", |s| s.content_type = "text/html"),
         ("an empty set", |s| s.keys = json!({"keys": []})),
         ("nothing that counts", |s| {
-            s.keys = json!({"keys": [{"kty": "oct", "k": "AAAA"}]})
+            s.keys = json!({"keys": [{"kty": "oct", "k": "AAAA"}]});
         }),
         ("no set", |s| s.keys = json!("keys")),
         ("too much", |s| {
-            s.keys = json!({"keys": [], "x": "x".repeat(70_000)})
+            s.keys = json!({"keys": [], "x": "x".repeat(70_000)});
         }),
         ("another's metadata", |s| {
-            s.issuer = "https://evil.example".to_owned()
+            s.issuer = "https://evil.example".to_owned();
         }),
     ] {
         let before = world.idp.says.lock().expect("a lock").clone();

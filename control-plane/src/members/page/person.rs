@@ -21,6 +21,7 @@ use crate::store::orgs::Role;
 
 #[derive(Template)]
 #[template(path = "dashboard/person.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a statement of its own")]
 struct PersonPage {
     shell: Shell,
     place: Place,

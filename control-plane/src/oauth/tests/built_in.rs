@@ -44,7 +44,10 @@ async fn a_person_calls_v1_as_themselves() {
     let test = published().await;
     let granted = signed_in(&test).await;
     let token = granted.text("access_token");
-    assert_eq!(claims(&granted).aud, [test.app.config.issuer.clone()]);
+    assert_eq!(
+        claims(&granted).aud,
+        std::slice::from_ref(&test.app.config.issuer)
+    );
     assert_eq!(test.call(Method::GET, KEYS, &token, None).await.status, 200);
     let me = test.call(Method::GET, "/v1/whoami", &token, None).await;
     assert_eq!(me.text("user"), test.made.user.to_string());

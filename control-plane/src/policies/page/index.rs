@@ -75,6 +75,7 @@ impl From<Tried> for Outcome {
 
 #[derive(Template)]
 #[template(path = "dashboard/policies.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a statement of its own")]
 struct PoliciesPage {
     shell: Shell,
     version: u64,

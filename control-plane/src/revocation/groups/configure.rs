@@ -172,7 +172,7 @@ pub async fn views(app: &App) -> Result<Vec<View>, FeedError> {
                 .collect(),
             epoch: head.map(|head| head.epoch),
             seq: head.map(|head| head.seq),
-            digest: head.map(|head| head.digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+            digest: head.map(|head| hex::encode(head.digest)),
         });
     }
     Ok(views)

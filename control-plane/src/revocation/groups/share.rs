@@ -64,7 +64,7 @@ impl Owners {
         state: &State,
         orgs: &BTreeSet<OrgId>,
     ) -> Result<Vec<Entry>, FeedError> {
-        let mut shared = revoked_ranges(self.without_others(state, orgs));
+        let mut shared = revoked_ranges(&self.without_others(state, orgs));
         for entry in state.other_entries() {
             let concerns = match &entry {
                 Entry::NotAfter(Expiry { index, .. })

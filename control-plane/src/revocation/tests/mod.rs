@@ -191,7 +191,7 @@ async fn take(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
         json!({
             "epoch": head.map(|head| head.epoch),
             "seq": head.map(|head| head.seq),
-            "digest": head.map(|head| hex(head.digest)),
+            "digest": head.map(|head| hex::encode(head.digest)),
         })
     };
     let mut answer = known(shelf.claimed.or(head).filter(|_| !shelf.hubless));
@@ -219,12 +219,6 @@ async fn take(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> Response {
         .headers_mut()
         .insert("date", date.parse().expect("a header"));
     response
-}
-
-pub(crate) fn hex(digest: [u8; 32]) -> String {
-    let (high, low) = digest.split_at(16);
-    let half = |bytes: &[u8]| u128::from_be_bytes(bytes.try_into().expect("16 bytes"));
-    format!("{:032x}{:032x}", half(high), half(low))
 }
 
 #[derive(serde::Deserialize)]

@@ -36,6 +36,7 @@ fn session(test: &TestApp, sid: SessionId) -> SessionRow {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn a_restored_backup_learns_what_it_lost() {
     let (test, hub) = pair().await;
     let mut link = Link::new(hub.edge("hub"));

@@ -162,8 +162,7 @@ fn finding(token: &str) -> Value {
 }
 
 fn hash(token: &str) -> String {
-    let hex = |byte: &u8| format!("{byte:02x}");
-    sha256(token.as_bytes()).iter().map(hex).collect()
+    hex::encode(sha256(token.as_bytes()))
 }
 
 fn label(token: &str, label: &str) -> Value {

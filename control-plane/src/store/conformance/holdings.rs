@@ -281,6 +281,7 @@ pub(super) async fn sessions_are_listed_while_they_are_alive(store: Store) {
     assert_eq!(list(&mut tx, over).await, [3]);
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 pub(super) async fn grants_are_listed_by_whose_they_are(store: Store) {
     // Grant 5 of user 2 to client 77, with index 17.
     grants::prepare(&store).await;

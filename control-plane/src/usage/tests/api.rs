@@ -239,7 +239,7 @@ async fn numbers_have_an_age_and_holes_a_name() {
 #[tokio::test]
 async fn an_edge_that_fetches_brings_its_usage() {
     let test = TestApp::start_with(|config| {
-        config.edges = vec![Edge::pull("dmz"), Edge::push("hub", "http://127.0.0.1:1")]
+        config.edges = vec![Edge::pull("dmz"), Edge::push("hub", "http://127.0.0.1:1")];
     })
     .await;
     let (_, uplink_key) = uplink::create(&test.app, "dmz", &Actor::command_line())

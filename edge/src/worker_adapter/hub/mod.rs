@@ -91,10 +91,9 @@ impl DurableObject for Hub {
         };
         let limit = match path {
             "apply" | "fetch" => MAX_MESSAGE,
-            "local" => MAX_LOCAL_BYTES,
+            "local" | "collect" => MAX_LOCAL_BYTES,
             "proof" => proofs::LENGTH,
             "usage" => usage::MAX_BODY,
-            "collect" => MAX_LOCAL_BYTES,
             _ => 0,
         };
         let Ok(Some(body)) = http::body(request.inner(), limit).await else {
@@ -167,7 +166,8 @@ impl Hub {
             let account = hub.account(now);
             Ok(Reply {
                 status: taken.refused.map_or(OK, response::feed_status),
-                body: json_tree::text(&receipt(hub, &account, &taken, self.usage_report(), now)).into_bytes(),
+                body: json_tree::text(&receipt(hub, &account, &taken, &self.usage_report(), now))
+                    .into_bytes(),
                 account: Some(account),
             })
         })
@@ -308,7 +308,7 @@ impl Hub {
 }
 
 /// What a publisher is told.
-fn receipt(hub: &Core, account: &Account, taken: &Taken, usage: Value, now: UnixMillis) -> Value {
+fn receipt(hub: &Core, account: &Account, taken: &Taken, usage: &Value, now: UnixMillis) -> Value {
     json!({
         "epoch": account.head.as_ref().map(|head| head.epoch),
         "seq": account.head.as_ref().map(|head| head.seq),

@@ -223,6 +223,7 @@ fn first(sql: &SqlStorage, statement: &str) -> Result<Option<SqlStorageValue>> {
     Ok(row.and_then(|row| row.into_iter().next()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what a row gives")]
 fn number(value: Option<SqlStorageValue>) -> Result<u64> {
     match value {
         Some(SqlStorageValue::Integer(number)) => {
