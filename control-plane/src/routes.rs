@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::{budget, frame, health};
+use crate::http::{admission, budget, frame, health};
 use crate::pages::PageError;
 use crate::{
     api, audit, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people,
@@ -585,6 +585,8 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        // Who may call what of `/v1`, before any handler.
+        .layer(from_fn_with_state(app.clone(), admission::admit))
         .layer(from_fn_with_state(app.clone(), budget::tell))
         .layer(from_fn_with_state(app.clone(), time_limit))
         .layer(CatchPanicLayer::custom(panicked))
@@ -601,18 +603,11 @@ async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
             "There is no page at this address. It may have been mistyped, or what it showed is gone.";
         return PageError::not_found(detail).into_response();
     }
-    ApiError::new(
-        Code::NotFound,
-        "there is nothing at this path; see the README for the paths there are",
-    )
-    .into_response()
+    ApiError::nothing_here().into_response()
 }
 
 async fn method_not_allowed() -> ApiError {
-    ApiError::new(
-        Code::MethodNotAllowed,
-        "this path exists, but not with this method; see the Allow header",
-    )
+    ApiError::method_not_allowed()
 }
 
 async fn time_limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {

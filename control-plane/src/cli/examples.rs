@@ -205,6 +205,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "members deactivate",
         "portcullis members deactivate usr_000000001",
     ),
+    (
+        "members erase",
+        "portcullis members erase usr_000000001 --confirm usr_000000001",
+    ),
     ("members list", "portcullis members list"),
     ("members resume", "portcullis members resume usr_000000001"),
     ("members role", "portcullis members role usr_000000001 viewer"),

@@ -10,13 +10,14 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::{InvitationId, OrgId, UserId};
 use shared::time::UnixMillis;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
-use crate::http::json::NO_STORE;
+use crate::http::json::{NO_STORE, StrictQuery};
+use crate::http::paging;
 use crate::http::time::Timestamp;
 use crate::orgs::must_reach_everything;
 use crate::store::invitations::{Invitation, InvitationStatus};
@@ -67,11 +68,27 @@ struct InvitationView {
     revoked_at: Option<Timestamp>,
 }
 
+/// The query of `GET /v1/invitations`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// The answer of `GET /v1/invitations`.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvitationList {
+struct InvitationPage {
     /// Newest first.
     invitations: Vec<InvitationView>,
+    /// For the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
 }
 
 impl InvitationView {
@@ -116,18 +133,28 @@ pub async fn create(
 #[utoipa::path(
     get, path = "/v1/invitations", tag = "invitations",
     summary = "List invitations",
-    description = "Newest first: the last 200 of those that are remembered.",
-    responses((status = 200, description = "The invitations.", body = InvitationList)),
+    description = "Newest first, with those that were accepted, taken back or ran out, as long as they are remembered.",
+    params(ListQuery),
+    responses((status = 200, description = "A page of invitations.", body = InvitationPage)),
 )]
-pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictQuery(query): StrictQuery<ListQuery>,
+) -> Result<Response, ApiError> {
     must_reach_everything(&app, &caller)?;
+    let limit = paging::limit(query.limit)?;
+    let (found, next_cursor) = super::list(&app, caller.org, query.cursor.as_deref(), limit).await?;
     let now = app.clock.now();
-    let found = super::list(&app, caller.org).await?;
     let invitations = found
         .iter()
         .map(|invitation| InvitationView::new(invitation, now))
         .collect();
-    Ok(([NO_STORE], Json(InvitationList { invitations })).into_response())
+    let page = InvitationPage {
+        invitations,
+        next_cursor,
+    };
+    Ok(([NO_STORE], Json(page)).into_response())
 }
 
 /// `DELETE /v1/invitations/{id}`

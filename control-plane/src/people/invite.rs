@@ -21,7 +21,6 @@ use crate::store::orgs::Role;
 use crate::store::{StoreError, Tx};
 
 const LINK_MS: u64 = 7 * 24 * 3600 * 1000;
-const LISTED: u32 = 200;
 /// The operation's name in the idempotency table.
 const OPERATION: &str = "invitation.create";
 
@@ -121,9 +120,18 @@ async fn is_member(tx: &mut Tx, org: OrgId, email: &str) -> Result<bool, StoreEr
     Ok(tx.membership(org, user).await?.is_some())
 }
 
-/// The organisation's invitations, newest first: the last 200 of those that are remembered.
-pub async fn list(app: &App, org: OrgId) -> Result<Vec<Invitation>, StoreError> {
-    app.store.begin_read().await?.invitations_of(org, LISTED).await
+/// A page of the organisation's invitations that are remembered, newest first, and the cursor of the next one.
+pub async fn list(
+    app: &App,
+    org: OrgId,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<(Vec<Invitation>, Option<String>), ApiError> {
+    let before = paging::place::<(UnixMillis, InvitationId)>(cursor)?;
+    let mut tx = app.store.begin_read().await?;
+    let mut rows = tx.invitations_of(org, before, limit.saturating_add(1)).await?;
+    let next = paging::next(&mut rows, limit, |last| (last.created_at, last.id));
+    Ok((rows, next))
 }
 
 /// A page of the invitations that can still be accepted, newest first, and the cursor of the next one.
@@ -133,19 +141,13 @@ pub async fn list_pending(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<(Vec<Invitation>, Option<String>), ApiError> {
-    let before = cursor
-        .map(paging::decode::<(UnixMillis, InvitationId)>)
-        .transpose()?;
+    let before = paging::place::<(UnixMillis, InvitationId)>(cursor)?;
     let now = app.clock.now();
     let mut tx = app.store.begin_read().await?;
     let mut rows = tx
         .pending_invitations(org, before, limit.saturating_add(1), now)
         .await?;
-    let more = paging::cut(&mut rows, limit);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| paging::encode(&(last.created_at, last.id)));
+    let next = paging::next(&mut rows, limit, |last| (last.created_at, last.id));
     Ok((rows, next))
 }
 
