@@ -56,7 +56,7 @@ pub async fn create(
     let jwks_uri = rules::jwks_uri(jwks_uri, app)?;
     let mut binding = rules::nothing();
     rules::apply(&mut binding, asked, caller, app.catalogue())?;
-    must_be_understood(app)?;
+    must_be_understood(app, caller.org)?;
     let who = (caller.org, caller.user);
     let mut tx = app.store.begin_read().await?;
     if let Some(before) = idempotency::made_before(&mut tx, who, OPERATION, idempotency).await? {
@@ -338,10 +338,14 @@ async fn done(
     })
 }
 
-/// The edge would stop at an entry that it does not know, and go stale.
-pub(super) fn must_be_understood(app: &App) -> Result<(), ApiError> {
-    let edges = app.config.edges.iter().map(|edge| edge.name.as_str());
-    if app.feed.is_understood(kinds::ISSUER, edges) {
+/// An edge would stop at an entry that it does not know, and go stale. Only those are told of it that admit the organisation.
+fn must_be_understood(app: &App, org: OrgId) -> Result<(), ApiError> {
+    let edges = app.config.edges.iter();
+    let concerned = edges.filter(|edge| app.config.admits(edge, Some(org)));
+    if app
+        .feed
+        .is_understood(kinds::ISSUER, concerned.map(|edge| edge.name.as_str()))
+    {
         return Ok(());
     }
     let detail = "an edge has not said yet that it understands other issuers: let it be reached, or deploy this release there first";
