@@ -3,20 +3,22 @@
 //!
 //! It is the edge's own validator on the state that the edge is told, so the verdict is the edge's; what it does not know is how
 //! far an edge is (`edge status` does), and which environments it accepts: all are taken for accepted here. The credential is
-//! not kept, logged, or counted as used. What is of another organisation is told apart from what does not exist by nobody.
+//! not kept, logged, or counted as used. What is of another organisation is told apart from what does not exist by nobody: of an
+//! issuer that another one trusts the answer is that of an issuer that nobody trusts.
 
 pub mod api;
 #[cfg(test)]
 mod tests;
 
 use edge::replication::LocalSet;
-use edge::validator::{Deployment, Explanation, RequestFacts, Statement, Validator};
+use edge::validator::{Credential, Deployment, Explanation, RequestFacts, Statement, Validator};
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::dpop;
 use shared::feed::{Replica, State};
 use shared::key::Environment;
 use shared::policy::CompiledPolicy;
 use shared::scope::ScopeSet;
+use shared::token;
 use tokio::sync::Mutex;
 
 use crate::app::App;
@@ -90,7 +92,11 @@ async fn explain_under(
         .await
         .map_err(ApiError::internal)?;
     drop(tx);
-    let state = known.insert(replica).state();
+    let nothing = State::default();
+    let state = match known.insert(replica).state() {
+        state if is_anothers(state, caller, asked.authorization) => &nothing,
+        state => state,
+    };
     let now = app.clock.now().seconds();
     let explanation = asking(app, (state, policy), asked, |validator, facts| {
         validator.explain(facts, now)
@@ -137,6 +143,19 @@ fn asking(
         braked: false,
     };
     ask(&validator, &facts)
+}
+
+/// Whether a token names an issuer that another organisation trusts. Its signature is not looked at: whatever came of that would
+/// tell that somebody does.
+fn is_anothers(state: &State, caller: &Caller, authorization: Option<&str>) -> bool {
+    let Ok(Credential::Token(text)) = Credential::from_authorization(authorization) else {
+        return false;
+    };
+    let Ok(unread) = token::read(text) else {
+        return false;
+    };
+    let found = unread.issuer().and_then(|issuer| state.trusted_issuer(issuer));
+    found.is_some_and(|(entry, _)| entry.org != caller.org)
 }
 
 fn is_in_reach(caller: &Caller, statement: &Statement) -> bool {
