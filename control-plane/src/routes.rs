@@ -594,7 +594,7 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
 async fn not_found() -> ApiError {
     ApiError::new(
         Code::NotFound,
-        "there is nothing at this path; see the README for the paths there are",
+        "there is nothing at this path; the API is described at /v1/docs",
     )
 }
 
