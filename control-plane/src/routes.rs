@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::{budget, frame, health};
+use crate::pages::PageError;
 use crate::{
     api, audit, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people,
     policies, retention, revocations, sessions, settings, signals, status_lists, usage, webhooks,
@@ -591,11 +592,20 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn not_found() -> ApiError {
+/// For a browser that looks for a page: a page.
+async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_page = accept.is_some_and(|types| types.contains("text/html")) && !uri.path().starts_with("/v1/");
+    if is_page {
+        let detail =
+            "There is no page at this address. It may have been mistyped, or what it showed is gone.";
+        return PageError::not_found(detail).into_response();
+    }
     ApiError::new(
         Code::NotFound,
         "there is nothing at this path; the API is described at /v1/docs",
     )
+    .into_response()
 }
 
 async fn method_not_allowed() -> ApiError {

@@ -124,7 +124,7 @@ pub fn verify(
     let (message, signature) = text.rsplit_once('.').ok_or(Refused::Malformed)?;
     let (header, claims) = message.split_once('.').ok_or(Refused::Malformed)?;
     let decoded = |part| from_base64url(part).ok_or(Refused::Malformed);
-    let header: Header = strict_json::from_slice(&decoded(header)?).map_err(|_| Refused::Malformed)?;
+    let header: Header = strict_json::read(&decoded(header)?).map_err(|_| Refused::Malformed)?;
     if header.alg != "EdDSA" || header.typ != TYPE {
         return Err(Refused::Malformed);
     }
@@ -135,7 +135,7 @@ pub fn verify(
     if !key.verify_base64url(message.as_bytes(), signature) {
         return Err(Refused::Signature);
     }
-    let claims: Claims = strict_json::from_slice(&decoded(claims)?).map_err(|_| Refused::Malformed)?;
+    let claims: Claims = strict_json::read(&decoded(claims)?).map_err(|_| Refused::Malformed)?;
     if claims.iss != issuer {
         return Err(Refused::Issuer);
     }

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::path;
 use crate::scope::{Catalogue, ScopeSet};
+use crate::strict_json;
 use crate::usage::DEFAULT_CLASS;
 
 #[path = "policy_compile.rs"]
@@ -239,7 +240,14 @@ impl Policy {
         if json.len() > MAX_BYTES {
             return Err(error("document", format!("at most {MAX_BYTES} bytes")));
         }
-        crate::strict_json::from_slice(json).map_err(|e| error("document", e.to_string()))
+        strict_json::from_slice(json).map_err(|e| error("document", e.to_string()))
+    }
+
+    /// Reads a document that was checked before, as one in the feed was: without words for what is wrong.
+    pub fn from_feed(json: &[u8]) -> Result<Self, PolicyError> {
+        let read = (json.len() <= MAX_BYTES).then(|| strict_json::read(json).ok());
+        let unreadable = "not one that this release can read: `portcullis policy check` says why";
+        read.flatten().ok_or_else(|| error("document", unreadable))
     }
 
     /// The policy of the demo: what `make dev` and the users' guide show.

@@ -304,6 +304,17 @@ fn trusted_issuer() -> IssuerEntry {
     }
 }
 
+/// The same with a key that came later: the entry is of a kind of its own.
+fn es512_issuer() -> IssuerEntry {
+    let mut issuer = trusted_issuer();
+    issuer.version = 301;
+    if let Some(binding) = &mut issuer.binding {
+        let key = VerifyingKey::ecdsa(Algorithm::Es512, &[1; 132]).expect("a length");
+        binding.keys.insert("p521".into(), key);
+    }
+    issuer
+}
+
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn one_of_each() -> Vec<(&'static str, Entry)> {
     let index = |n| StatusIndex::from_u64(n).expect("in range");
@@ -384,6 +395,10 @@ fn one_of_each() -> Vec<(&'static str, Entry)> {
             },
         ),
         ("issuer, trusted", Entry::Issuer(Box::new(trusted_issuer()))),
+        (
+            "issuer, with a key for ES512",
+            Entry::Issuer(Box::new(es512_issuer())),
+        ),
         (
             "issuer, not any more",
             Entry::Issuer(Box::new(IssuerEntry {

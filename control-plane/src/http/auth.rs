@@ -308,11 +308,24 @@ async fn of_key(app: &App, text: &str, request_id: String) -> Result<Caller, Api
         environment: row.environment,
         scopes,
         ends_at: row.ends_at(),
-        role: membership.role,
+        role: role_of_key(&row, membership.role),
         membership_version: membership.version,
         credential: Credential::ApiKey(row.id),
         request_id,
     })
+}
+
+/// The role that a key acts with: its user's, but for a key that somebody else made, and whose text they may have. It does not
+/// become an owner's when its user does.
+fn role_of_key(key: &ApiKey, user: Role) -> Role {
+    let is_of_another = key
+        .created_by
+        .parse::<UserId>()
+        .is_ok_and(|maker| maker != key.user);
+    match user {
+        Role::Owner if is_of_another => Role::Admin,
+        user => user,
+    }
 }
 
 /// A signing key in the wrong hands could state anything under a known index: the row must agree.

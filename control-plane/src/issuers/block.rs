@@ -46,7 +46,7 @@ pub async fn block(
     wait: Wait,
 ) -> Result<Blocked, ApiError> {
     rules::may_administer(app, caller)?;
-    must_be_understood(app)?;
+    must_be_understood(app, false)?;
     if !(1..=MAX_SUBJECT).contains(&subject.len()) || subject.contains('\0') {
         let detail = format!("must be the subject as the issuer writes it, of 1 to {MAX_SUBJECT} bytes");
         return Err(ApiError::invalid_field("subject", detail));

@@ -9,17 +9,16 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::{InvitationId, OrgId, UserId};
-use shared::key::Environment;
 use shared::time::UnixMillis;
 use utoipa::ToSchema;
 
-use super::Inviter;
 use crate::app::App;
-use crate::error::{ApiError, Code};
-use crate::http::auth::{Admin, Caller};
+use crate::error::ApiError;
+use crate::http::auth::Admin;
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
 use crate::http::json::NO_STORE;
 use crate::http::time::Timestamp;
+use crate::orgs::must_reach_everything;
 use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::orgs::Role;
 
@@ -106,8 +105,8 @@ pub async fn create(
     Admin(caller): Admin,
     Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
-    let inviter = inviter(&app, &caller)?;
-    let invitation = super::invite(&app, &inviter, (&body.email, body.role), idempotency).await?;
+    must_reach_everything(&app, &caller)?;
+    let invitation = super::invite(&app, &caller, (&body.email, body.role), idempotency).await?;
     let location = (LOCATION, format!("/v1/invitations/{}", invitation.id));
     let view = InvitationView::new(&invitation, app.clock.now());
     Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
@@ -121,9 +120,9 @@ pub async fn create(
     responses((status = 200, description = "The invitations.", body = InvitationList)),
 )]
 pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
-    let inviter = inviter(&app, &caller)?;
+    must_reach_everything(&app, &caller)?;
     let now = app.clock.now();
-    let found = super::list(&app, inviter.org).await?;
+    let found = super::list(&app, caller.org).await?;
     let invitations = found
         .iter()
         .map(|invitation| InvitationView::new(invitation, now))
@@ -149,7 +148,8 @@ pub async fn revoke(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| ApiError::not_found("invitation"))?;
-    let revoked = super::revoke(&app, &inviter(&app, &caller)?, id).await?;
+    must_reach_everything(&app, &caller)?;
+    let revoked = super::revoke(&app, &caller, id).await?;
     let view = InvitationView::new(&revoked, app.clock.now());
     Ok(([NO_STORE], Json(view)).into_response())
 }
@@ -170,21 +170,8 @@ pub async fn resend(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| ApiError::not_found("invitation"))?;
-    let invitation = super::resend(&app, &inviter(&app, &caller)?, id).await?;
+    must_reach_everything(&app, &caller)?;
+    let invitation = super::resend(&app, &caller, id).await?;
     let view = InvitationView::new(&invitation, app.clock.now());
     Ok(([NO_STORE], Json(view)).into_response())
-}
-
-/// A member reaches every workspace and environment: a key that does not can not make one.
-fn inviter(app: &App, caller: &Caller) -> Result<Inviter, ApiError> {
-    let widest = *app.config.environments.iter().min().unwrap_or(&Environment::Live);
-    if caller.workspace.is_some() || caller.environment > widest {
-        let detail = format!("invitations need a key for all workspaces, of the environment {widest}");
-        return Err(ApiError::new(Code::ExceedsCaller, detail));
-    }
-    Ok(Inviter {
-        org: caller.org,
-        user: caller.user,
-        actor: caller.actor(),
-    })
 }
