@@ -57,9 +57,7 @@ pub async fn create(
     let jwks_uri = rules::jwks_uri(jwks_uri, app)?;
     let mut binding = rules::nothing();
     rules::apply(&mut binding, asked, caller, app.catalogue())?;
-    if asked_es512 {
-        must_be_understood(app, caller.org, true)?;
-    }
+    must_be_understood(app, caller.org, asked_es512)?;
     let who = (caller.org, caller.user);
     let mut tx = app.store.begin_read().await?;
     if let Some(before) = idempotency::made_before(&mut tx, who, OPERATION, idempotency).await? {
@@ -161,7 +159,9 @@ pub async fn change(
         None => watch::algorithms(&known),
     };
     let asked_es512 = asked.algorithms.is_some() && algorithms.contains(&Algorithm::Es512);
-    must_be_understood(app, caller.org, asked_es512)?;
+    if asked_es512 {
+        must_be_understood(app, caller.org, true)?;
+    }
     let jwks_uri = match asked.jwks_uri.as_deref() {
         Some(text) => rules::jwks_uri(text, app)?,
         None => known.jwks_uri.clone(),
@@ -358,7 +358,8 @@ fn must_be_understood(app: &App, org: OrgId, with_es512: bool) -> Result<(), Api
 fn is_understood(app: &App, org: OrgId, kind: u8) -> bool {
     let edges = app.config.edges.iter();
     let concerned = edges.filter(|edge| app.config.admits(edge, Some(org)));
-    app.feed.is_understood(kind, concerned.map(|edge| edge.name.as_str()))
+    app.feed
+        .is_understood(kind, concerned.map(|edge| edge.name.as_str()))
 }
 
 /// Those of the algorithms that every edge of the organisation knows. Keys for the others are left out until it does.
