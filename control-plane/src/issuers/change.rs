@@ -158,8 +158,9 @@ pub async fn change(
         Some(names) => rules::algorithms(Some(names))?,
         None => watch::algorithms(&known),
     };
-    let asked_es512 = asked.algorithms.is_some() && algorithms.contains(&Algorithm::Es512);
-    must_be_understood(app, asked_es512)?;
+    if algorithms.contains(&Algorithm::Es512) && !watch::algorithms(&known).contains(&Algorithm::Es512) {
+        must_be_understood(app, true)?;
+    }
     let jwks_uri = match asked.jwks_uri.as_deref() {
         Some(text) => rules::jwks_uri(text, app)?,
         None => known.jwks_uri.clone(),
