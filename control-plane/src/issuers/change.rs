@@ -158,8 +158,7 @@ pub async fn change(
         Some(names) => rules::algorithms(Some(names))?,
         None => watch::algorithms(&known),
     };
-    let asked_es512 = asked.algorithms.is_some() && algorithms.contains(&Algorithm::Es512);
-    if asked_es512 {
+    if algorithms.contains(&Algorithm::Es512) && !watch::algorithms(&known).contains(&Algorithm::Es512) {
         must_be_understood(app, caller.org, true)?;
     }
     let jwks_uri = match asked.jwks_uri.as_deref() {
