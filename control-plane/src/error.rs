@@ -256,7 +256,7 @@ impl ApiError {
 
     /// A path that does not exist.
     pub fn nothing_here() -> Self {
-        let detail = "there is nothing at this path; see the README for the paths there are";
+        let detail = "there is nothing at this path; the API is described at /v1/docs";
         Self::new(Code::NotFound, detail)
     }
 

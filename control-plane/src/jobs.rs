@@ -100,7 +100,10 @@ async fn prune_indexes(app: Arc<App>) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
     let now = app.clock.now();
     signing::prune_indexes(&mut tx, now).await?;
-    let edges = app.config.edges.iter().map(|edge| edge.name.as_str());
+    // Those of a group understand whom they admit, an entry of a later kind, so they need not be asked: one that belongs to
+    // somebody else, and says something else or nothing, would hold it up for all.
+    let edges = app.config.edges.iter().filter(|edge| edge.group.is_none());
+    let edges = edges.map(|edge| edge.name.as_str());
     let retired = if app.feed.is_understood(shared::feed::kinds::RETIRED, edges) {
         signing::retire_blocks(&mut tx, now).await?
     } else {

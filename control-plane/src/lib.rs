@@ -21,6 +21,7 @@ pub mod edge;
 pub mod error;
 pub mod explain;
 pub mod factors;
+mod fair;
 pub mod grants;
 pub mod http;
 pub mod issuers;

@@ -40,7 +40,7 @@ pub mod mcp;
 #[path = "policy_uri.rs"]
 mod uri;
 use limits::{CompiledLimit, Failures, Limit};
-use matching::Pattern;
+use matching::{Pattern, Reading, has_bare_parameters, has_parameters};
 use mcp::{CompiledMcp, McpPolicy};
 
 /// The schema version in a document.
@@ -317,22 +317,38 @@ impl Policy {
 }
 
 impl CompiledPolicy {
-    /// The first route for a method and a canonical path.
+    /// The first route for a method and a canonical path. None for a path that belongs to another route for servers that cut
+    /// parameters (`;…`) off its segments: nobody here knows what the origin does.
     pub fn route<'p>(&self, method: &str, canonical_path: &'p str) -> Option<(&CompiledRoute, Captures<'p>)> {
         let method = if method == "HEAD" { "GET" } else { method };
-        self.routes.iter().find_map(|route| {
-            let method_fits = route.methods.is_empty() || route.methods.iter().any(|m| m == method);
-            method_fits
-                .then(|| route.pattern.captures(canonical_path))
-                .flatten()
-                .map(|captures| (route, captures))
-        })
+        let fits = |route: &&CompiledRoute| {
+            route.methods.is_empty() || route.methods.iter().any(|allowed| allowed == method)
+        };
+        self.agreed(canonical_path, fits)
+    }
+
+    /// The first of these routes, however the origin reads the path.
+    fn agreed<'p>(
+        &self,
+        path: &'p str,
+        counts: impl Fn(&&CompiledRoute) -> bool,
+    ) -> Option<(&CompiledRoute, Captures<'p>)> {
+        let first = |reading| {
+            let mut routes = self.routes.iter().filter(&counts);
+            routes.find_map(|route| Some((route, route.pattern.captures(path, reading)?)))
+        };
+        let found = first(Reading::AsSent)?;
+        if !has_parameters(path) {
+            return Some(found);
+        }
+        let (route, captures) = first(Reading::WithoutParameters)?;
+        (route.number == found.0.number && !has_bare_parameters(path)).then_some((route, captures))
     }
 
     /// The first guarded route for a canonical path, whatever the method: whose resource stands there.
     pub fn guarded_route(&self, canonical_path: &str) -> Option<&CompiledRoute> {
-        let mut guarded = self.routes.iter().filter(|route| !route.route.public);
-        guarded.find(|route| route.pattern.captures(canonical_path).is_some())
+        let guarded = |route: &&CompiledRoute| !route.route.public;
+        self.agreed(canonical_path, guarded).map(|(route, _)| route)
     }
 
     /// All scopes that routes of a resource ask for.

@@ -71,6 +71,11 @@ async fn each_step_says_what_it_found() {
         dead.body["verdict"] == "revoked" && step(&dead, "scopes")["passed"] == true
     })
     .await;
+    let dead = ask(&test, json!({"credential": key, "path": READ})).await;
+    let facts = &step(&dead, "restriction list")["facts"];
+    assert_eq!(facts["revoked_at"], "2026-11-21T23:08:40Z");
+    assert_eq!(facts["revoked_reason"], "unspecified");
+    assert_eq!(facts["revoked_by"], json!(test.made.user));
 }
 
 #[tokio::test]
@@ -101,6 +106,59 @@ async fn only_administrators_of_the_organisation_are_told() {
     let answer = ask(&test, json!({"credential": other, "path": READ})).await;
     assert_eq!(answer.outcome(), (404, "not_found"));
     assert!(!answer.raw.contains("usr_"), "{answer:?}");
+}
+
+/// Whom others trust is their business: their issuer is as unknown as one that nobody trusts.
+#[tokio::test]
+async fn an_issuer_of_others_is_one_that_nobody_trusts() {
+    use shared::crypto::base64url;
+    use shared::feed::issuer::{Forms, WorkspaceRule};
+    use shared::feed::{Entry, IssuerBinding, IssuerEntry};
+    use shared::id::OrgId;
+
+    let test = published().await;
+    let binding = IssuerBinding {
+        audiences: vec!["api".to_owned()],
+        cap: shared::scope::ScopeSet(1),
+        forms: Forms::ALL,
+        subject: vec!["sub".to_owned()],
+        scopes: Vec::new(),
+        scope_values: None,
+        workspace: WorkspaceRule::All,
+        keys: std::collections::BTreeMap::new(),
+    };
+    let trusted = |issuer: &str, org| {
+        Entry::Issuer(Box::new(IssuerEntry {
+            issuer: issuer.to_owned(),
+            version: 1,
+            org,
+            binding: Some(binding.clone()),
+        }))
+    };
+    let theirs = OrgId::from_u64(4711).expect("small");
+    let mut tx = test.app.store.begin().await.expect("tx");
+    for entry in [
+        trusted("https://theirs.example", theirs),
+        trusted("https://ours.example", test.made.org),
+    ] {
+        let now = test.clock.now();
+        revocation::enqueue(&mut tx, &revocation::Reach::All, "test", &entry, now)
+            .await
+            .expect("queued");
+    }
+    tx.commit().await.expect("commit");
+    test.app.feed.wake();
+    let answer = async |issuer: &str| {
+        let part = |json: Value| base64url(json.to_string().as_bytes());
+        let header = part(json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "one"}));
+        let claims = part(json!({"iss": issuer, "sub": "ada", "aud": "api", "exp": 4_000_000_000_u64}));
+        let token = format!("{header}.{claims}.{}", base64url(&[7; 64]));
+        ask(&test, json!({"credential": token, "path": READ})).await.body
+    };
+    eventually(async || answer("https://ours.example").await["verdict"] != "issuer_refused").await;
+    let nobodys = answer("https://nobodys.example").await;
+    assert_eq!(nobodys["verdict"], "issuer_refused");
+    assert_eq!(answer("https://theirs.example").await, nobodys);
 }
 
 /// A true key of another organisation: signed by our key, inside its block.

@@ -24,7 +24,7 @@ use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
-use governor::{Quota, RateLimiter};
+use governor::{NotUntil, Quota, RateLimiter};
 use shared::crypto::{Digest, sha256};
 
 use super::address::ClientAddress;
@@ -206,6 +206,22 @@ impl Limiter {
         self.ask(key, true).map(drop)
     }
 
+    /// Like [`Limiter::take`], for so many at once. More than there can ever be room for count as all of it.
+    pub(crate) fn take_many(&self, key: &str, number: u32) -> Result<(), TooMany> {
+        let Some(number) = NonZeroU32::new(number.min(self.most)) else {
+            return Ok(());
+        };
+        let asked = Asked {
+            key: sha256(key.as_bytes()),
+            counts: true,
+        };
+        match self.inner.check_key_n(&asked, number) {
+            Ok(Err(until)) => Err(self.refuse(&until)),
+            // It is not more than there is room for at all.
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
     /// Like [`Limiter::take`], and says where the count stands now.
     fn count(&self, key: &str) -> Result<Standing, TooMany> {
         let remaining = self.ask(key, true)?;
@@ -230,14 +246,16 @@ impl Limiter {
         let outcome = self.inner.check_key(&asked);
         outcome
             .map(|state| state.remaining_burst_capacity())
-            .map_err(|until| {
-                metrics::counter!("portcullis_rate_limited_total", "limit" => self.name).increment(1);
-                let wait = until.wait_time_from(self.ticks.now());
-                let retry_after_seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
-                TooMany {
-                    retry_after_seconds: retry_after_seconds.max(1),
-                }
-            })
+            .map_err(|until| self.refuse(&until))
+    }
+
+    fn refuse(&self, until: &NotUntil<Nanos>) -> TooMany {
+        metrics::counter!("portcullis_rate_limited_total", "limit" => self.name).increment(1);
+        let wait = until.wait_time_from(self.ticks.now());
+        let retry_after_seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+        TooMany {
+            retry_after_seconds: retry_after_seconds.max(1),
+        }
     }
 
     /// Forgets whoever has all of their share again.

@@ -123,6 +123,27 @@ async fn dev_is_far_from_every_limit() {
 }
 
 #[test]
+fn many_count_at_once() {
+    let clock = Clock::manual(START);
+    let limiter = Limiter::new("test", 60, MINUTE, &clock);
+    assert_eq!(limiter.take_many("a", 0), Ok(()));
+    assert_eq!(limiter.take_many("a", 50), Ok(()));
+    assert_eq!(
+        limiter
+            .take_many("a", 20)
+            .map_err(|many| many.retry_after_seconds),
+        Err(10)
+    );
+    assert_eq!(limiter.take_many("b", 20), Ok(()));
+    clock.advance_ms(10_000);
+    assert_eq!(limiter.take_many("a", 20), Ok(()));
+    // More than all of it is all of it: it waits, but not for ever.
+    assert!(limiter.take_many("a", 1000).is_err());
+    clock.advance_ms(60_000);
+    assert_eq!(limiter.take_many("a", 1000), Ok(()));
+}
+
+#[test]
 fn memory_is_bounded_and_given_back() {
     let clock = Clock::manual(START);
     let limiter = Limiter::new("test", 2, MINUTE, &clock);

@@ -3,6 +3,8 @@
 //!
 //! A membership of ours and a subject of theirs are two things, even of one person: suspending a member stops what we issued, and
 //! this what the issuer does.
+//!
+//! No edge is asked whether it understands: it knows the issuer, or fails closed, and shutting somebody out waits for nobody.
 
 use serde_json::json;
 use shared::feed::{Entry, Subject};
@@ -10,7 +12,7 @@ use shared::id::IssuerId;
 use shared::scope::ScopeSet;
 use shared::time::UnixMillis;
 
-use super::change::{find, must_be_understood};
+use super::change::find;
 use super::rules;
 use crate::app::App;
 use crate::audit::{self, Event};
@@ -46,7 +48,6 @@ pub async fn block(
     wait: Wait,
 ) -> Result<Blocked, ApiError> {
     rules::may_administer(app, caller)?;
-    must_be_understood(app, false)?;
     if !(1..=MAX_SUBJECT).contains(&subject.len()) || subject.contains('\0') {
         let detail = format!("must be the subject as the issuer writes it, of 1 to {MAX_SUBJECT} bytes");
         return Err(ApiError::invalid_field("subject", detail));

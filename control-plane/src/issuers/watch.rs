@@ -153,7 +153,7 @@ async fn update(
     let algorithms = if row.entry.has_es512() {
         algorithms(row)
     } else {
-        understood(app, algorithms(row))
+        understood(app, row.entry.org, algorithms(row))
     };
     let found = app
         .issuers

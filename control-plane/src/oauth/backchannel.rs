@@ -2,8 +2,8 @@
 //!
 //! What is to be told is queued in the transaction of the end ([`queue`]) and delivered by a job. A logout token is signed when it is
 //! sent, so it is fresh however long it waited, and each attempt has a `jti` of its own: an app that took one whose answer was
-//! lost takes the next. An app that does not answer 200 (or 204) is tried again for a day, ever less often; then the audit
-//! trail says that it was given up.
+//! lost takes the next. An app that does not answer 200 (or 204) is tried again for a day, ever less often, with one token of those
+//! that wait for it; then the audit trail says that it was given up.
 //!
 //! What it does not: tell apps of sessions that ran out by themselves, or send a browser around (front-channel).
 
@@ -13,12 +13,12 @@ use serde_json::json;
 use shared::crypto::{base64url, sha256};
 use shared::id::SessionId;
 use shared::time::UnixMillis;
-use tokio::task::JoinSet;
 use url::{Host, Url};
 
 use super::jws::{self, Type};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::fair::{self, Due, Queue};
 use crate::http::fetch::FetchError;
 use crate::signing::Purpose;
 use crate::store::logouts::LogoutRow;
@@ -32,8 +32,8 @@ const GIVE_UP_MS: u64 = 86_400_000;
 const TAKEN_MS: u64 = 60_000;
 const FIRST_RETRY_MS: u64 = 5_000;
 const LAST_RETRY_MS: u64 = 3_600_000;
-/// So many at the same time: one that is slow does not hold up the others.
-const BATCH: usize = 16;
+/// Tokens for one app at the same time.
+const PER_CLIENT: usize = 2;
 const MAX_URI: usize = 1024;
 
 /// Whether an address can be told: https, absolute, no fragment (§2.2); http on a loopback host only, which the fetcher admits in
@@ -76,24 +76,38 @@ pub(crate) async fn queue(tx: &mut Tx, sid: SessionId, now: UnixMillis) -> Resul
 
 /// The job: tells whom there is to tell.
 pub async fn deliver_due(app: Arc<App>) -> anyhow::Result<()> {
-    loop {
-        let mut deliveries = JoinSet::new();
-        while deliveries.len() < BATCH {
-            let now = app.clock.now();
-            let mut tx = app.store.begin().await?;
-            let taken = tx.take_logout(now, now.saturating_add(TAKEN_MS)).await?;
-            tx.commit().await?;
-            let Some(logout) = taken else { break };
-            let app = Arc::clone(&app);
-            deliveries.spawn(async move { deliver(&app, &logout, now).await });
-        }
-        let full = deliveries.len() == BATCH;
-        while let Some(delivered) = deliveries.join_next().await {
-            delivered??;
-        }
-        if !full {
-            return Ok(());
-        }
+    fair::deliver_due::<Logouts>(app).await
+}
+
+/// Logout tokens for apps.
+struct Logouts;
+
+impl Queue for Logouts {
+    type Message = LogoutRow;
+
+    async fn due(app: &App) -> Result<Vec<Due>, StoreError> {
+        let mut tx = app.store.begin_read().await?;
+        let waiting = tx.waiting_clients(app.clock.now()).await?;
+        let due = waiting.into_iter().map(|(target, org)| Due {
+            org,
+            target,
+            most: PER_CLIENT,
+        });
+        Ok(due.collect())
+    }
+
+    async fn take(app: &App, client: u64) -> Result<Option<LogoutRow>, StoreError> {
+        let now = app.clock.now();
+        let mut tx = app.store.begin().await?;
+        let until = now.saturating_add(TAKEN_MS);
+        let taken = tx.take_logout(client, now, until).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    async fn deliver(app: Arc<App>, logout: LogoutRow) -> anyhow::Result<()> {
+        let now = app.clock.now();
+        deliver(&app, &logout, now).await
     }
 }
 
@@ -118,7 +132,10 @@ async fn deliver(app: &App, logout: &LogoutRow, now: UnixMillis) -> anyhow::Resu
         .append_pair("logout_token", &token(app, logout, &audience, &signer)?)
         .finish();
     let outcome = match app.callbacks.post_form(&uri, form).await {
-        Ok(200 | 204) => return finish(app, logout, "delivered").await,
+        Ok(200 | 204) => {
+            finish(app, logout, "delivered").await?;
+            return hasten(app, logout).await;
+        }
         Ok(status) => FetchError::Status(status),
         Err(error) => error,
     };
@@ -126,7 +143,7 @@ async fn deliver(app: &App, logout: &LogoutRow, now: UnixMillis) -> anyhow::Resu
     tracing::warn!(client = %logout.client, attempts = logout.attempts, wait_ms = wait, error = %outcome, "a logout token was not delivered");
     count("failed");
     let mut tx = app.store.begin().await?;
-    tx.postpone_logout(&logout.id, now.saturating_add(wait)).await?;
+    tx.postpone_logouts(logout, now.saturating_add(wait)).await?;
     Ok(tx.commit().await?)
 }
 
@@ -156,6 +173,18 @@ async fn finish(app: &App, logout: &LogoutRow, result: &'static str) -> anyhow::
     count(result);
     let mut tx = app.store.begin().await?;
     tx.drop_logout(&logout.id).await?;
+    Ok(tx.commit().await?)
+}
+
+/// An app that answers again hears the rest at once, but for what somebody has taken.
+async fn hasten(app: &App, logout: &LogoutRow) -> anyhow::Result<()> {
+    if logout.attempts <= 1 {
+        return Ok(());
+    }
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    tx.hasten_logouts(logout.client, now.saturating_add(TAKEN_MS), now)
+        .await?;
     Ok(tx.commit().await?)
 }
 

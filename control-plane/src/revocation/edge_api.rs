@@ -12,6 +12,7 @@ use shared::time::{UnixMillis, UnixSeconds};
 
 use super::FeedError;
 use super::report::Report;
+use crate::usage::MAX_BYTES;
 
 /// Of feed messages.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.portcullis.feed";
@@ -20,8 +21,6 @@ const PUSH_LIMIT: Duration = Duration::from_secs(5);
 const BULK_LIMIT: Duration = Duration::from_mins(1);
 const MAX_ANSWER: usize = 64 * 1024;
 const COLLECT_LIMIT: Duration = Duration::from_secs(15);
-/// One record, or a mebibyte of them.
-const MAX_PARCEL: usize = 4 << 20;
 
 /// What an edge says after a push, whatever the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +98,7 @@ pub(super) async fn collect(
             response.status()
         )));
     }
-    read(response, MAX_PARCEL).await
+    read(response, MAX_BYTES).await
 }
 
 pub(crate) fn address(url: &str, path: &str) -> String {

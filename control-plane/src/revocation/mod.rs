@@ -235,6 +235,12 @@ impl Feed {
         })
     }
 
+    /// As if an edge had said that it understands these.
+    #[cfg(test)]
+    pub(crate) fn hear_kinds(&self, edge: &str, kinds: &[u8]) {
+        self.ledger(edge, |ledger| ledger.kinds = kinds.iter().copied().collect());
+    }
+
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         self.0.progress.subscribe()
     }

@@ -3,7 +3,9 @@
 use shared::crypto::Digest;
 use shared::id::StatusIndex;
 use shared::time::{UnixMillis, UnixSeconds};
+use sqlx::AssertSqlSafe;
 
+use super::usage::{CHUNK, places, status_index};
 use super::{StoreError, Tx, int, on_db, rows_affected, uint};
 
 /// A row of `edge_keys`.
@@ -186,6 +188,28 @@ impl Tx {
         let count: i64 = on_db!(self, conn => sqlx::query_scalar("SELECT COUNT(*) FROM canaries WHERE idx = $1")
             .bind(int(index.get())).fetch_one(conn).await)?;
         Ok(count > 0)
+    }
+
+    /// Those of some indexes that are canaries'.
+    pub async fn canaries_among(&mut self, indexes: &[StatusIndex]) -> Result<Vec<StatusIndex>, StoreError> {
+        let mut found = Vec::new();
+        for some in indexes.chunks(CHUNK) {
+            let sql = format!(
+                "SELECT idx FROM canaries WHERE idx IN ({})",
+                places(1, some.len())
+            );
+            let rows: Vec<i64> = on_db!(self, conn => {
+                let mut query = sqlx::query_scalar(AssertSqlSafe(sql.clone()));
+                for index in some {
+                    query = query.bind(int(index.get()));
+                }
+                query.fetch_all(conn).await
+            })?;
+            for index in rows {
+                found.push(status_index(index)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Forgets canaries whose indexes were retired.

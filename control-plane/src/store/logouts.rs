@@ -94,27 +94,67 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes the logout that has been due for longest; nobody else gets it before `until`.
+    /// Clients that have something due, with whose they are: 0, nobody's.
+    pub async fn waiting_clients(&mut self, now: UnixMillis) -> Result<Vec<(u64, u64)>, StoreError> {
+        // From one client to the next in the index, past whatever waits for each.
+        let rows: Vec<(i64, i64)> = on_db!(self, conn => sqlx::query_as(
+            "WITH RECURSIVE waiting (id) AS (
+                SELECT MIN(client_id) FROM logouts
+                UNION ALL
+                SELECT (SELECT MIN(l.client_id) FROM logouts l WHERE l.client_id > waiting.id)
+                FROM waiting WHERE waiting.id IS NOT NULL)
+             SELECT c.id, COALESCE(c.org_id, 0) FROM waiting JOIN clients c ON c.id = waiting.id
+             WHERE EXISTS (SELECT 1 FROM logouts l WHERE l.client_id = c.id AND l.due_at <= $1)")
+            .bind(int(now.0)).fetch_all(conn).await)?;
+        rows.into_iter()
+            .map(|(client, org)| Ok((uint(client, "client id")?, uint(org, "organisation id")?)))
+            .collect()
+    }
+
+    /// Takes a client's logout that has been due for longest; nobody else gets it before `until`.
     pub async fn take_logout(
         &mut self,
+        client: u64,
         now: UnixMillis,
         until: UnixMillis,
     ) -> Result<Option<LogoutRow>, StoreError> {
         let stored: Option<Stored> = on_db!(self, conn => sqlx::query_as(
             "UPDATE logouts SET due_at = $2, attempts = attempts + 1
-             WHERE id = (SELECT id FROM logouts WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1) AND due_at <= $1
+             WHERE id = (SELECT id FROM logouts WHERE client_id = $3 AND due_at <= $1 ORDER BY due_at, id LIMIT 1) AND due_at <= $1
              RETURNING id, client_id, org_id, user_id, session, created_at, expires_at, attempts")
-            .bind(int(now.0)).bind(int(until.0)).fetch_optional(conn).await)?;
+            .bind(int(now.0)).bind(int(until.0)).bind(int(client)).fetch_optional(conn).await)?;
         stored.map(row).transpose()
     }
 
-    /// Puts a logout that was not delivered back, due later.
-    pub async fn postpone_logout(&mut self, id: &[u8; 32], due_at: UnixMillis) -> Result<(), StoreError> {
+    /// Puts a logout that was not delivered back, due later; and what else waits for its client, which would not take that either.
+    pub async fn postpone_logouts(
+        &mut self,
+        logout: &LogoutRow,
+        due_at: UnixMillis,
+    ) -> Result<(), StoreError> {
         rows_affected!(
             self,
-            sqlx::query("UPDATE logouts SET due_at = $2 WHERE id = $1")
-                .bind(id.as_slice())
+            sqlx::query("UPDATE logouts SET due_at = $3 WHERE id = $1 OR (client_id = $2 AND due_at < $3)")
+                .bind(logout.id.as_slice())
+                .bind(int(logout.client.get()))
                 .bind(int(due_at.0))
+        )?;
+        Ok(())
+    }
+
+    /// Has what waits for a client tried now that is due later than `later`.
+    pub async fn hasten_logouts(
+        &mut self,
+        client: ClientId,
+        later: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE logouts SET due_at = $3 WHERE client_id = $1 AND due_at > $2")
+                .bind(int(client.get()))
+                .bind(int(later.0))
+                .bind(int(now.0))
         )?;
         Ok(())
     }

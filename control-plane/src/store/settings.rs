@@ -212,15 +212,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets an organisation's usage before an hour. What nobody's was is 0.
+    /// Forgets an organisation's usage before an hour, and before its day. What nobody's was is 0.
     pub async fn forget_usage_of(&mut self, org: u64, before: UnixMillis) -> Result<u64, StoreError> {
-        let hour = int(before.0 / 3_600_000);
-        rows_affected!(
-            self,
-            sqlx::query("DELETE FROM usage_hours WHERE org_id = $1 AND hour < $2")
-                .bind(int(org))
-                .bind(hour)
-        )
+        let hour = before.0 / 3_600_000;
+        let mut rows = 0;
+        for (sql, before) in [
+            ("DELETE FROM usage_hours WHERE org_id = $1 AND hour < $2", hour),
+            ("DELETE FROM usage_days WHERE org_id = $1 AND day < $2", hour / 24),
+        ] {
+            rows += rows_affected!(self, sqlx::query(sql).bind(int(org)).bind(int(before)))?;
+        }
+        Ok(rows)
     }
 
     /// Forgets from where ended sessions of an organisation came.

@@ -36,6 +36,15 @@ pub struct MissingOf {
     pub windows: Missing,
 }
 
+/// Which missing windows are taken for lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    /// Those of which we heard until then.
+    pub heard: UnixMillis,
+    /// Those of which we heard so long after they may have begun.
+    pub late_ms: u64,
+}
+
 /// Requests of one kind in one hour. Ordered as the table is: so rows are locked in one order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HourKey {
@@ -176,6 +185,12 @@ pub(super) fn rows_of(rows: usize, width: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
+/// `$3, $4`: so many parameters from this one on.
+pub(super) fn places(first: usize, number: usize) -> String {
+    let places = (first..first + number).map(|nth| format!("${nth}"));
+    places.collect::<Vec<_>>().join(", ")
+}
+
 impl Tx {
     /// Holds an isolate for the rest of the transaction, and makes it the first time. Gives the newest window that is known of
     /// and when the newest applied one closed.
@@ -261,17 +276,31 @@ impl Tx {
         Ok(())
     }
 
-    /// Missing windows of all isolates that may hold something between two moments, oldest first.
-    pub async fn all_missing_windows(
+    /// Windows of these edges that are taken for lost and may hold something between two moments, newest first.
+    pub async fn lost_windows(
         &mut self,
-        from: UnixMillis,
-        to: UnixMillis,
+        edges: &[&str],
+        (from, to): (UnixMillis, UnixMillis),
+        lost: Lost,
         limit: u32,
     ) -> Result<Vec<MissingOf>, StoreError> {
-        let rows: Vec<(String, Vec<u8>, i64, i64, i64, i64)> = on_db!(self, conn => sqlx::query_as(
+        if edges.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
             "SELECT edge, isolate, first, last, from_at, heard_at FROM usage_missing
-             WHERE from_at >= $1 AND from_at < $2 ORDER BY from_at, edge, isolate, first LIMIT $3")
-            .bind(int(from.0)).bind(int(to.0)).bind(i64::from(limit)).fetch_all(conn).await)?;
+             WHERE from_at >= $1 AND from_at < $2 AND (heard_at <= $3 OR from_at < heard_at - $4) AND edge IN ({})
+             ORDER BY from_at DESC, edge, isolate, first LIMIT $5",
+            places(6, edges.len())
+        );
+        let rows: Vec<(String, Vec<u8>, i64, i64, i64, i64)> = on_db!(self, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(sql.clone()))
+                .bind(int(from.0)).bind(int(to.0)).bind(int(lost.heard.0)).bind(int(lost.late_ms)).bind(i64::from(limit));
+            for edge in edges {
+                query = query.bind(*edge);
+            }
+            query.fetch_all(conn).await
+        })?;
         rows.into_iter()
             .map(|(edge, isolate, first, last, from_at, heard_at)| {
                 Ok(MissingOf {
@@ -283,17 +312,28 @@ impl Tx {
             .collect()
     }
 
-    /// The earliest moment that may be in a window of which we heard after `since`; and how many there are of each: of which we
-    /// heard after it, and before.
+    /// How many windows of these edges are not taken for lost yet, and the earliest moment that may be in one of them.
     pub async fn open_windows(
         &mut self,
-        since: UnixMillis,
-    ) -> Result<(Option<UnixMillis>, u64, u64), StoreError> {
-        let (earliest, open, lost): (Option<i64>, i64, i64) = on_db!(self, conn => sqlx::query_as(
-            "SELECT MIN(CASE WHEN heard_at > $1 THEN from_at END), COUNT(CASE WHEN heard_at > $1 THEN 1 END),
-                    COUNT(CASE WHEN heard_at <= $1 THEN 1 END) FROM usage_missing")
-            .bind(int(since.0)).fetch_one(conn).await)?;
-        Ok((millis(earliest)?, uint(open, "count")?, uint(lost, "count")?))
+        edges: &[&str],
+        lost: Lost,
+    ) -> Result<(Option<UnixMillis>, u64), StoreError> {
+        if edges.is_empty() {
+            return Ok((None, 0));
+        }
+        let sql = format!(
+            "SELECT MIN(from_at), COUNT(*) FROM usage_missing
+             WHERE heard_at > $1 AND from_at >= heard_at - $2 AND edge IN ({})",
+            places(3, edges.len())
+        );
+        let (earliest, open): (Option<i64>, i64) = on_db!(self, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(sql.clone())).bind(int(lost.heard.0)).bind(int(lost.late_ms));
+            for edge in edges {
+                query = query.bind(*edge);
+            }
+            query.fetch_one(conn).await
+        })?;
+        Ok((millis(earliest)?, uint(open, "count")?))
     }
 
     /// When the newest window of an edge closed that is applied.
@@ -372,11 +412,10 @@ impl Tx {
     ) -> Result<Vec<(String, Use)>, StoreError> {
         let mut found = Vec::new();
         for some in credentials.chunks(CHUNK) {
-            let names: Vec<String> = (0..some.len()).map(|nth| format!("${}", nth + 2)).collect();
             let sql = format!(
                 "SELECT credential, requests, refused, since_rotation, last_used_at, last_refused_at
                  FROM usage_credentials WHERE org_id = $1 AND credential IN ({})",
-                names.join(", ")
+                places(2, some.len())
             );
             let rows: Vec<UseRow> = on_db!(self, conn => {
                 let mut query = sqlx::query_as(AssertSqlSafe(sql.clone())).bind(int(org.get()));
@@ -406,8 +445,7 @@ impl Tx {
     ) -> Result<Vec<(StatusIndex, Owner)>, StoreError> {
         let mut found = Vec::new();
         for some in indexes.chunks(CHUNK) {
-            let places: Vec<String> = (1..=some.len()).map(|nth| format!("${nth}")).collect();
-            let places = places.join(", ");
+            let places = places(1, some.len());
             let keys = format!(
                 "SELECT k.id, k.org_id, s.created_at FROM api_keys k LEFT JOIN api_keys s ON s.id = k.rotated_to
                  WHERE k.id IN ({places})"
@@ -523,6 +561,6 @@ fn missing((first, last, from, heard): (i64, i64, i64, i64)) -> Result<Missing, 
     })
 }
 
-fn status_index(stored: i64) -> Result<StatusIndex, StoreError> {
+pub(super) fn status_index(stored: i64) -> Result<StatusIndex, StoreError> {
     StatusIndex::from_u64(uint(stored, "status index")?).ok_or(StoreError::Corrupt("status index"))
 }

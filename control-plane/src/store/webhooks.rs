@@ -212,7 +212,7 @@ impl Tx {
             self,
             sqlx::query(
                 "UPDATE webhooks SET url = $3, description = $4, events = $5, disabled_at = $6, disabled_reason = $7,
-                    failing_since = $8
+                    failing_since = $8, retry_at = NULL
                  WHERE org_id = $1 AND id = $2"
             )
             .bind(int(hook.org.get()))
@@ -266,40 +266,82 @@ impl Tx {
         Ok(true)
     }
 
-    /// Queues a message, due at once. It goes to nobody if the webhook was removed meanwhile.
+    /// Whether at least so many messages wait for a webhook.
+    pub async fn has_waiting_messages(&mut self, webhook: i64, number: u32) -> Result<bool, StoreError> {
+        let row: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT id FROM webhook_deliveries WHERE webhook_id = $1 AND due_at IS NOT NULL
+             ORDER BY due_at, id LIMIT 1 OFFSET $2")
+            .bind(webhook).bind(i64::from(number.saturating_sub(1))).fetch_optional(conn).await)?;
+        Ok(row.is_some())
+    }
+
+    /// Queues a message, due at once, or writes down why it is not sent. It goes to nobody if the webhook was removed meanwhile.
     pub async fn insert_delivery(
         &mut self,
         (id, webhook): (i64, i64),
         (event, payload): (&str, &str),
+        dropped: Option<&str>,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
+        let at = int(now.0);
         rows_affected!(
             self,
             sqlx::query(
-                "INSERT INTO webhook_deliveries (id, webhook_id, event, payload, created_at, due_at)
-                 SELECT $1, id, $3, $4, $5, $5 FROM webhooks WHERE id = $2"
+                "INSERT INTO webhook_deliveries
+                    (id, webhook_id, event, payload, created_at, due_at, given_up_at, last_error)
+                 SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM webhooks WHERE id = $2"
             )
             .bind(id)
             .bind(webhook)
             .bind(event)
             .bind(payload)
-            .bind(int(now.0))
+            .bind(at)
+            .bind(dropped.is_none().then_some(at))
+            .bind(dropped.map(|_| at))
+            .bind(dropped)
         )?;
         Ok(())
     }
 
-    /// Takes the message that has been due for longest; nobody else gets it before `until`.
+    /// Webhooks for which something is due, with whose they are and whether they take nothing; those that are left alone for a
+    /// while are not among them.
+    pub async fn waiting_webhooks(&mut self, now: UnixMillis) -> Result<Vec<(u64, u64, bool)>, StoreError> {
+        // From one webhook to the next in the index, past whatever waits for each.
+        let rows: Vec<(i64, i64, Option<i64>)> = on_db!(self, conn => sqlx::query_as(
+            "WITH RECURSIVE waiting (id) AS (
+                SELECT MIN(webhook_id) FROM webhook_deliveries WHERE due_at IS NOT NULL
+                UNION ALL
+                SELECT (SELECT MIN(d.webhook_id) FROM webhook_deliveries d
+                        WHERE d.due_at IS NOT NULL AND d.webhook_id > waiting.id)
+                FROM waiting WHERE waiting.id IS NOT NULL)
+             SELECT w.id, w.org_id, w.failing_since FROM waiting JOIN webhooks w ON w.id = waiting.id
+             WHERE (w.retry_at IS NULL OR w.retry_at <= $1 OR w.disabled_at IS NOT NULL)
+               AND EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.due_at <= $1)")
+            .bind(int(now.0)).fetch_all(conn).await)?;
+        let row = |(id, org, failing): (i64, i64, Option<i64>)| {
+            Ok((
+                uint(id, "webhook id")?,
+                uint(org, "organisation id")?,
+                failing.is_some(),
+            ))
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// Takes the message to a webhook that has been due for longest; nobody else gets it before `until`.
     pub async fn take_delivery(
         &mut self,
+        webhook: u64,
         now: UnixMillis,
         until: UnixMillis,
     ) -> Result<Option<Delivery>, StoreError> {
         let row: Option<DeliveryRow> = on_db!(self, conn => sqlx::query_as(
             "UPDATE webhook_deliveries SET due_at = $2, attempts = attempts + 1, last_at = $1
-             WHERE id = (SELECT id FROM webhook_deliveries WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1) AND due_at <= $1
+             WHERE id = (SELECT id FROM webhook_deliveries WHERE webhook_id = $3 AND due_at <= $1
+                          ORDER BY due_at, id LIMIT 1) AND due_at <= $1
              RETURNING id, webhook_id, event, payload, created_at, due_at, attempts, last_at, last_status, last_error,
                        delivered_at, given_up_at")
-            .bind(int(now.0)).bind(int(until.0)).fetch_optional(conn).await)?;
+            .bind(int(now.0)).bind(int(until.0)).bind(int(webhook)).fetch_optional(conn).await)?;
         row.map(Delivery::try_from).transpose()
     }
 
@@ -326,22 +368,34 @@ impl Tx {
     pub async fn note_webhook_works(&mut self, id: WebhookId, now: UnixMillis) -> Result<(), StoreError> {
         rows_affected!(
             self,
-            sqlx::query("UPDATE webhooks SET failing_since = NULL, delivered_at = $2 WHERE id = $1")
-                .bind(int(id.get()))
-                .bind(int(now.0))
+            sqlx::query(
+                "UPDATE webhooks SET failing_since = NULL, retry_at = NULL, delivered_at = $2 WHERE id = $1"
+            )
+            .bind(int(id.get()))
+            .bind(int(now.0))
         )?;
         Ok(())
     }
 
-    /// Notes that a webhook did not take something, and gives since when it has not taken anything.
+    /// Has a webhook tried at once, however long it was to be left alone.
+    pub async fn retry_webhook(&mut self, id: WebhookId) -> Result<(), StoreError> {
+        rows_affected!(
+            self,
+            sqlx::query("UPDATE webhooks SET retry_at = NULL WHERE id = $1").bind(int(id.get()))
+        )?;
+        Ok(())
+    }
+
+    /// Notes that a webhook did not take something, and until when it is left alone; gives since when it has not taken anything.
     pub async fn note_webhook_fails(
         &mut self,
         id: WebhookId,
         now: UnixMillis,
+        retry_at: UnixMillis,
     ) -> Result<Option<UnixMillis>, StoreError> {
         let since: Option<i64> = on_db!(self, conn => sqlx::query_scalar(
-            "UPDATE webhooks SET failing_since = COALESCE(failing_since, $2) WHERE id = $1 RETURNING failing_since")
-            .bind(int(id.get())).bind(int(now.0)).fetch_optional(conn).await)?;
+            "UPDATE webhooks SET failing_since = COALESCE(failing_since, $2), retry_at = $3 WHERE id = $1 RETURNING failing_since")
+            .bind(int(id.get())).bind(int(now.0)).bind(int(retry_at.0)).fetch_optional(conn).await)?;
         since.map(time).transpose()
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::id::KeyId;
+use shared::id::{KeyId, OrgId};
 use shared::key::Environment;
 use shared::time::UnixMillis;
 use utoipa::{IntoParams, ToSchema};
@@ -200,7 +200,7 @@ pub async fn get(
     };
     let mut tx = app.store.begin_read().await?;
     let mut rows = tx.usage(&filter).await?;
-    let age = age(&app, &mut tx, from, to).await?;
+    let age = age(&app, &mut tx, OrgId::from_u64(org), (from, to)).await?;
     let more = paging::cut(&mut rows, limit);
     let next_cursor = rows.last().filter(|_| more).map(|last| encode_cursor(&last.key));
     Ok(Json(Page {

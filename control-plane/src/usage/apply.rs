@@ -1,15 +1,20 @@
-//! A parcel of records → hours, last uses and books of windows, in one transaction. Each batch counts once per isolate and
-//! number, whoever brings it and however often.
+//! A parcel of records → hours, last uses and books of windows. Each batch counts once per isolate and number, whoever brings it
+//! and however often.
+//!
+//! A record is a unit: it counts in one transaction with its window's entry in the book. A parcel is applied in portions, each a
+//! short transaction, so that a large one does not hold up others who write, and what is applied stays so if the rest fails. Whose
+//! the counts are is looked up before.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use shared::id::{KeyId, OrgId, StatusIndex};
 use shared::time::UnixMillis;
-use shared::usage::{Batch, Count, Holder, Record, decode};
+use shared::usage::{Batch, Count, Holder, Record};
 
 use super::book::{Book, Verdict};
+use super::intake::{Intake, rows_of};
+use super::names::{Name, Source};
 use crate::app::App;
-use crate::store::usage::{HourKey, Owner, Tally, Use};
+use crate::store::usage::{HourKey, Tally, Use};
 use crate::store::{StoreError, Tx};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -17,6 +22,8 @@ const HOUR_MS: u64 = 3_600_000;
 pub(super) const UNCOUNTED: &str = "uncounted";
 /// Two who add to the same hours at once may have to take turns.
 const ATTEMPTS: u32 = 5;
+/// Rows in one transaction, unless a single record has more.
+const PORTION: usize = 2000;
 
 /// What became of a parcel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +38,50 @@ pub(super) struct Applied {
     pub(super) requests: u64,
 }
 
+impl Applied {
+    fn add(&mut self, other: Self) {
+        self.new += other.new;
+        self.known += other.known;
+        self.unfit += other.unfit;
+        self.requests = self.requests.saturating_add(other.requests);
+    }
+}
+
 /// Applies what an edge has sent.
-pub(super) async fn apply(app: &App, edge: &str, records: &[Vec<u8>]) -> Result<Applied, StoreError> {
+pub(super) async fn apply(app: &App, edge: &str, intake: &Intake) -> Result<Applied, StoreError> {
+    // In the order of their isolates: so two who apply at once lock in one order.
+    let mut records: Vec<&Record> = intake.records.iter().collect();
+    records.sort_by_key(|record| record.isolate());
+    let mut all = Applied {
+        unfit: intake.unfit,
+        ..Applied::default()
+    };
+    note(edge, &all);
+    for portion in portions(&records) {
+        let applied = apply_portion(app, edge, portion).await?;
+        note(edge, &applied);
+        all.add(applied);
+    }
+    Ok(all)
+}
+
+/// Cuts records into runs of about so many rows.
+pub(super) fn portions<'a, 'b>(mut records: &'b [&'a Record]) -> Vec<&'b [&'a Record]> {
+    let mut portions = Vec::new();
+    while !records.is_empty() {
+        let mut rows = 0;
+        let more = records.iter().take_while(|record| {
+            rows += rows_of(record);
+            rows <= PORTION
+        });
+        let (portion, rest) = records.split_at(more.count().max(1));
+        portions.push(portion);
+        records = rest;
+    }
+    portions
+}
+
+async fn apply_portion(app: &App, edge: &str, records: &[&Record]) -> Result<Applied, StoreError> {
     let mut attempts = ATTEMPTS;
     loop {
         attempts -= 1;
@@ -40,30 +89,25 @@ pub(super) async fn apply(app: &App, edge: &str, records: &[Vec<u8>]) -> Result<
             Err(error) if error.is_busy() && attempts > 0 => {
                 tracing::debug!(%error, "usage is applied again");
             }
-            outcome => {
-                if let Ok(applied) = &outcome {
-                    note(edge, applied);
-                }
-                return outcome;
-            }
+            outcome => return outcome,
         }
     }
 }
 
-async fn apply_once(app: &App, edge: &str, records: &[Vec<u8>]) -> Result<Applied, StoreError> {
-    let mut applied = Applied::default();
-    // In the order of their isolates: so two who apply at once lock in one order.
-    let mut isolates: BTreeMap<[u8; 16], Vec<Record>> = BTreeMap::new();
-    for bytes in records {
-        match decode(bytes) {
-            Ok(record) => isolates.entry(record.isolate()).or_default().push(record),
-            Err(_) => applied.unfit += 1,
-        }
-    }
+async fn apply_once(app: &App, edge: &str, records: &[&Record]) -> Result<Applied, StoreError> {
+    let source = Source::new(&app.config, edge);
+    let batches: Vec<&Batch> = records.iter().filter_map(|record| batch_of(record)).collect();
+    let mut tx = app.store.begin_read().await?;
+    let names = source.names(&mut tx, &batches).await?;
+    drop(tx);
     let now = app.clock.now();
+    let mut applied = Applied::default();
+    let mut new = Vec::new();
     let mut tx = app.store.begin().await?;
-    let mut batches = Vec::new();
-    for (isolate, records) in isolates {
+    for records in records.chunk_by(|a, b| a.isolate() == b.isolate()) {
+        let Some(isolate) = records.first().map(|record| record.isolate()) else {
+            continue;
+        };
         let (known, ends_at) = tx.hold_isolate(edge, &isolate, now).await?;
         let before = tx.missing_windows(edge, &isolate).await?;
         let mut book = Book {
@@ -72,44 +116,44 @@ async fn apply_once(app: &App, edge: &str, records: &[Vec<u8>]) -> Result<Applie
             missing: before.clone(),
         };
         for record in records {
-            let verdict = match &record {
+            let verdict = match record {
                 Record::Opening(opening) => book.open(opening.number, opening.from, now),
                 Record::Batch(batch) => {
                     book.close(batch.number, (batch.from, batch.to), batch.next_open, now)
                 }
             };
-            match (verdict, record) {
-                (Verdict::New, record) => {
+            match verdict {
+                Verdict::New => {
                     applied.new += 1;
-                    if let Record::Batch(batch) = record {
-                        batches.push(batch);
-                    }
+                    new.extend(batch_of(record));
                 }
-                (Verdict::Known, _) => applied.known += 1,
-                (Verdict::Unfit, _) => applied.unfit += 1,
+                Verdict::Known => applied.known += 1,
+                Verdict::Unfit => applied.unfit += 1,
             }
         }
         tx.set_missing_windows(edge, &isolate, &before, &book.missing)
             .await?;
         tx.set_isolate(edge, &isolate, book.known, book.ends_at).await?;
     }
-    let edge = app.config.edges.iter().find(|known| known.name == edge);
-    let admits = |org: u64| edge.is_none_or(|edge| app.config.admits(edge, OrgId::from_u64(org)));
-    applied.requests = add(&mut tx, &batches, admits, now).await?;
+    applied.requests = add(&mut tx, source, (&new, &names), now).await?;
     tx.commit().await?;
     Ok(applied)
 }
 
-/// Adds the counts, but those of organisations that the edge does not admit: it may be somebody's own machine. Gives how many
-/// requests that were.
+fn batch_of(record: &Record) -> Option<&Batch> {
+    match record {
+        Record::Opening(_) => None,
+        Record::Batch(batch) => Some(batch),
+    }
+}
+
+/// Adds the counts of those who have a name. Gives how many requests that were.
 async fn add(
     tx: &mut Tx,
-    batches: &[Batch],
-    admits: impl Fn(u64) -> bool,
+    source: Source<'_>,
+    (batches, names): (&[&Batch], &HashMap<&Holder, Name>),
     now: UnixMillis,
 ) -> Result<u64, StoreError> {
-    let mut names = names(tx, batches).await?;
-    names.retain(|_, name| name.org == 0 || admits(name.org));
     let mut hours: BTreeMap<HourKey, Tally> = BTreeMap::new();
     let mut uses: BTreeMap<(u64, &str), Use> = BTreeMap::new();
     let mut total = 0u64;
@@ -125,7 +169,11 @@ async fn add(
                 country: String::new(),
                 colo: batch.colo.clone(),
             };
-            tally(hours.entry(key).or_default(), batch.uncounted, batch.to);
+            tally(
+                hours.entry(source.place(key)).or_default(),
+                batch.uncounted,
+                batch.to,
+            );
         }
         for count in &batch.counts {
             let Some(name) = names.get(&count.holder) else {
@@ -142,8 +190,8 @@ async fn add(
                 country: count.country.clone(),
                 colo: batch.colo.clone(),
             };
-            tally(hours.entry(key).or_default(), count.requests, last);
-            if !name.credential.is_empty() {
+            tally(hours.entry(source.place(key)).or_default(), count.requests, last);
+            if name.org != 0 {
                 let one = uses.entry((name.org, &name.credential)).or_default();
                 add_use(one, count, last, name.rotated_at);
             }
@@ -184,69 +232,6 @@ fn add_use(one: &mut Use, count: &Count, last: UnixMillis, rotated_at: Option<Un
 /// The two reasons for which a request is let in.
 fn is_accepted(reason: &str) -> bool {
     matches!(reason, "allowed" | "public")
-}
-
-/// How a holder is called here.
-#[derive(Clone, Debug, Default)]
-struct Name {
-    org: u64,
-    credential: String,
-    rotated_at: Option<UnixMillis>,
-}
-
-/// The names of all holders. What belongs to a key or grant of ours is told by its index, whatever the edge says of it; a token
-/// that stands alone is its client's. Canaries have none.
-async fn names<'a>(tx: &mut Tx, batches: &'a [Batch]) -> Result<HashMap<&'a Holder, Name>, StoreError> {
-    let holders: BTreeSet<&Holder> = batches
-        .iter()
-        .flat_map(|batch| batch.counts.iter().map(|count| &count.holder))
-        .collect();
-    let index_of = |holder: &Holder| match holder {
-        Holder::Key(index) | Holder::Token { index, .. } => Some(*index),
-        Holder::None | Holder::Foreign { .. } => None,
-    };
-    let indexes: BTreeSet<StatusIndex> = holders.iter().filter_map(|holder| index_of(holder)).collect();
-    let indexes: Vec<StatusIndex> = indexes.into_iter().collect();
-    let owners: HashMap<StatusIndex, Owner> = tx.owners_of(&indexes).await?.into_iter().collect();
-    let mut names = HashMap::new();
-    for holder in holders {
-        let owner = index_of(holder).and_then(|index| owners.get(&index));
-        let name = match (owner, holder) {
-            (Some(Owner::Key(key, org, rotated_at)), _) => Name {
-                org: org.get(),
-                credential: key.to_string(),
-                rotated_at: *rotated_at,
-            },
-            (Some(Owner::Grant(grant, org)), _) => Name {
-                org: org.get(),
-                credential: grant.to_string(),
-                rotated_at: None,
-            },
-            (None, Holder::None) => Name::default(),
-            (None, Holder::Key(index)) => {
-                if tx.is_canary(*index).await? {
-                    continue;
-                }
-                // Ours, but this database does not know it: it may have been restored.
-                Name {
-                    credential: KeyId::from(*index).to_string(),
-                    ..Name::default()
-                }
-            }
-            (None, Holder::Token { org, client, .. }) => Name {
-                org: org.get(),
-                credential: client.clone(),
-                rotated_at: None,
-            },
-            (None, Holder::Foreign { org, name }) => Name {
-                org: org.get(),
-                credential: name.clone(),
-                rotated_at: None,
-            },
-        };
-        names.insert(holder, name);
-    }
-    Ok(names)
 }
 
 fn note(edge: &str, applied: &Applied) {

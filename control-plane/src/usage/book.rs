@@ -9,6 +9,8 @@ use crate::store::usage::Missing;
 
 /// An isolate with more holes than that is not one.
 const MAX_HOLES: usize = 1000;
+/// Nor is one that skips more windows: in the days that it may be silent none opens as many.
+const MAX_JUMP: u64 = 1_000_000;
 
 /// The book of one isolate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +87,7 @@ impl Book {
 
     /// Everything up to this window is missing that was not known of. False: too much is.
     fn reach(&mut self, number: u64, from: UnixMillis, now: UnixMillis) -> bool {
-        if self.missing.len() + 2 > MAX_HOLES {
+        if self.missing.len() + 2 > MAX_HOLES || number.saturating_sub(self.known) > MAX_JUMP {
             return false;
         }
         let hole = |first, last, from| Missing {

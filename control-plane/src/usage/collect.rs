@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::apply;
+use super::intake::Intake;
 use crate::app::App;
 use crate::config::Edge;
 use crate::revocation::{FeedError, collect_usage};
@@ -61,7 +62,11 @@ pub(super) async fn drain(app: &App, edge: &Edge) -> Result<(), FeedError> {
             return Ok(());
         };
         let records: Vec<Vec<u8>> = parcel.records.into_iter().map(|(_, record)| record).collect();
-        apply(app, &edge.name, &records).await?;
+        let intake = Intake::read(&records).map_err(|error| FeedError::Edge(error.to_string()))?;
+        while let Err(many) = app.usage.admit(&edge.name, &intake) {
+            tokio::time::sleep(Duration::from_secs(many.retry_after_seconds)).await;
+        }
+        apply(app, &edge.name, &intake).await?;
         applied = (parcel.store, through);
     }
 }

@@ -1,13 +1,15 @@
 //! Usage: who asked for what at the edges, how often, and how it ended; exactly, and with a word on what is missing.
 //!
 //! Isolates count in numbered windows and announce them (`shared::usage`); what they say waits at the hub of each edge until it
-//! is applied here, once, in one transaction per parcel. A window that was announced or skipped and does not come is listed as
+//! is applied here, once. A window that was announced or skipped and does not come is listed as
 //! incomplete until it does.
 //!
 //! | file | does |
 //! | --- | --- |
 //! | `book` | which windows of an isolate are applied, missing, or new: pure |
-//! | `apply` | a parcel of records → one transaction |
+//! | `intake` | how much of a parcel is taken, and how often |
+//! | `names` | whose the counts are, as the database knows it |
+//! | `apply` | a parcel of records → short transactions |
 //! | `collect` | asks the edges that we can reach for what waits there |
 //! | `carry` | `POST /v1/edge/usage`: takes it from edges that come to us |
 //! | `age` | up to when the numbers are whole, and what is missing |
@@ -22,24 +24,34 @@ mod apply;
 mod book;
 pub mod carry;
 mod collect;
+mod intake;
 pub mod month;
+mod names;
 #[cfg(test)]
 mod tests;
 pub mod uses;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use shared::time::UnixMillis;
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::limit::Limiter;
 
 pub use collect::start;
+pub use intake::MAX_BYTES;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// An isolate that was silent for so long is gone, and no record of it is on its way any more.
 const ISOLATE_MS: u64 = 7 * DAY_MS;
+/// What an edge may have written: a hundred busy isolates stay below it, and a night's backlog is through within the hour.
+const ROWS_PER_MINUTE: u64 = 600_000;
+const ROWS_PER_MINUTE_IN_DEV: u64 = 100_000_000;
 
 /// What an edge says of its usage in every report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +68,9 @@ pub struct Usage {
     edges: Mutex<BTreeMap<String, Known>>,
     /// Grows when something waits somewhere.
     news: watch::Sender<u64>,
+    /// Rows that an edge may have written in a minute.
+    rows: Limiter,
+    turns: intake::Turns,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,16 +81,22 @@ struct Known {
     empty_at: Option<UnixMillis>,
 }
 
-impl Default for Usage {
-    fn default() -> Self {
+impl Usage {
+    /// Nothing known yet.
+    pub fn new(config: &Config, clock: &Clock) -> Self {
+        let most = if config.dev {
+            ROWS_PER_MINUTE_IN_DEV
+        } else {
+            ROWS_PER_MINUTE
+        };
         Self {
             edges: Mutex::default(),
             news: watch::Sender::new(0),
+            rows: Limiter::new("usage_rows", most, Duration::from_mins(1), clock),
+            turns: intake::Turns::default(),
         }
     }
-}
 
-impl Usage {
     /// Takes note of a report. An edge of an older release says nothing.
     pub(crate) fn heard(&self, edge: &str, waiting: Option<Waiting>, now: UnixMillis) {
         let Some(Waiting {

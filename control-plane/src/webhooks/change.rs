@@ -303,6 +303,7 @@ pub async fn ping(app: &App, caller: &Caller, id: WebhookId) -> Result<MessageId
         "timestamp": format_rfc3339(now),
         "data": { "org": caller.org, "id": id, "actor": caller.actor().who },
     });
+    tx.retry_webhook(id).await?;
     let message = queue(
         &mut tx,
         &app.random,
@@ -351,6 +352,7 @@ pub async fn replay(
     let not_found = || ApiError::not_found("message");
     tx.delivery(hook.id, message).await?.ok_or_else(not_found)?;
     refuse_disabled(&hook)?;
+    tx.retry_webhook(hook.id).await?;
     tx.replay_delivery(message, now).await?;
     let event = Event {
         org: Some(caller.org),

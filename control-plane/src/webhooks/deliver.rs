@@ -1,4 +1,7 @@
-//! The job that delivers: what is due, some at the same time, until it is taken.
+//! The job that delivers: what is due, some at the same time ([`fair`]), until it is taken.
+//!
+//! A webhook that does not take messages is tried with one at a time, and after each at longer distances, however many wait; a ping
+//! or a replay tries at once, and the first that is taken ends it.
 //!
 //! A message is taken for a while and marked when the other side has it: a process that dies in between sends it again rather
 //! than never. Each attempt is signed anew. A webhook that has failed for days is disabled, as is one that answers 410 (Gone).
@@ -8,11 +11,12 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 use shared::time::UnixMillis;
-use tokio::task::JoinSet;
 
 use super::{context, sign};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::fair::{self, Due, Queue};
+use crate::store::StoreError;
 use crate::store::webhooks::{Delivery, Webhook};
 
 /// Longer than the other side may take, so that nobody else tells it meanwhile.
@@ -27,29 +31,44 @@ const DISABLE_AFTER_MS: u64 = 5 * 86_400_000;
 /// How long messages can be looked at and replayed.
 const KEPT_MS: u64 = 30 * 86_400_000;
 const FORGET: u32 = 5_000;
-/// So many at the same time: one that is slow does not hold up the others.
-const BATCH: usize = 16;
+/// Messages to one webhook at the same time.
+const PER_WEBHOOK: usize = 2;
+/// How long a webhook that fails is left alone: at least, and at most.
+const PAUSE_MS: (u64, u64) = (5_000, 3_600_000);
 
 /// The job: delivers what is due.
 pub async fn deliver_due(app: Arc<App>) -> anyhow::Result<()> {
-    loop {
-        let mut deliveries = JoinSet::new();
-        while deliveries.len() < BATCH {
-            let now = app.clock.now();
-            let mut tx = app.store.begin().await?;
-            let taken = tx.take_delivery(now, now.saturating_add(TAKEN_MS)).await?;
-            tx.commit().await?;
-            let Some(delivery) = taken else { break };
-            let app = Arc::clone(&app);
-            deliveries.spawn(async move { deliver(&app, delivery).await });
-        }
-        let full = deliveries.len() == BATCH;
-        while let Some(delivered) = deliveries.join_next().await {
-            delivered??;
-        }
-        if !full {
-            return Ok(());
-        }
+    fair::deliver_due::<Messages>(app).await
+}
+
+/// Messages to webhooks.
+struct Messages;
+
+impl Queue for Messages {
+    type Message = Delivery;
+
+    async fn due(app: &App) -> Result<Vec<Due>, StoreError> {
+        let mut tx = app.store.begin_read().await?;
+        let waiting = tx.waiting_webhooks(app.clock.now()).await?;
+        let due = waiting.into_iter().map(|(target, org, fails)| Due {
+            org,
+            target,
+            most: if fails { 1 } else { PER_WEBHOOK },
+        });
+        Ok(due.collect())
+    }
+
+    async fn take(app: &App, webhook: u64) -> Result<Option<Delivery>, StoreError> {
+        let now = app.clock.now();
+        let mut tx = app.store.begin().await?;
+        let until = now.saturating_add(TAKEN_MS);
+        let taken = tx.take_delivery(webhook, now, until).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    async fn deliver(app: Arc<App>, delivery: Delivery) -> anyhow::Result<()> {
+        deliver(&app, delivery).await
     }
 }
 
@@ -123,7 +142,12 @@ fn headers(app: &App, hook: &Webhook, delivery: &Delivery) -> Option<HeaderMap> 
 
 async fn fail(app: &App, hook: &Webhook, mut delivery: Delivery, now: UnixMillis) -> anyhow::Result<()> {
     let mut tx = app.store.begin().await?;
-    let since = tx.note_webhook_fails(hook.id, now).await?;
+    let since = hook.failing_since.unwrap_or(now);
+    let (least, most) = PAUSE_MS;
+    let pause = (now.since(since) / 2).clamp(least, most);
+    let since = tx
+        .note_webhook_fails(hook.id, now, now.saturating_add(pause))
+        .await?;
     tx.commit().await?;
     tracing::warn!(webhook = %hook.id, message = %delivery.id, attempts = delivery.attempts, status = delivery.last_status, error = delivery.last_error, "a webhook did not take a message");
     if since.is_some_and(|since| now.since(since) >= DISABLE_AFTER_MS) {

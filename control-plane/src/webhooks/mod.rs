@@ -41,6 +41,9 @@ pub use change::{
 pub use deliver::{deliver_due, forget};
 pub use sign::WebhookSecret;
 
+/// Messages that wait for one webhook. Further ones are written down as given up.
+const MOST_WAITING: u32 = 5000;
+
 /// What a webhook's secrets are sealed for.
 pub(crate) fn context(id: u64) -> String {
     format!("webhook/{id}")
@@ -81,7 +84,13 @@ async fn queue(
     now: UnixMillis,
 ) -> Result<MessageId, StoreError> {
     let id = MessageId::from_u64(random.below(LIMIT)?).ok_or(StoreError::Corrupt("message id"))?;
-    tx.insert_delivery((int(id.get()), webhook), (event, payload), now)
+    let full = tx.has_waiting_messages(webhook, MOST_WAITING).await?;
+    let dropped = full.then_some("not sent: too many messages were waiting; it can be replayed");
+    if full {
+        tracing::warn!(webhook, message = %id, "a message is not sent: too many wait for the webhook");
+        metrics::counter!("portcullis_webhook_attempts_total", "result" => "dropped").increment(1);
+    }
+    tx.insert_delivery((int(id.get()), webhook), (event, payload), dropped, now)
         .await?;
     Ok(id)
 }

@@ -8,6 +8,8 @@ use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 
 use super::{Served, World, key};
+use crate::config::{Edge, EdgeGroup};
+use crate::oauth::tests::support::published_with;
 use crate::store::orgs::Role;
 use crate::testing::{START, member};
 
@@ -264,6 +266,35 @@ async fn a_workspace_is_the_organisation_s_own() {
             values: [("red".to_owned(), workspace)].into()
         }
     );
+}
+
+/// Only edges that admit the organisation are asked whether they understand an issuer, and none before somebody is shut out.
+#[tokio::test]
+async fn edges_of_others_hold_nothing_up_and_no_edge_holds_up_a_block() {
+    let test = published_with(|config| {
+        config.edges = vec![Edge::pull("ours"), Edge::pull("theirs").in_group("theirs")];
+        config.edge_groups = vec![EdgeGroup {
+            name: "theirs".to_owned(),
+            orgs: [org(4711)].into(),
+        }];
+    })
+    .await;
+    let idp = Served::start().await;
+    let world = World { test, idp };
+    let refused = world.post("", world.body(json!({}))).await;
+    assert_eq!(refused.outcome(), (409, "edges_behind"), "ours was not heard of");
+    world.test.app.feed.hear_kinds("ours", &[1, 2, 10]);
+    world.test.app.feed.hear_kinds("theirs", &[1, 2]);
+    let id = world.trust(json!({})).await;
+    world.test.app.feed.hear_kinds("ours", &[]);
+    for (action, blocked) in [("block", true), ("unblock", false)] {
+        let body = json!({"subject": "auth0|ada"});
+        let answer = world.post(&format!("/{id}/{action}"), body).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["blocked"]),
+            (200, &json!(blocked))
+        );
+    }
 }
 
 #[tokio::test]

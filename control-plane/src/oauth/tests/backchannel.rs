@@ -322,6 +322,49 @@ async fn one_app_does_not_hold_up_another_and_a_disabled_one_hears_nothing() {
     assert_eq!((inbox.take().len(), gone_inbox.take().len()), (1, 0));
 }
 
+/// One that takes the connection and says nothing, with many tokens that wait for it.
+#[tokio::test]
+async fn an_app_that_does_not_answer_holds_up_nobody() {
+    let test = published().await;
+    let (good, inbox) = app(&test).await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a port");
+    let uri = format!("http://{}/logout", listener.local_addr().expect("an address"));
+    let open: Arc<Mutex<Vec<tokio::net::TcpStream>>> = Arc::default();
+    let kept = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            kept.lock().expect("open").push(stream);
+        }
+    });
+    let silent = client_with(&test, |new| new.backchannel_logout_uri = Some(uri)).await;
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    for number in 0..40 {
+        let logout = crate::store::logouts::LogoutRow {
+            id: [number; 32],
+            client: silent.id,
+            org: test.made.org,
+            user: test.made.user,
+            session: "ses_000000001".to_owned(),
+            created_at: now,
+            expires_at: now.saturating_add(DAY),
+            attempts: 0,
+        };
+        tx.insert_logout(&logout).await.expect("queued");
+    }
+    tx.commit().await.expect("commit");
+    test.clock.advance_ms(1);
+    let mut person = Person::signed_in(&test).await;
+    granted(&test, &mut person, &good).await;
+    sign_out(&mut person).await;
+    let job = tokio::spawn(deliver_due(Arc::clone(&test.app)));
+    crate::testing::eventually(async || inbox.0.lock().expect("lock").0.len() == 1).await;
+    assert!((1..=2).contains(&open.lock().expect("open").len()));
+    job.abort();
+}
+
 #[tokio::test]
 async fn a_client_that_registers_itself_is_told_too() {
     let test = published_with(|config| {

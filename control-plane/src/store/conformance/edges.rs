@@ -70,6 +70,12 @@ pub(super) async fn canaries_go_with_their_indexes(store: Store) {
     let end = UnixSeconds(NOW.seconds().0 + 600);
     tx.insert_canary(index, end, NOW).await.expect("made");
     assert!(tx.is_canary(index).await.expect("asked"));
+    // Among more than one statement takes.
+    let many: Vec<StatusIndex> = (0..1200)
+        .map(|nth| StatusIndex::from_u64((1 << 20) + nth).expect("small"))
+        .collect();
+    assert_eq!(tx.canaries_among(&many).await.expect("asked"), [index]);
+    assert_eq!(tx.canaries_among(&many[..7]).await.expect("asked"), []);
     assert!(tx.revoke_canary(index, NOW).await.expect("revoked"));
     assert!(!tx.revoke_canary(index, LATER).await.expect("asked"));
     assert_eq!(

@@ -97,7 +97,7 @@ pub(super) async fn a_logout_is_taken_by_one_and_dropped(store: Store) {
     tx.commit().await.expect("commit");
     let take = async |now| {
         let mut tx = store.begin().await.expect("tx");
-        let taken = tx.take_logout(now, LATER).await.expect("taken");
+        let taken = tx.take_logout(77, now, LATER).await.expect("taken");
         tx.commit().await.expect("commit");
         taken
     };
@@ -108,10 +108,30 @@ pub(super) async fn a_logout_is_taken_by_one_and_dropped(store: Store) {
     };
     assert_eq!([one, two].into_iter().flatten().collect::<Vec<_>>(), [expected]);
     assert_eq!(take(NOW).await, None, "the other is not due");
+    let waiting = async |at| {
+        let mut tx = store.begin_read().await.expect("tx");
+        tx.waiting_clients(UnixMillis(NOW.0 + at)).await.expect("listed")
+    };
+    assert_eq!((waiting(0).await, waiting(1).await), (vec![], vec![(77, 1)]));
     let mut tx = store.begin().await.expect("tx");
-    tx.postpone_logout(&[1; 32], UnixMillis(NOW.0 + 7))
+    assert_eq!(
+        tx.take_logout(78, LATER, LATER).await.expect("asked"),
+        None,
+        "another's"
+    );
+    // With it goes what else waits for the client, until that takes something again.
+    tx.postpone_logouts(&logout(1, 0), UnixMillis(NOW.0 + 7))
         .await
         .expect("later");
+    tx.commit().await.expect("commit");
+    assert_eq!((waiting(6).await, waiting(7).await), (vec![], vec![(77, 1)]));
+    let mut tx = store.begin().await.expect("tx");
+    tx.hasten_logouts(client(77), UnixMillis(NOW.0 + 6), NOW)
+        .await
+        .expect("sooner");
+    assert_eq!(tx.waiting_clients(NOW).await.expect("listed"), [(77, 1)]);
+    drop(tx);
+    let mut tx = store.begin().await.expect("tx");
     tx.drop_logout(&[2; 32]).await.expect("dropped");
     tx.commit().await.expect("commit");
     assert_eq!(take(UnixMillis(NOW.0 + 6)).await, None);

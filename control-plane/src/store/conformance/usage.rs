@@ -4,7 +4,7 @@ use shared::time::UnixMillis;
 
 use super::NOW;
 use crate::store::Store;
-use crate::store::usage::{HourKey, Missing, Tally, UsageFilter, UsageKey, Use};
+use crate::store::usage::{HourKey, Lost, Missing, Tally, UsageFilter, UsageKey, Use};
 
 const ISOLATE: [u8; 16] = [3; 16];
 
@@ -76,6 +76,16 @@ pub(super) async fn usage_is_summed_by_the_day(store: Store) {
         .await
         .expect("forgotten");
     assert_eq!(tx.usage_days(7, 0).await.expect("rows").len(), 2);
+    // Of one organisation: its hours and its days.
+    let other = HourKey {
+        org: 8,
+        ..key(25, "a", "allowed", "DE")
+    };
+    tx.add_usage_hours(&[(&other, tally(1, 9))]).await.expect("added");
+    let before = UnixMillis(48 * 3_600_000);
+    assert!(tx.forget_usage_of(7, before).await.expect("forgotten") > 2);
+    assert_eq!(tx.usage_days(7, 0).await.expect("rows"), []);
+    assert_eq!(tx.usage_days(8, 0).await.expect("rows").len(), 1);
 }
 
 pub(super) async fn usage_is_summed_by_what_is_asked(store: Store) {
@@ -200,18 +210,40 @@ pub(super) async fn missing_windows_are_kept_by_isolate(store: Store) {
         after.to_vec()
     );
     assert_eq!(tx.missing_windows("b", &ISOLATE).await.expect("rows"), []);
-    let found = tx
-        .all_missing_windows(UnixMillis(20), UnixMillis(90), 10)
-        .await
-        .expect("rows");
-    assert_eq!(found.len(), 1);
-    assert_eq!((found[0].edge.as_str(), found[0].windows), ("a", after[0]));
-    let earlier = UnixMillis(NOW.0 - 1);
-    assert_eq!(
-        tx.open_windows(earlier).await.expect("counts"),
-        (Some(UnixMillis(20)), 2, 0)
-    );
-    assert_eq!(tx.open_windows(NOW).await.expect("counts"), (None, 0, 2));
+    let lost = |heard: u64, late_ms| Lost {
+        heard: UnixMillis(heard),
+        late_ms,
+    };
+    let time = |to| (UnixMillis(20), UnixMillis(to));
+    let late = NOW.0 - 20;
+    let cases: [(&[&str], _, _, &[Missing]); 6] = [
+        (&["b", "a"], time(90), lost(NOW.0, late), &[after[0]]),
+        (&["a"], time(91), lost(NOW.0, late), &[after[1], after[0]]),
+        // Not heard long enough ago, and one of them too long after it began.
+        (&["a"], time(91), lost(NOW.0 - 1, late), &[]),
+        (&["a"], time(91), lost(NOW.0 - 1, late - 1), &[after[0]]),
+        (&["b"], time(91), lost(NOW.0, late), &[]),
+        (&[], time(91), lost(NOW.0, late), &[]),
+    ];
+    for (edges, time, lost, wanted) in cases {
+        let found = tx.lost_windows(edges, time, lost, 10).await.expect("rows");
+        assert!(found.iter().all(|row| row.edge == "a"));
+        let found: Vec<Missing> = found.iter().map(|row| row.windows).collect();
+        assert_eq!(found, wanted, "{edges:?} {time:?} {lost:?}");
+    }
+    let newest = tx.lost_windows(&["a"], time(91), lost(NOW.0, late), 1).await;
+    assert_eq!(newest.expect("rows")[0].windows, after[1], "the newest first");
+    let cases: [(&[&str], _, _); 5] = [
+        (&["a", "b"], lost(NOW.0 - 1, late), (Some(UnixMillis(20)), 2)),
+        (&["a"], lost(NOW.0 - 1, late - 1), (Some(UnixMillis(90)), 1)),
+        (&["a"], lost(NOW.0, late), (None, 0)),
+        (&["b"], lost(NOW.0 - 1, late), (None, 0)),
+        (&[], lost(NOW.0 - 1, late), (None, 0)),
+    ];
+    for (edges, lost, wanted) in cases {
+        let open = tx.open_windows(edges, lost).await.expect("counts");
+        assert_eq!(open, wanted, "{edges:?} {lost:?}");
+    }
     assert_eq!(tx.usage_ends_at("a").await.expect("a time"), Some(UnixMillis(70)));
     assert_eq!(tx.usage_ends_at("b").await.expect("asked"), None);
     let later = UnixMillis(NOW.0 + 1);

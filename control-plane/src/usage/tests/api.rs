@@ -4,14 +4,13 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use shared::usage::{Holder, Parcel};
 
-use super::{EDGE, after, batch, bytes, count, key, opening};
+use super::{EDGE, after, apply, batch, bytes, count, key, opening};
 use crate::audit::Actor;
 use crate::config::Edge;
 use crate::edge::uplink;
 use crate::store::orgs::Role;
 use crate::testing::{TestApp, member};
 use crate::usage::Waiting;
-use crate::usage::apply::apply;
 
 const USAGE: &str = "/v1/usage";
 
@@ -271,7 +270,9 @@ async fn an_edge_that_fetches_brings_its_usage() {
         (400, "invalid_field")
     );
     assert_eq!(
-        post(uplink_key.expose(), vec![1; (4 << 20) + 1]).await.outcome(),
+        post(uplink_key.expose(), vec![1; crate::usage::MAX_BYTES + 1])
+            .await
+            .outcome(),
         (413, "body_too_large")
     );
     let first = post(uplink_key.expose(), parcel.encode()).await;

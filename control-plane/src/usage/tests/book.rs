@@ -66,10 +66,13 @@ fn a_book_of_holes_is_refused() {
         }
     }
     assert!(unfit > 0 && book.missing.len() <= 1000, "{}", book.missing.len());
-    // One jump, however far, is one hole.
+    // A jump is one hole, and a jump that no isolate makes is none.
     let mut book = Book::default();
-    assert_eq!(close(&mut book, 1 << 40, false), Verdict::New);
-    assert_eq!(holes(&book), [(1, (1 << 40) - 1)]);
+    assert_eq!(close(&mut book, 1_000_000, false), Verdict::New);
+    assert_eq!(holes(&book), [(1, 999_999)]);
+    assert_eq!(book.open(2_000_001, after(0), NOW), Verdict::Unfit);
+    assert_eq!(close(&mut book, 1 << 40, false), Verdict::Unfit);
+    assert_eq!((holes(&book), book.known), (vec![(1, 999_999)], 1_000_000));
 }
 
 proptest! {

@@ -3,14 +3,24 @@
 mod api;
 mod apply;
 mod book;
+mod guard;
 
 use shared::id::{KeyId, OrgId, StatusIndex};
 use shared::time::UnixMillis;
 use shared::usage::{Batch, Count, Holder, Opening, encode, encode_opening};
 
+use super::apply::Applied;
+use super::intake::Intake;
+use crate::app::App;
+use crate::store::StoreError;
 use crate::testing::START;
 
 pub(super) const EDGE: &str = "hub";
+
+pub(super) async fn apply(app: &App, edge: &str, records: &[Vec<u8>]) -> Result<Applied, StoreError> {
+    let intake = Intake::read(records).expect("not too much");
+    super::apply::apply(app, edge, &intake).await
+}
 
 pub(super) fn after(milliseconds: u64) -> UnixMillis {
     UnixMillis(START.0 + milliseconds)

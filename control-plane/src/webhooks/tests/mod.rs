@@ -15,7 +15,7 @@ use super::{deliver_due, events, forget};
 use crate::store::conformance::suite;
 use crate::store::orgs::Role;
 use crate::store::{Store, on_db, rows_affected};
-use crate::testing::{TestApp, member};
+use crate::testing::{TestApp, eventually, member};
 
 suite! {
     a_change_is_told_once_it_is_committed,
@@ -23,6 +23,9 @@ suite! {
     a_process_that_dies_while_telling_tells_again,
     of_two_instances_one_tells,
     what_is_disabled_hears_nothing,
+    who_does_not_answer_holds_up_nobody,
+    a_webhook_that_fails_is_left_alone,
+    what_waits_for_a_webhook_has_an_end,
     a_webhook_of_others_is_not_there,
 }
 
@@ -279,12 +282,13 @@ async fn a_message_comes_again_until_it_is_taken(store: Store) {
 async fn a_process_that_dies_while_telling_tells_again(store: Store) {
     let test = start(Some(store)).await;
     let receiver = Receiver::start().await;
-    hook(&test, &receiver.url, &["*"]).await;
+    let (id, _) = hook(&test, &receiver.url, &["*"]).await;
+    let id = id.parse::<shared::id::WebhookId>().expect("an id").get();
     test.create_key(json!({"name": "ci", "scope": "read"})).await;
     let now = test.clock.now();
     let mut tx = test.app.store.begin().await.expect("tx");
     let taken = tx
-        .take_delivery(now, now.saturating_add(60_000))
+        .take_delivery(id, now, now.saturating_add(60_000))
         .await
         .expect("taken")
         .expect("a message");
@@ -365,6 +369,133 @@ async fn what_is_disabled_hears_nothing(store: Store) {
     deliver(&test).await;
     let shown = test.admin(Method::GET, &format!("/v1/webhooks/{id}"), None).await;
     assert_eq!(shown.body["disabled_reason"], "secret_lost");
+}
+
+/// Somewhere that takes connections, and never answers; and how many it has taken.
+async fn silent() -> (String, Arc<Mutex<Vec<tokio::net::TcpStream>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let url = format!("http://{}/hooks", listener.local_addr().expect("an address"));
+    let open: Arc<Mutex<Vec<tokio::net::TcpStream>>> = Arc::default();
+    let kept = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            kept.lock().expect("open").push(stream);
+        }
+    });
+    (url, open)
+}
+
+/// An organisation whose twenty webhooks never answer has four places; another one's message comes meanwhile.
+async fn who_does_not_answer_holds_up_nobody(store: Store) {
+    let test = start(Some(store)).await;
+    let receiver = Receiver::start().await;
+    let (id, _) = hook(&test, &receiver.url, &["key.expiring"]).await;
+    let victim: shared::id::WebhookId = id.parse().expect("an id");
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let other = shared::id::OrgId::from_u64(99).expect("small");
+    tx.insert_org(other, "Another", test.clock.now())
+        .await
+        .expect("org");
+    rows_affected!(&mut tx, sqlx::query("UPDATE webhooks SET org_id = 99")).expect("moved");
+    tx.commit().await.expect("commit");
+    let (url, open) = silent().await;
+    for _ in 0..20 {
+        hook(&test, &url, &["key.created"]).await;
+    }
+    for name in ["a", "b", "c", "d"] {
+        test.create_key(json!({"name": name, "scope": "read"})).await;
+    }
+    test.clock.advance_ms(1000);
+    let mut tx = test.app.store.begin().await.expect("tx");
+    let id = crate::store::int(victim.get());
+    tx.insert_delivery((1, id), ("webhook.ping", "{}"), None, test.clock.now())
+        .await
+        .expect("queued");
+    tx.commit().await.expect("commit");
+    let job = tokio::spawn(deliver_due(test.app.clone()));
+    eventually(async || receiver.seen().len() == 1).await;
+    let open = open.lock().expect("open").len();
+    assert!((1..=4).contains(&open), "{open}");
+    // What became due meanwhile is found while others still do not answer.
+    let mut tx = test.app.store.begin().await.expect("tx");
+    tx.insert_delivery((2, id), ("webhook.ping", "{}"), None, test.clock.now())
+        .await
+        .expect("queued");
+    tx.commit().await.expect("commit");
+    eventually(async || receiver.seen().len() == 2).await;
+    assert!(!job.is_finished(), "the others still do not answer");
+    job.abort();
+    assert!(job.await.is_err());
+}
+
+/// However many messages wait for it: one attempt, then a pause.
+async fn a_webhook_that_fails_is_left_alone(store: Store) {
+    let test = start(Some(store)).await;
+    let receiver = Receiver::start().await;
+    let (id, _) = hook(&test, &receiver.url, &["key.created"]).await;
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        test.create_key(json!({"name": name, "scope": "read"})).await;
+    }
+    receiver.answer(500);
+    deliver(&test).await;
+    assert_eq!(receiver.seen().len(), 2, "two at a time, and no third");
+    deliver(&test).await;
+    assert_eq!(receiver.seen().len(), 2);
+    for (seconds, seen) in [(4, 2), (1, 3), (4, 3), (1, 4), (4, 4)] {
+        test.clock.advance_ms(seconds * 1000);
+        deliver(&test).await;
+        assert_eq!(receiver.seen().len(), seen, "after {seconds} s more");
+    }
+    // Somebody has mended it, and does not wait.
+    receiver.answer(200);
+    test.admin(Method::POST, &format!("/v1/webhooks/{id}/ping"), None)
+        .await;
+    deliver(&test).await;
+    test.clock.advance_ms(3_600_000);
+    deliver(&test).await;
+    let states = messages(&test, &id).await;
+    assert_eq!(states.len(), 7);
+    assert!(states.iter().all(|message| message["state"] == "delivered"));
+}
+
+/// More than that is written down, and can be sent again.
+async fn what_waits_for_a_webhook_has_an_end(store: Store) {
+    let test = start(Some(store)).await;
+    let receiver = Receiver::start().await;
+    let (id, _) = hook(&test, &receiver.url, &["key.created"]).await;
+    let webhook: shared::id::WebhookId = id.parse().expect("an id");
+    let mut tx = test.app.store.begin().await.expect("tx");
+    rows_affected!(
+        &mut tx,
+        sqlx::query(
+            "INSERT INTO webhook_deliveries (id, webhook_id, event, payload, created_at, due_at)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999)
+             SELECT i, $1, 'key.created', '{}', 0, 9000000000000 FROM n"
+        )
+        .bind(crate::store::int(webhook.get()))
+    )
+    .expect("queued");
+    tx.commit().await.expect("commit");
+    for name in ["a", "b"] {
+        test.create_key(json!({"name": name, "scope": "read"})).await;
+        test.clock.advance_ms(1);
+    }
+    let newest = messages(&test, &id).await;
+    assert_eq!(
+        (&newest[1]["state"], &newest[1]["last_error"]),
+        (&json!("waiting"), &Value::Null)
+    );
+    assert_eq!(newest[0]["state"], "given_up");
+    let why = newest[0]["last_error"].as_str().expect("a reason");
+    assert!(why.contains("too many"), "{why}");
+    let message = newest[0]["id"].as_str().expect("an id");
+    let path = format!("/v1/webhooks/{id}/messages/{message}/replay");
+    let answer = test.admin(Method::POST, &path, None).await;
+    assert_eq!(answer.status.as_u16(), 202, "{answer:?}");
+    deliver(&test).await;
+    assert_eq!(receiver.seen().len(), 2);
 }
 
 async fn a_webhook_of_others_is_not_there(store: Store) {
