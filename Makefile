@@ -1,6 +1,6 @@
 # Recipes stay short: what is longer lives in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help dev test check bench scale simulate wasm npm fuzz fmt
+.PHONY: help dev test check bench scale simulate skew wasm npm fuzz fmt
 SHELL := /bin/bash
 ENV := . scripts/env.sh &&
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -42,6 +42,9 @@ scale: ## on both databases: 20,000 grants; 5,000 revocations under load; 1,000,
 simulate: ## a million schedules of the revocation protocol, then the large world; ARGS='--seed N' shows one
 	$(ENV) cargo build --release --workspace --bins
 	@$(ENV) exec $(TARGET)/release/simulate $(ARGS)
+
+skew: ## the edge of the previous release under this control plane, and the reverse
+	@scripts/skew
 
 wasm: ## build the edge Worker and print its size
 	@scripts/build-edge

@@ -47,3 +47,4 @@ document.addEventListener("keydown", (event) => {
 // On small screens the menu begins closed.
 const menu = document.querySelector("details.menu");
 if (menu && window.matchMedia("(max-width: 56rem)").matches) menu.open = false;
+menu?.classList.add("ready");

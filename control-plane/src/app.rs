@@ -111,6 +111,7 @@ impl App {
             random,
             metrics,
         } = parts;
+        portcullis_edge::es512::install();
         let policies = policies::Live::load(&mut store.begin_read().await?, &config).await?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

@@ -254,6 +254,18 @@ impl ApiError {
         Self::new(Code::NotFound, format!("there is no such {what}; check the id"))
     }
 
+    /// A path that does not exist.
+    pub fn nothing_here() -> Self {
+        let detail = "there is nothing at this path; the API is described at /v1/docs";
+        Self::new(Code::NotFound, detail)
+    }
+
+    /// A method that a path does not have.
+    pub fn method_not_allowed() -> Self {
+        let detail = "this path exists, but not with this method; see the Allow header";
+        Self::new(Code::MethodNotAllowed, detail)
+    }
+
     /// Something that is our fault. The cause is logged once, with the request id, and not sent.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
         let mut error = Self::new(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -13,7 +13,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::{budget, frame, health};
+use crate::http::{admission, budget, frame, health};
+use crate::pages::PageError;
 use crate::{
     api, audit, edge, explain, factors, issuers, keys, mail, members, oauth, overview, pages, people,
     policies, retention, revocations, sessions, settings, signals, status_lists, usage, webhooks,
@@ -584,6 +585,8 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        // Who may call what of `/v1`, before any handler.
+        .layer(from_fn_with_state(app.clone(), admission::admit))
         .layer(from_fn_with_state(app.clone(), budget::tell))
         .layer(from_fn_with_state(app.clone(), time_limit))
         .layer(CatchPanicLayer::custom(panicked))
@@ -591,18 +594,20 @@ fn framed(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn not_found() -> ApiError {
-    ApiError::new(
-        Code::NotFound,
-        "there is nothing at this path; see the README for the paths there are",
-    )
+/// For a browser that looks for a page: a page.
+async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_page = accept.is_some_and(|types| types.contains("text/html")) && !uri.path().starts_with("/v1/");
+    if is_page {
+        let detail =
+            "There is no page at this address. It may have been mistyped, or what it showed is gone.";
+        return PageError::not_found(detail).into_response();
+    }
+    ApiError::nothing_here().into_response()
 }
 
 async fn method_not_allowed() -> ApiError {
-    ApiError::new(
-        Code::MethodNotAllowed,
-        "this path exists, but not with this method; see the Allow header",
-    )
+    ApiError::method_not_allowed()
 }
 
 async fn time_limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {

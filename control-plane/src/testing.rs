@@ -7,8 +7,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use serde_json::{Value, json};
-use shared::id::UserId;
+use serde_json::Value;
+use shared::id::{OrgId, SessionId, UserId};
+use shared::key::Environment;
 use shared::time::UnixMillis;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -16,6 +17,9 @@ use tower::ServiceExt as _;
 use crate::app::{App, Parts};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::auth::{Caller, Credential};
+use crate::keys::{self, NewKey};
+use crate::orgs;
 use crate::orgs::bootstrap::{FirstStart, first_start};
 use crate::random::Random;
 use crate::routes;
@@ -186,11 +190,42 @@ pub(crate) async fn member(test: &TestApp, number: u64, role: Role) -> (UserId, 
         .await
         .expect("membership");
     tx.commit().await.expect("commit");
-    let scope = match role {
+    let preset = match role {
         Role::Owner | Role::Admin => "admin",
         Role::Member | Role::Viewer => "read",
     };
-    let body = json!({"name": "theirs", "scope": scope, "user": id});
-    let (_, key) = test.create_key(body).await;
-    (id, key)
+    let new = NewKey {
+        name: "theirs".to_owned(),
+        scopes: keys::scopes_of(Some(preset), None, &test.app.policy().policy).expect("a preset"),
+        workspace: None,
+        environment: Environment::Live,
+        expires_at: None,
+        user: None,
+    };
+    // Made by themselves: what somebody else makes for them is less.
+    let caller = caller(test, test.made.org, id).await;
+    let issued = keys::create(&test.app, &caller, new, None).await.expect("a key");
+    (id, issued.plain.expose().to_owned())
+}
+
+/// A member as their session makes them, without one.
+pub(crate) async fn caller(test: &TestApp, org: OrgId, user: UserId) -> Caller {
+    let mut tx = test.app.store.begin_read().await.expect("tx");
+    let membership = tx.membership(org, user).await.expect("asked").expect("a member");
+    let policy = test.app.policy();
+    Caller {
+        org,
+        user,
+        workspace: None,
+        environment: Environment::Live,
+        scopes: test
+            .app
+            .catalogue()
+            .expand(orgs::rights(membership.role, &policy.policy)),
+        ends_at: None,
+        role: membership.role,
+        membership_version: membership.version,
+        credential: Credential::Session(SessionId::from_u64(user.get()).expect("small")),
+        request_id: String::new(),
+    }
 }

@@ -25,8 +25,8 @@ export function forgetNodeCrypto() {
 }
 
 const HASH = { RS256: "SHA-256", RS384: "SHA-384", RS512: "SHA-512", PS256: "SHA-256", PS384: "SHA-384", PS512: "SHA-512",
-  ES256: "SHA-256", ES384: "SHA-384", EdDSA: null };
-const CURVE = { ES256: "P-256", ES384: "P-384" };
+  ES256: "SHA-256", ES384: "SHA-384", ES512: "SHA-512", EdDSA: null };
+const CURVE = { ES256: "P-256", ES384: "P-384", ES512: "P-521" };
 const MAX_KEYS = 1024;
 
 const base64url = (bytes) =>

@@ -185,11 +185,11 @@ class Gate {
   }
 }
 
-/** The claims of a gateway's `Portcullis-Assertion`, for the origin behind it; throws if it does not hold. */
-export async function verifyAssertion(assertion, { keys, issuer, audience }) {
+/** The claims of a gateway's `Portcullis-Assertion`, for the origin behind it; throws if it does not hold for this request. */
+export async function verifyAssertion(assertion, { keys, issuer, audience, method, path, allowUnbound = false }) {
   await ready();
   const jwks = typeof keys === "string" ? keys : JSON.stringify(keys);
-  return JSON.parse(await settled(() => verify(String(assertion), jwks, issuer, audience)));
+  return JSON.parse(await settled(() => verify(String(assertion), jwks, issuer, audience, String(method), String(path), allowUnbound === true)));
 }
 
 /** Judges a file of this project's golden vectors here; the text is the same on every platform. */

@@ -188,17 +188,23 @@ export interface AssertionClaims {
   workspace: string;
   scope: string;
   credential: string;
+  /** The method of the request that it is for. */
+  htm?: string;
+  /** The hash of its path. */
+  htp?: string;
   iat: number;
   exp: number;
 }
 
 /**
  * Verifies a gateway's `Portcullis-Assertion` in the origin behind it; throws if it does not hold. `keys`: the gateway's
- * `/.portcullis/jwks.json`; `issuer`: its resource identifier; `audience`: this origin, `scheme://host[:port]`.
+ * `/.portcullis/jwks.json`; `issuer`: its resource identifier; `audience`: this origin, `scheme://host[:port]`; `method` and
+ * `path`: those of the request that it came with, the path as the gateway sent it (a query does not count). `allowUnbound` also takes one of a
+ * gateway from before they named the request, while that is upgraded.
  */
 export function verifyAssertion(
   assertion: string,
-  expected: { keys: string | { keys: object[] }; issuer: string; audience: string },
+  expected: { keys: string | { keys: object[] }; issuer: string; audience: string; method: string; path: string; allowUnbound?: boolean },
 ): Promise<AssertionClaims>;
 
 /** Judges a file of Portcullis's golden vectors on this platform. For its own tests. */

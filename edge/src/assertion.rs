@@ -1,4 +1,5 @@
-//! Assertions that were made a moment ago, so that a busy caller costs the gate one signature in half a minute.
+//! Assertions that were made a moment ago, so that a request that comes again and again costs the gate one signature in
+//! half a minute.
 //!
 //! Pure: the adapter signs. Bounded: a full memory forgets all that is too old to be used again, and if that is nothing,
 //! everything.
@@ -6,17 +7,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use shared::assertion::REUSE_SECONDS;
+use shared::assertion::{self, Claims, LIFETIME_SECONDS, REUSE_SECONDS};
+use shared::dpop;
 use shared::time::UnixSeconds;
 
-/// Callers at origins that are remembered at most; each takes about a kilobyte.
+/// Requests of callers that are remembered at most; each takes about a kilobyte.
 const LIMIT: usize = 4096;
 
 /// What an assertion depends on: all that it says but the time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// The origin, `scheme://host[:port]`.
-    pub audience: String,
+    /// Where the request goes.
+    pub to: Destination,
     /// Who acts.
     pub subject: String,
     /// Their organisation.
@@ -27,6 +29,54 @@ pub struct Caller {
     pub scope: String,
     /// The credential's public id.
     pub credential: String,
+}
+
+/// A request as its origin gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Destination {
+    audience: String,
+    method: String,
+    path_hash: String,
+}
+
+impl Destination {
+    /// Of a request for this canonical path that goes to `upstream`, a base URL, which may have a path of its own. `None`: nothing
+    /// can be said for such an upstream.
+    pub fn of(upstream: &str, method: &str, path: &str) -> Option<Self> {
+        let (_, rest) = upstream.split_once("://")?;
+        let base = rest
+            .split_once('/')
+            .map_or("", |(_, base)| base.trim_end_matches('/'));
+        let path_hash = if base.is_empty() {
+            assertion::path_hash(path)
+        } else {
+            assertion::path_hash(&format!("/{base}{path}"))
+        };
+        Some(Self {
+            audience: dpop::origin(upstream)?,
+            method: method.to_owned(),
+            path_hash: path_hash?,
+        })
+    }
+}
+
+impl Caller {
+    /// What a gate with this resource identifier says of it now.
+    pub fn claims(&self, issuer: &str, now: UnixSeconds) -> Claims {
+        Claims {
+            iss: issuer.to_owned(),
+            aud: self.to.audience.clone(),
+            sub: self.subject.clone(),
+            org: self.org.clone(),
+            workspace: self.workspace.clone(),
+            scope: self.scope.clone(),
+            credential: self.credential.clone(),
+            htm: Some(self.to.method.clone()),
+            htp: Some(self.to.path_hash.clone()),
+            iat: now,
+            exp: now.saturating_add(LIFETIME_SECONDS),
+        }
+    }
 }
 
 /// Assertions by caller.
@@ -67,7 +117,7 @@ mod tests {
 
     fn caller(credential: usize) -> Caller {
         Caller {
-            audience: "https://origin.example.com".into(),
+            to: Destination::of("https://origin.example.com", "GET", "/x").unwrap(),
             subject: "usr_1".into(),
             org: "org_1".into(),
             workspace: "all".into(),

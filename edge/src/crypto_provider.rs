@@ -67,6 +67,11 @@ fn name(algorithm: Algorithm) -> Option<&'static str> {
     })
 }
 
+/// The two coordinates of a point `x ‖ y`.
+pub(crate) fn halves(point: &[u8]) -> Option<(&[u8], &[u8])> {
+    point.split_at_checked(point.len() / 2)
+}
+
 /// The two halves of a public key as the JWK has them: (n, e), (x, y), or (x, nothing).
 fn material(algorithm: Algorithm, key: &DecodingKey) -> Option<(&[u8], &[u8])> {
     let raw = match key.kind() {

@@ -19,6 +19,9 @@ pub mod replication;
 pub mod usage;
 pub mod validator;
 
+#[cfg(test)]
+mod testing;
+
 #[cfg(all(target_arch = "wasm32", any(feature = "npm", feature = "worker")))]
 mod crypto_provider;
 #[cfg(all(target_arch = "wasm32", feature = "npm"))]

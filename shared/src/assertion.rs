@@ -1,4 +1,4 @@
-//! The gate's word to an origin: a JWT (RFC 7519) that says who was let in, for one origin and one minute.
+//! The gate's word to an origin: a JWT (RFC 7519) that says who was let in, for one request to one origin, and one minute.
 //!
 //! `X-Portcullis-*` headers are as good as the wall around the origin. An assertion is good by itself: Ed25519 under a key
 //! that only the gate has, whose public half is at [`JWKS_PATH`]. It comes in the header [`HEADER`].
@@ -6,16 +6,22 @@
 //! ```text
 //! header  {"alg":"EdDSA","typ":"portcullis-assertion+jwt","kid":"<RFC 7638 thumbprint>"}
 //! claims  {"iss":"<the gate's resource identifier>","aud":"<scheme://host[:port] of the origin>","sub":"usr_…",
-//!          "org":"org_…","workspace":"ws_…"|"all","scope":"memory:read …","credential":"key_…","iat":…,"exp":…}
+//!          "org":"org_…","workspace":"ws_…"|"all","scope":"memory:read …","credential":"key_…","htm":"GET",
+//!          "htp":"<SHA-256 of the path, base64url>","iat":…,"exp":…}
 //! ```
 //!
-//! What it does not: fetch keys, remember assertions, or say which request it came with. It may be sent again within its
-//! minute by whoever reads it: it is for origins, and never passed on.
+//! `htm` is the method as in a proof of possession (RFC 9449 §4.2). `htp` is a hash, because a path may be as long as all other
+//! headers together; what is hashed is the [canonical form](crate::path) of the path that the origin gets, without a query. So what
+//! was let in with a read does for no other method and no other path.
+//!
+//! What it does not: fetch keys, remember assertions, or count. The same request may be sent with it again within its minute by
+//! whoever reads it: it is for origins, and never passed on.
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::{VerifyingKey, base64url, from_base64url};
+use crate::crypto::{VerifyingKey, base64url, from_base64url, sha256};
 use crate::jwk::Thumbprint;
+use crate::path;
 use crate::strict_json;
 use crate::time::UnixSeconds;
 use crate::token::{MAX_LENGTH, numeric_date};
@@ -28,7 +34,7 @@ pub const JWKS_PATH: &str = "/.portcullis/jwks.json";
 pub const TYPE: &str = "portcullis-assertion+jwt";
 /// DESIGN §9: how long an assertion lives.
 pub const LIFETIME_SECONDS: u64 = 60;
-/// For how long the gate uses one again, for the same caller at the same origin.
+/// For how long the gate uses one again, for the same request of the same caller.
 pub const REUSE_SECONDS: u64 = 30;
 /// How far the gate's clock may be ahead of the origin's.
 const SKEW_SECONDS: u64 = 60;
@@ -51,6 +57,12 @@ pub struct Claims {
     pub scope: String,
     /// The public id of the credential.
     pub credential: String,
+    /// The method of the request. Only gates of before left it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub htm: Option<String>,
+    /// The hash of its path, see [`path_hash`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub htp: Option<String>,
     /// When it was made.
     #[serde(deserialize_with = "numeric_date")]
     pub iat: UnixSeconds,
@@ -85,9 +97,46 @@ pub enum Refused {
     /// For another origin.
     #[error("the assertion is for another origin")]
     Audience,
+    /// For another method or path.
+    #[error("the assertion is for another request")]
+    Request,
     /// Too old, or from the future.
     #[error("the assertion has expired, or a clock is wrong")]
     Time,
+}
+
+/// What an assertion must be for.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The gate: its resource identifier.
+    pub issuer: &'a str,
+    /// This origin, `scheme://host[:port]`.
+    pub audience: &'a str,
+    /// The method of the request that it came with.
+    pub method: &'a str,
+    /// The path of that request, in any spelling; what follows a `?` does not count.
+    pub path: &'a str,
+    /// Whether one that names no request will do: while gates are upgraded that made such.
+    pub unbound: bool,
+}
+
+impl Expected<'_> {
+    fn is_request_of(&self, claims: &Claims) -> bool {
+        match (&claims.htm, &claims.htp) {
+            (Some(method), Some(hash)) => {
+                method == self.method && path_hash(self.path).as_ref() == Some(hash)
+            }
+            (None, None) => self.unbound,
+            _ => false,
+        }
+    }
+}
+
+/// The hash of a path that assertions name; `None` for a path that no gate lets in.
+pub fn path_hash(raw: &str) -> Option<String> {
+    let raw = raw.split('?').next().unwrap_or_default();
+    let canonical = path::canonical(raw).ok()?;
+    Some(base64url(&sha256(canonical.as_bytes())))
 }
 
 /// The name of a signing key: its thumbprint (RFC 7638).
@@ -110,12 +159,11 @@ pub fn message(claims: &Claims, kid: &str) -> Option<String> {
     Some(format!("{}.{}", base64url(&header), base64url(&claims)))
 }
 
-/// The claims of an assertion of this gate for this origin. `keys`: the gate's, as its JWKS has them.
+/// The claims of an assertion of this gate for this request to this origin. `keys`: the gate's, as its JWKS has them.
 pub fn verify(
     text: &str,
     keys: &[VerifyingKey],
-    issuer: &str,
-    audience: &str,
+    expected: Expected<'_>,
     now: UnixSeconds,
 ) -> Result<Claims, Refused> {
     if text.len() > MAX_LENGTH {
@@ -124,7 +172,7 @@ pub fn verify(
     let (message, signature) = text.rsplit_once('.').ok_or(Refused::Malformed)?;
     let (header, claims) = message.split_once('.').ok_or(Refused::Malformed)?;
     let decoded = |part| from_base64url(part).ok_or(Refused::Malformed);
-    let header: Header = strict_json::from_slice(&decoded(header)?).map_err(|_| Refused::Malformed)?;
+    let header: Header = strict_json::read(&decoded(header)?).map_err(|_| Refused::Malformed)?;
     if header.alg != "EdDSA" || header.typ != TYPE {
         return Err(Refused::Malformed);
     }
@@ -135,12 +183,15 @@ pub fn verify(
     if !key.verify_base64url(message.as_bytes(), signature) {
         return Err(Refused::Signature);
     }
-    let claims: Claims = strict_json::from_slice(&decoded(claims)?).map_err(|_| Refused::Malformed)?;
-    if claims.iss != issuer {
+    let claims: Claims = strict_json::read(&decoded(claims)?).map_err(|_| Refused::Malformed)?;
+    if claims.iss != expected.issuer {
         return Err(Refused::Issuer);
     }
-    if claims.aud != audience {
+    if claims.aud != expected.audience {
         return Err(Refused::Audience);
+    }
+    if !expected.is_request_of(&claims) {
+        return Err(Refused::Request);
     }
     if now >= claims.exp || claims.iat > now.saturating_add(SKEW_SECONDS) {
         return Err(Refused::Time);

@@ -5,6 +5,14 @@ use super::*;
 
 const GATE: &str = "https://api.example.com";
 const ORIGIN: &str = "https://origin.example.com";
+const PATH: &str = "/v1/memory/a%20b";
+const EXPECTED: Expected<'_> = Expected {
+    issuer: GATE,
+    audience: ORIGIN,
+    method: "GET",
+    path: PATH,
+    unbound: false,
+};
 const NOW: UnixSeconds = UnixSeconds(1_795_219_200);
 
 fn pair(seed: u8) -> Ed25519KeyPair {
@@ -24,6 +32,8 @@ fn claims() -> Claims {
         workspace: "all".into(),
         scope: "memory:read memory:write".into(),
         credential: "key_000007NER".into(),
+        htm: Some("GET".into()),
+        htp: path_hash(PATH),
         iat: NOW,
         exp: NOW.saturating_add(LIFETIME_SECONDS),
     }
@@ -41,7 +51,7 @@ fn made(claims: &Claims, seed: u8) -> String {
 }
 
 fn check(text: &str) -> Result<Claims, Refused> {
-    verify(text, &[public(1), public(2)], GATE, ORIGIN, NOW)
+    verify(text, &[public(1), public(2)], EXPECTED, NOW)
 }
 
 #[test]
@@ -49,7 +59,7 @@ fn an_assertion_of_either_key_holds_for_its_minute() {
     for seed in [1, 2] {
         assert_eq!(check(&made(&claims(), seed)), Ok(claims()));
     }
-    let at = |now| verify(&made(&claims(), 1), &[public(1)], GATE, ORIGIN, UnixSeconds(now));
+    let at = |now| verify(&made(&claims(), 1), &[public(1)], EXPECTED, UnixSeconds(now));
     assert!(at(NOW.0 + 59).is_ok());
     assert_eq!(at(NOW.0 + 60), Err(Refused::Time));
     assert!(at(NOW.0 - 60).is_ok(), "the gate's clock may be ahead");
@@ -71,6 +81,80 @@ fn what_is_not_for_us_from_our_gate_is_refused() {
     assert_eq!(check(&made(&claims(), 3)), Err(Refused::KeyUnknown));
     let named_wrongly = message(&claims(), &kid(&public(1))).expect("serialises");
     assert_eq!(check(&sealed(&named_wrongly, 2)), Err(Refused::Signature));
+}
+
+#[test]
+fn it_is_for_one_request() {
+    let text = made(&claims(), 1);
+    let came_with = |method, path| {
+        verify(
+            &text,
+            &[public(1)],
+            Expected {
+                method,
+                path,
+                ..EXPECTED
+            },
+            NOW,
+        )
+        .map(|_| ())
+    };
+    for path in [
+        PATH,
+        "/v1/memory/a b",
+        "/v1/%6demory/a%20b",
+        "/v1/memory/a%20b?q=/admin",
+    ] {
+        assert_eq!(came_with("GET", path), Ok(()), "{path}");
+    }
+    for (method, path) in [
+        ("DELETE", PATH),
+        ("HEAD", PATH),
+        ("get", PATH),
+        ("GET", "/v1/memory/a"),
+        ("GET", "/v1/memory/a%20b/"),
+        ("GET", "/admin/x"),
+        ("GET", "/v1/memory/../memory/a%20b"),
+        ("GET", ""),
+    ] {
+        assert_eq!(came_with(method, path), Err(Refused::Request), "{method} {path}");
+    }
+    // As gates made them before they named the request: only for who asks for that.
+    let unbound = Claims {
+        htm: None,
+        htp: None,
+        ..claims()
+    };
+    let text = made(&unbound, 1);
+    assert_eq!(check(&text), Err(Refused::Request));
+    let lenient = Expected {
+        unbound: true,
+        ..EXPECTED
+    };
+    assert_eq!(verify(&text, &[public(1)], lenient, NOW), Ok(unbound.clone()));
+    for half in [
+        Claims {
+            htm: Some("GET".into()),
+            ..unbound.clone()
+        },
+        Claims {
+            htp: path_hash(PATH),
+            ..unbound
+        },
+    ] {
+        assert_eq!(
+            verify(&made(&half, 1), &[public(1)], lenient, NOW),
+            Err(Refused::Request)
+        );
+    }
+    let elsewhere = Expected {
+        path: "/admin/x",
+        ..lenient
+    };
+    assert_eq!(
+        verify(&made(&claims(), 1), &[public(1)], elsewhere, NOW),
+        Err(Refused::Request)
+    );
 }
 
 /// Each of these is properly signed: it is the form that is refused.

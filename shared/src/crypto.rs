@@ -3,6 +3,11 @@
 //! No cryptography of our own: a check goes through `jsonwebtoken`'s process-wide `CryptoProvider`, which the rim chooses
 //! (aws-lc-rs natively, the runtime's own crypto in workerd). This module decides which keys are fit to be used at all:
 //! RSA of 2048 to 4096 bits with e = 65537, points of the right length, and exactly one algorithm per key (RFC 8725 §3.1).
+//!
+//! `jsonwebtoken` does not know ES512 (RFC 7518 §3.4): for that alone the rim gives a function of its own
+//! ([`install_es512`]). Without it nothing that such a key has signed is valid.
+
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -57,23 +62,27 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
 }
 
 impl Algorithm {
-    const TABLE: [(Self, u8, &'static str, jsonwebtoken::Algorithm); 9] = [
-        (Self::Ed25519, 1, "EdDSA", jsonwebtoken::Algorithm::EdDSA),
-        (Self::Rs256, 2, "RS256", jsonwebtoken::Algorithm::RS256),
-        (Self::Rs384, 3, "RS384", jsonwebtoken::Algorithm::RS384),
-        (Self::Rs512, 4, "RS512", jsonwebtoken::Algorithm::RS512),
-        (Self::Ps256, 5, "PS256", jsonwebtoken::Algorithm::PS256),
-        (Self::Ps384, 6, "PS384", jsonwebtoken::Algorithm::PS384),
-        (Self::Ps512, 7, "PS512", jsonwebtoken::Algorithm::PS512),
-        (Self::Es256, 8, "ES256", jsonwebtoken::Algorithm::ES256),
-        (Self::Es384, 9, "ES384", jsonwebtoken::Algorithm::ES384),
+    /// With the number in the feed, the JOSE name, and what the library calls it, if it knows it.
+    const TABLE: [(Self, u8, &'static str, Option<jsonwebtoken::Algorithm>); 10] = [
+        (Self::Ed25519, 1, "EdDSA", Some(jsonwebtoken::Algorithm::EdDSA)),
+        (Self::Rs256, 2, "RS256", Some(jsonwebtoken::Algorithm::RS256)),
+        (Self::Rs384, 3, "RS384", Some(jsonwebtoken::Algorithm::RS384)),
+        (Self::Rs512, 4, "RS512", Some(jsonwebtoken::Algorithm::RS512)),
+        (Self::Ps256, 5, "PS256", Some(jsonwebtoken::Algorithm::PS256)),
+        (Self::Ps384, 6, "PS384", Some(jsonwebtoken::Algorithm::PS384)),
+        (Self::Ps512, 7, "PS512", Some(jsonwebtoken::Algorithm::PS512)),
+        (Self::Es256, 8, "ES256", Some(jsonwebtoken::Algorithm::ES256)),
+        (Self::Es384, 9, "ES384", Some(jsonwebtoken::Algorithm::ES384)),
+        (Self::Es512, 10, "ES512", None),
     ];
 
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ed25519,
         Self::Rs256,
         Self::Rs384,
@@ -83,6 +92,7 @@ impl Algorithm {
         Self::Ps512,
         Self::Es256,
         Self::Es384,
+        Self::Es512,
     ];
 
     /// Whether its keys are RSA keys.
@@ -91,9 +101,9 @@ impl Algorithm {
         matches!(self, Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512)
     }
 
-    fn row(self) -> (Self, u8, &'static str, jsonwebtoken::Algorithm) {
+    fn row(self) -> (Self, u8, &'static str, Option<jsonwebtoken::Algorithm>) {
         let found = Self::TABLE.into_iter().find(|row| row.0 == self);
-        found.unwrap_or((Self::Ed25519, 1, "EdDSA", jsonwebtoken::Algorithm::EdDSA))
+        found.unwrap_or((Self::Ed25519, 1, "EdDSA", None))
     }
 
     /// The algorithm that a JOSE header names, by exact case; `none` and the HMAC family are not among them.
@@ -117,8 +127,18 @@ impl Algorithm {
         Self::TABLE.into_iter().find(|row| row.1 == code).map(|row| row.0)
     }
 
-    fn jsonwebtoken(self) -> jsonwebtoken::Algorithm {
+    fn jsonwebtoken(self) -> Option<jsonwebtoken::Algorithm> {
         self.row().3
+    }
+
+    /// The curve of an elliptic key, by its JOSE name (RFC 7518 §6.2.1.1).
+    pub fn curve(self) -> Option<&'static str> {
+        match self {
+            Self::Es256 => Some("P-256"),
+            Self::Es384 => Some("P-384"),
+            Self::Es512 => Some("P-521"),
+            _ => None,
+        }
     }
 
     /// Bytes of one coordinate on the algorithm's curve.
@@ -126,9 +146,21 @@ impl Algorithm {
         match self {
             Self::Es256 => Some(32),
             Self::Es384 => Some(48),
+            Self::Es512 => Some(66),
             _ => None,
         }
     }
+}
+
+/// Whether a signature `r ‖ s` over a message is that of the key `x ‖ y` on P-521, with SHA-512.
+pub type CheckEs512 = fn(point: &[u8], message: &[u8], signature: &[u8]) -> bool;
+
+static ES512: OnceLock<CheckEs512> = OnceLock::new();
+
+/// Says how ES512 is checked in this process; the first call counts.
+pub fn install_es512(check: CheckEs512) {
+    // An error means that it is installed already.
+    let _ = ES512.set(check);
 }
 
 /// Why a key is not admitted.
@@ -240,8 +272,11 @@ impl VerifyingKey {
     /// The same for a signature that is already base64url text, as in a JWT. The text must have been checked to be
     /// strict base64url: the library's own decoder is not relied upon for that.
     pub fn verify_base64url(&self, message: &[u8], signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message, &self.decoding, self.algorithm.jsonwebtoken())
-            .unwrap_or(false)
+        let Some(algorithm) = self.algorithm.jsonwebtoken() else {
+            let check = ES512.get().zip(from_base64url(signature));
+            return check.is_some_and(|(check, signature)| check(&self.material, message, &signature));
+        };
+        jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm).unwrap_or(false)
     }
 
     /// The key as a public JWK (RFC 7517) with `kid`, `use` and `alg`.
@@ -254,7 +289,7 @@ impl VerifyingKey {
             None => json!({"kty": "RSA", "n": material, "e": base64url(&F4)}),
             Some(coordinate) => {
                 let (x, y) = self.material.split_at_checked(coordinate).unwrap_or_default();
-                let crv = if coordinate == 32 { "P-256" } else { "P-384" };
+                let crv = self.algorithm.curve().unwrap_or_default();
                 json!({"kty": "EC", "crv": crv, "x": base64url(x), "y": base64url(y)})
             }
         };
@@ -277,7 +312,9 @@ impl VerifyingKey {
         let material = reader.bytes(MAX_MODULUS)?;
         match algorithm {
             Algorithm::Ed25519 => material.try_into().map(Self::ed25519).map_err(|_| Malformed),
-            Algorithm::Es256 | Algorithm::Es384 => Self::ecdsa(algorithm, material).map_err(|_| Malformed),
+            Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => {
+                Self::ecdsa(algorithm, material).map_err(|_| Malformed)
+            }
             _ => Self::rsa(algorithm, material, &F4).map_err(|_| Malformed),
         }
     }
@@ -291,7 +328,7 @@ mod tests {
     fn names_are_exact() {
         assert_eq!(Algorithm::from_jose("RS256"), Some(Algorithm::Rs256));
         assert_eq!(Algorithm::from_jose("Ed25519"), Some(Algorithm::Ed25519));
-        for wrong in ["none", "None", "HS256", "rs256", "RS256 ", "ES512", ""] {
+        for wrong in ["none", "None", "HS256", "rs256", "RS256 ", "ES256K", ""] {
             assert_eq!(Algorithm::from_jose(wrong), None, "{wrong}");
         }
     }

@@ -40,23 +40,18 @@ pub fn admit(jwk: &Map<String, Value>, algorithm: Algorithm) -> Result<Verifying
             .and_then(from_base64url)
             .ok_or(JwkRefused::Material)
     };
-    let curve = match algorithm {
-        Algorithm::Ed25519 => {
-            if !is("kty", "OKP") || !is("crv", "Ed25519") {
-                return Err(JwkRefused::Kind);
-            }
-            let material = bytes("x")?.try_into().map_err(|_| JwkRefused::Material)?;
-            return Ok(VerifyingKey::ed25519(material));
+    if algorithm == Algorithm::Ed25519 {
+        if !is("kty", "OKP") || !is("crv", "Ed25519") {
+            return Err(JwkRefused::Kind);
         }
-        Algorithm::Es256 => "P-256",
-        Algorithm::Es384 => "P-384",
-        _ => {
-            if !is("kty", "RSA") {
-                return Err(JwkRefused::Kind);
-            }
-            return VerifyingKey::rsa(algorithm, &bytes("n")?, &bytes("e")?)
-                .map_err(|_| JwkRefused::Material);
+        let material = bytes("x")?.try_into().map_err(|_| JwkRefused::Material)?;
+        return Ok(VerifyingKey::ed25519(material));
+    }
+    let Some(curve) = algorithm.curve() else {
+        if !is("kty", "RSA") {
+            return Err(JwkRefused::Kind);
         }
+        return VerifyingKey::rsa(algorithm, &bytes("n")?, &bytes("e")?).map_err(|_| JwkRefused::Material);
     };
     if !is("kty", "EC") || !is("crv", curve) {
         return Err(JwkRefused::Kind);

@@ -77,7 +77,7 @@ pub fn admit(
     if json.len() > MAX_BYTES {
         return Err(SetRefused::Size);
     }
-    let set: Map<String, Value> = strict_json::from_slice(json).map_err(|_| SetRefused::Shape)?;
+    let set = strict_json::object(json).ok_or(SetRefused::Shape)?;
     let members = set
         .get("keys")
         .and_then(Value::as_array)
@@ -141,8 +141,10 @@ fn algorithm_of(jwk: &Map<String, Value>, algorithms: &[Algorithm]) -> Option<Al
     }
     match (text("kty")?, text("crv")) {
         ("OKP", Some("Ed25519")) => Some(Algorithm::Ed25519),
-        ("EC", Some("P-256")) => Some(Algorithm::Es256),
-        ("EC", Some("P-384")) => Some(Algorithm::Es384),
+        ("EC", Some(curve)) => {
+            let mut all = Algorithm::ALL.into_iter();
+            all.find(|algorithm| algorithm.curve() == Some(curve))
+        }
         ("RSA", _) => {
             let mut rsa = algorithms.iter().copied().filter(|algorithm| algorithm.is_rsa());
             match (rsa.next(), rsa.next()) {

@@ -22,7 +22,7 @@ fn kids(admitted: &Admitted) -> Vec<(&str, &str)> {
         .collect()
 }
 
-const ALL: [Algorithm; 9] = Algorithm::ALL;
+const ALL: [Algorithm; 10] = Algorithm::ALL;
 
 #[test]
 fn an_algorithm_for_each_key() {
@@ -32,16 +32,28 @@ fn an_algorithm_for_each_key() {
         json!({"kty": "EC", "crv": "P-384", "kid": "ec", "x": base64url(&[1; 48]), "y": base64url(&[1; 48])});
     let mut nameless = ed("", 7);
     nameless.as_object_mut().expect("an object").remove("kid");
-    let all = read(&[ed("ed", 1), rsa("rs", 256), ps.clone(), ec, nameless], &ALL).expect("admitted");
+    let p521 = |length| json!({"kty": "EC", "crv": "P-521", "kid": "p521", "x": base64url(&vec![1; length]), "y": base64url(&vec![1; length])});
+    let all = read(
+        &[ed("ed", 1), rsa("rs", 256), ps.clone(), ec, nameless, p521(66)],
+        &ALL,
+    )
+    .expect("admitted");
     assert_eq!(
         kids(&all),
         [
             ("", "EdDSA"),
             ("ec", "ES384"),
             ("ed", "EdDSA"),
+            ("p521", "ES512"),
             ("ps", "PS384"),
             ("rs", "RS256")
         ]
+    );
+    let short = read(&[p521(65)], &ALL);
+    assert_eq!(
+        short,
+        Err(SetRefused::NoKey),
+        "RFC 7518 §6.2.1.2: no leading zero may be left out"
     );
     let one = read(&[rsa("rs", 256)], &[Algorithm::Ps256, Algorithm::Es256]).expect("admitted");
     assert_eq!(kids(&one), [("rs", "PS256")], "the only one that it can be for");

@@ -134,3 +134,10 @@ fn brands_and_times_are_checked() {
     assert!(key.masked().starts_with("pc_live_…") && key.masked().chars().count() == 13);
     assert_eq!(format!("{key:?}"), "PlainKey(redacted)");
 }
+
+/// The check value that every list of CRCs gives for this one.
+#[test]
+fn the_checksum_is_that_of_zlib() {
+    assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    assert_eq!(crc32(b""), 0);
+}

@@ -26,6 +26,7 @@ pub mod crypto;
 pub mod dpop;
 pub mod feed;
 pub mod id;
+pub mod json_tree;
 pub mod jwk;
 pub mod jwks;
 pub mod key;

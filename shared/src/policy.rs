@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::path;
 use crate::scope::{Catalogue, ScopeSet};
+use crate::strict_json;
 use crate::usage::DEFAULT_CLASS;
 
 #[path = "policy_compile.rs"]
@@ -39,7 +40,7 @@ pub mod mcp;
 #[path = "policy_uri.rs"]
 mod uri;
 use limits::{CompiledLimit, Failures, Limit};
-use matching::Pattern;
+use matching::{Pattern, Reading, has_bare_parameters, has_parameters};
 use mcp::{CompiledMcp, McpPolicy};
 
 /// The schema version in a document.
@@ -239,7 +240,14 @@ impl Policy {
         if json.len() > MAX_BYTES {
             return Err(error("document", format!("at most {MAX_BYTES} bytes")));
         }
-        crate::strict_json::from_slice(json).map_err(|e| error("document", e.to_string()))
+        strict_json::from_slice(json).map_err(|e| error("document", e.to_string()))
+    }
+
+    /// Reads a document that was checked before, as one in the feed was: without words for what is wrong.
+    pub fn from_feed(json: &[u8]) -> Result<Self, PolicyError> {
+        let read = (json.len() <= MAX_BYTES).then(|| strict_json::read(json).ok());
+        let unreadable = "not one that this release can read: `portcullis policy check` says why";
+        read.flatten().ok_or_else(|| error("document", unreadable))
     }
 
     /// The policy of the demo: what `make dev` and the users' guide show.
@@ -309,22 +317,38 @@ impl Policy {
 }
 
 impl CompiledPolicy {
-    /// The first route for a method and a canonical path.
+    /// The first route for a method and a canonical path. None for a path that belongs to another route for servers that cut
+    /// parameters (`;…`) off its segments: nobody here knows what the origin does.
     pub fn route<'p>(&self, method: &str, canonical_path: &'p str) -> Option<(&CompiledRoute, Captures<'p>)> {
         let method = if method == "HEAD" { "GET" } else { method };
-        self.routes.iter().find_map(|route| {
-            let method_fits = route.methods.is_empty() || route.methods.iter().any(|m| m == method);
-            method_fits
-                .then(|| route.pattern.captures(canonical_path))
-                .flatten()
-                .map(|captures| (route, captures))
-        })
+        let fits = |route: &&CompiledRoute| {
+            route.methods.is_empty() || route.methods.iter().any(|allowed| allowed == method)
+        };
+        self.agreed(canonical_path, fits)
+    }
+
+    /// The first of these routes, however the origin reads the path.
+    fn agreed<'p>(
+        &self,
+        path: &'p str,
+        counts: impl Fn(&&CompiledRoute) -> bool,
+    ) -> Option<(&CompiledRoute, Captures<'p>)> {
+        let first = |reading| {
+            let mut routes = self.routes.iter().filter(&counts);
+            routes.find_map(|route| Some((route, route.pattern.captures(path, reading)?)))
+        };
+        let found = first(Reading::AsSent)?;
+        if !has_parameters(path) {
+            return Some(found);
+        }
+        let (route, captures) = first(Reading::WithoutParameters)?;
+        (route.number == found.0.number && !has_bare_parameters(path)).then_some((route, captures))
     }
 
     /// The first guarded route for a canonical path, whatever the method: whose resource stands there.
     pub fn guarded_route(&self, canonical_path: &str) -> Option<&CompiledRoute> {
-        let mut guarded = self.routes.iter().filter(|route| !route.route.public);
-        guarded.find(|route| route.pattern.captures(canonical_path).is_some())
+        let guarded = |route: &&CompiledRoute| !route.route.public;
+        self.agreed(canonical_path, guarded).map(|(route, _)| route)
     }
 
     /// All scopes that routes of a resource ask for.

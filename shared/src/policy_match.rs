@@ -1,4 +1,7 @@
 //! Path patterns: literal segments, `*`, `{org}`, `{workspace}`, and `**` at the end.
+//!
+//! A `;` begins what some servers take for parameters of a segment (RFC 3986 §3.3), and cut off before they look for whom a path is
+//! meant: `/admin;x/users` is `/admin/users` to them, and to others it is not. [`Reading`] has both.
 
 use super::{Captures, path};
 
@@ -8,6 +11,40 @@ pub(super) enum Segment {
     Any,
     Org,
     Workspace,
+}
+
+/// How a server reads the segments of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Whole.
+    AsSent,
+    /// Up to the first `;`.
+    WithoutParameters,
+}
+
+/// Whether the two readings of a canonical path differ.
+pub(super) fn has_parameters(path: &str) -> bool {
+    path.split('/')
+        .any(|segment| bare(segment).len() != segment.len())
+}
+
+/// Whether nothing but parameters stands in a segment inside the path: without them it is empty, which servers pass over.
+pub(super) fn has_bare_parameters(path: &str) -> bool {
+    let mut segments = path.split('/').skip(1).peekable();
+    let mut found = false;
+    while let Some(segment) = segments.next() {
+        found |= segments.peek().is_some() && bare(segment).is_empty();
+    }
+    found
+}
+
+/// A segment without its parameters. A `;` that is encoded twice counts, for a server that decodes twice; encoded once, it has
+/// become plain in the canonical form.
+fn bare(segment: &str) -> &str {
+    let ends = [";", "%253B", "%253b"]
+        .iter()
+        .filter_map(|sign| segment.find(sign));
+    ends.min().and_then(|end| segment.get(..end)).unwrap_or(segment)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +84,21 @@ impl Pattern {
         })
     }
 
-    pub(super) fn captures<'p>(&self, path: &'p str) -> Option<Captures<'p>> {
+    pub(super) fn captures<'p>(&self, path: &'p str, reading: Reading) -> Option<Captures<'p>> {
         let mut captures = Captures::default();
         let mut rest = path.strip_prefix('/')?.split('/');
         for segment in &self.segments {
-            let actual = rest.next()?;
+            let sent = rest.next()?;
+            let actual = match reading {
+                Reading::AsSent => sent,
+                Reading::WithoutParameters => bare(sent),
+            };
             match segment {
-                Segment::Literal(literal) if literal == actual => {}
+                // A rule that names a segment with its parameters means it.
+                Segment::Literal(literal) if literal == actual || literal == sent => {}
                 Segment::Any if !actual.is_empty() => {}
+                // Whose they are must be the same to everybody.
+                Segment::Org | Segment::Workspace if actual != sent => return None,
                 Segment::Org if !actual.is_empty() => captures.org = Some(actual),
                 Segment::Workspace if !actual.is_empty() => captures.workspace = Some(actual),
                 _ => return None,

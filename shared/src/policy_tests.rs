@@ -15,6 +15,40 @@ fn with(route: &str) -> Result<CompiledPolicy, PolicyError> {
     Policy::from_json(json.as_bytes())?.compile()
 }
 
+/// Tomcat and its kin cut `;…` off each segment before they look for whom a path is meant; most others do not.
+#[test]
+fn a_path_with_parameters_belongs_to_a_route_only_if_every_server_says_so() {
+    let routes = r#"{"path":"/admin/**","scopes":["admin"]},{"path":"/v1/{org}/x","scopes":["a"]},
+        {"path":"/v1/w/{workspace}/x","scopes":["a"]},{"path":"/exact;v=1/x","scopes":["a"]},{"path":"/public/**","public":true},
+        {"path":"/**","scopes":["a"]}"#;
+    let policy = with(routes).expect("compiles");
+    let found = |path: &str| number(&policy, "GET", path);
+    for (path, expected) in [
+        ("/other/x;v=1", Some(5)),
+        ("/other;a=1;b=2/x", Some(5)),
+        ("/public/x;v=1", Some(4)),
+        ("/public/x;", Some(4)),
+        ("/admin/x;v=1", Some(0)),
+        ("/exact;v=1/x", Some(3)),
+        ("/x%3B", Some(5)),
+        // To somebody these are the administration, or another's.
+        ("/admin;x/secret", None),
+        ("/admin;/secret", None),
+        ("/admin%253Bx/secret", None),
+        ("/admin%253bx/secret", None),
+        ("/;x/admin/secret", None),
+        ("/;/admin/secret", None),
+        ("/public;x/y", None),
+        ("/public/;x/y", None),
+        ("/v1/org_1;x/x", None),
+        ("/v1/w/ws_1;x/x", None),
+        ("/v1;x/org_1/x", None),
+    ] {
+        assert_eq!(found(path), expected, "{path}");
+    }
+    assert!(policy.guarded_route("/admin;x/secret").is_none());
+}
+
 #[test]
 fn the_demo_policy_decides_as_its_table_says() {
     let policy = demo();

@@ -6,9 +6,11 @@
 //! decided by the validator, with the state at hand. Signing is the control plane's (`jsonwebtoken::encode`).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::crypto::{Algorithm, from_base64url};
 use crate::id::{OrgId, StatusIndex, WorkspaceId};
+use crate::json_tree;
 use crate::strict_json;
 use crate::time::UnixSeconds;
 
@@ -63,22 +65,11 @@ pub struct Unread<'a> {
     /// The media type in lower case and without `application/` (RFC 7515 §4.1.9); empty if there is none.
     pub typ: String,
     /// The claims; `None` if they are not one JSON object.
-    pub claims: Option<serde_json::Map<String, serde_json::Value>>,
+    pub claims: Option<serde_json::Map<String, Value>>,
     /// What the signature covers: header, dot, claims, as sent.
     pub message: &'a str,
     /// The signature, checked to be strict base64url.
     pub signature: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    #[serde(default)]
-    typ: Option<String>,
-    #[serde(default)]
-    kid: Option<String>,
-    #[serde(flatten)]
-    rest: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The claims of an access token (RFC 9068 §2.2), with ours.
@@ -125,7 +116,7 @@ pub struct Claims {
     pub status: Option<Status>,
     /// A proof-of-possession binding (RFC 7800). Its mere presence matters: such a token is not a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cnf: Option<serde_json::Value>,
+    pub cnf: Option<Value>,
 }
 
 /// The `status` claim.
@@ -191,29 +182,31 @@ pub fn read(text: &str) -> Result<Unread<'_>, ParseError> {
     if decoded(signature)?.is_empty() {
         return Err(ParseError::Shape);
     }
-    let header: Header = strict_json::from_slice(&header).map_err(|_| ParseError::Header)?;
-    let algorithm = Algorithm::from_jose(&header.alg).ok_or(ParseError::Algorithm)?;
+    let header = strict_json::object(&header).ok_or(ParseError::Header)?;
+    let member = |name| match header.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(ParseError::Header),
+    };
+    let (alg, typ, kid) = (member("alg")?, member("typ")?, member("kid")?);
+    let algorithm = Algorithm::from_jose(alg.ok_or(ParseError::Header)?).ok_or(ParseError::Algorithm)?;
     if ["crit", "b64", "jwk", "jku", "x5c", "x5u"]
         .iter()
-        .any(|name| header.rest.contains_key(*name))
+        .any(|name| header.contains_key(*name))
     {
         return Err(ParseError::HeaderMember);
     }
     // Media types compare without case, and `application/` may be left out (RFC 7515 §4.1.9).
-    let typ = header.typ.unwrap_or_default().to_ascii_lowercase();
+    let typ = typ.unwrap_or_default().to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ).to_owned();
-    if header
-        .kid
-        .as_ref()
-        .is_some_and(|kid| !(1..=256).contains(&kid.len()))
-    {
+    if kid.is_some_and(|kid| !(1..=256).contains(&kid.len())) {
         return Err(ParseError::Header);
     }
     Ok(Unread {
         algorithm,
-        kid: header.kid,
+        kid: kid.map(str::to_owned),
         typ,
-        claims: strict_json::from_slice(&claims).ok(),
+        claims: strict_json::object(&claims),
         message,
         signature,
     })
@@ -230,29 +223,27 @@ impl<'a> Unread<'a> {
         if self.typ != "at+jwt" {
             return Err(ParseError::Type);
         }
-        let claims = serde_json::Value::Object(self.claims.ok_or(ParseError::Claims)?);
+        let claims = Value::Object(self.claims.ok_or(ParseError::Claims)?);
         Ok(ParsedToken {
             algorithm: self.algorithm,
             kid: self.kid.ok_or(ParseError::Header)?,
-            claims: serde_json::from_value(claims).map_err(|_| ParseError::Claims)?,
+            claims: json_tree::read(&claims).map_err(|_| ParseError::Claims)?,
             message: self.message,
             signature: self.signature,
         })
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(one) => vec![one],
-        OneOrMany::Many(many) => many,
-    })
+    let text = |value| match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    let texts = match Value::deserialize(deserializer)? {
+        Value::Array(many) => many.into_iter().map(text).collect(),
+        one => text(one).map(|one| vec![one]),
+    };
+    texts.ok_or_else(|| serde::de::Error::custom("an audience is a text, or a list of texts"))
 }
 
 fn one_if_single<S: Serializer>(audiences: &[String], serializer: S) -> Result<S::Ok, S::Error> {
@@ -263,20 +254,19 @@ fn one_if_single<S: Serializer>(audiences: &[String], serializer: S) -> Result<S
 }
 
 /// The NumericDate that a claim holds.
-pub fn date(value: &serde_json::Value) -> Option<UnixSeconds> {
-    numeric_date(value).ok()
+pub fn date(value: &Value) -> Option<UnixSeconds> {
+    number_date(value.as_number()?)
 }
 
 /// A NumericDate below 2^53; a fraction is allowed (RFC 7519 §2) and dropped.
 pub(crate) fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixSeconds, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
-    let out_of_range = || serde::de::Error::custom("a NumericDate is a number from 0 to 2^53");
+    number_date(&number).ok_or_else(|| serde::de::Error::custom("a NumericDate is a number from 0 to 2^53"))
+}
+
+fn number_date(number: &serde_json::Number) -> Option<UnixSeconds> {
     if let Some(whole) = number.as_u64() {
-        return if whole < crate::id::LIMIT {
-            Ok(UnixSeconds(whole))
-        } else {
-            Err(out_of_range())
-        };
+        return (whole < crate::id::LIMIT).then_some(UnixSeconds(whole));
     }
     let fraction = number
         .as_f64()
@@ -287,9 +277,7 @@ pub(crate) fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         clippy::cast_sign_loss,
         reason = "checked just above"
     )]
-    fraction
-        .map(|date| UnixSeconds(date as u64))
-        .ok_or_else(out_of_range)
+    fraction.map(|date| UnixSeconds(date as u64))
 }
 
 pub(crate) fn optional_numeric_date<'de, D: Deserializer<'de>>(

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
-use shared::assertion::{self, Claims};
+use shared::assertion::{self, Claims, Expected};
 use shared::crypto::{Algorithm, VerifyingKey, base64url, from_base64url, sha256};
 use shared::feed::issuer::{Forms, WorkspaceRule};
 use shared::feed::{self, *};
@@ -304,6 +304,17 @@ fn trusted_issuer() -> IssuerEntry {
     }
 }
 
+/// The same with a key that came later: the entry is of a kind of its own.
+fn es512_issuer() -> IssuerEntry {
+    let mut issuer = trusted_issuer();
+    issuer.version = 301;
+    if let Some(binding) = &mut issuer.binding {
+        let key = VerifyingKey::ecdsa(Algorithm::Es512, &[1; 132]).expect("a length");
+        binding.keys.insert("p521".into(), key);
+    }
+    issuer
+}
+
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn one_of_each() -> Vec<(&'static str, Entry)> {
     let index = |n| StatusIndex::from_u64(n).expect("in range");
@@ -384,6 +395,10 @@ fn one_of_each() -> Vec<(&'static str, Entry)> {
             },
         ),
         ("issuer, trusted", Entry::Issuer(Box::new(trusted_issuer()))),
+        (
+            "issuer, with a key for ES512",
+            Entry::Issuer(Box::new(es512_issuer())),
+        ),
         (
             "issuer, not any more",
             Entry::Issuer(Box::new(IssuerEntry {
@@ -502,6 +517,7 @@ fn the_feed() {
 
 #[test]
 fn assertions() {
+    let path = "/v1/memory/a%20b";
     let claims = Claims {
         iss: "https://api.example.com".into(),
         aud: "https://origin.example.com".into(),
@@ -510,6 +526,8 @@ fn assertions() {
         workspace: "all".into(),
         scope: "memory:read memory:write".into(),
         credential: "key_000007NER".into(),
+        htm: Some("GET".into()),
+        htp: assertion::path_hash(path),
         iat: UnixSeconds(1_795_219_200),
         exp: UnixSeconds(1_795_219_260),
     };
@@ -519,13 +537,18 @@ fn assertions() {
     let checked = assertion::verify(
         &text,
         std::slice::from_ref(&key),
-        &claims.iss,
-        &claims.aud,
+        Expected {
+            issuer: &claims.iss,
+            audience: &claims.aud,
+            method: "GET",
+            path,
+            unbound: false,
+        },
         claims.iat,
     );
     assert_eq!(checked.as_ref(), Ok(&claims));
     golden(
         "assertion.json",
-        &json!({"version": 1, "seed": base64url(&[5; 32]), "jwk": key.jwk(&assertion::kid(&key)), "claims": claims, "text": text}),
+        &json!({"version": 1, "seed": base64url(&[5; 32]), "jwk": key.jwk(&assertion::kid(&key)), "method": "GET", "path": path, "claims": claims, "text": text}),
     );
 }

@@ -29,7 +29,7 @@ const withPassword = async (page) => {
   await page.getByLabel("E-mail address").fill(EMAIL);
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await page.waitForURL(`${ISSUER}/account`);
+  await page.waitForURL(`${ISSUER}/dashboard`);
 };
 
 const signOut = async (page) => {
@@ -80,8 +80,8 @@ await signOut(page);
 assert.equal(await page.getByLabel("E-mail address").getAttribute("autocomplete"), "username webauthn");
 const button = page.getByRole("button", { name: "Sign in with a passkey" });
 await button.click();
-await page.waitForURL(`${ISSUER}/account`);
-await page.getByText(EMAIL).waitFor();
+await page.waitForURL(`${ISSUER}/dashboard`);
+await page.getByRole("link", { name: EMAIL }).waitFor();
 assert.ok((await credentials())[0].signCount > made.signCount);
 await page.goto(`${ISSUER}/account/passkeys`);
 await page.getByText("Last used").waitFor();
@@ -91,8 +91,8 @@ await page.evaluate(() => {
   window.name = "asks by itself";
 });
 await page.getByRole("button", { name: "Sign out" }).click();
-await page.waitForURL(`${ISSUER}/account`);
-await page.getByText(EMAIL).waitFor();
+await page.waitForURL(`${ISSUER}/dashboard`);
+await page.getByRole("link", { name: EMAIL }).waitFor();
 await page.evaluate(() => {
   window.name = "";
 });

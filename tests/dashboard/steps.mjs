@@ -1,9 +1,11 @@
 // What the dashboard's browser tests share: signing in, and a page that complains.
 
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
 import process from "node:process";
 
-export const { ISSUER, EDGE, EMAIL, PASSWORD } = process.env;
+export const { ISSUER, EDGE, EMAIL, PASSWORD, MAILS } = process.env;
 
 /** A page of a new browser session. Errors of its scripts and breaches of its policy end up in `complaints`. */
 export async function open(browser, complaints, options = {}) {
@@ -44,4 +46,24 @@ export async function reloadUntil(page, text) {
     assert.ok(Date.now() < end, `no “${text}” in ${await page.locator("main").innerText()}`);
     await page.reload();
   }
+}
+
+/** The link in the first letter to somebody, who gets it within twenty seconds. */
+export async function mailTo(email) {
+  for (const end = Date.now() + 20_000; ; ) {
+    const letter = readdirSync(MAILS).find((name) => name.startsWith(`${email}-`));
+    if (letter) return readFileSync(path.join(MAILS, letter), "utf8").match(/https?:\S+\?token=\S+/)[0];
+    assert.ok(Date.now() < end, `no letter to ${email}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Accepts an invitation with a new account, and ends at the dashboard. */
+export async function join(page, link, name) {
+  await page.goto(link);
+  await page.getByLabel("Your name").fill(name);
+  await page.getByLabel("Password", { exact: true }).fill(`${PASSWORD} of ${name}`);
+  await page.getByLabel("Password again").fill(`${PASSWORD} of ${name}`);
+  await page.getByRole("button", { name: "Make the account and join" }).click();
+  await page.waitForURL(`${ISSUER}/dashboard`);
 }

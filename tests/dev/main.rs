@@ -118,7 +118,7 @@ async fn start(settings: &Settings, stack: &mut Option<Running>) -> Result<(), F
         ("PORTCULLIS_ADMIN_PASSWORD", value("admin_password")),
     ]);
     env.write(&settings.state)?;
-    tour::print(settings, running);
+    tour::print(settings, running, &value("admin_email"));
     Ok(())
 }
 

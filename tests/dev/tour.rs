@@ -5,16 +5,19 @@ use e2e::files;
 use crate::{Running, settings::Settings};
 
 /// Prints the tour, and `ready` last.
-pub(crate) fn print(settings: &Settings, running: &Running) {
+pub(crate) fn print(settings: &Settings, running: &Running, email: &str) {
     let state = settings
         .state
         .strip_prefix(files::root())
         .unwrap_or(&settings.state)
         .display();
     let (control, edge) = (running.control.url(), settings.edge_url());
+    let program =
+        files::portcullis().map_or_else(|_| "portcullis".to_owned(), |path| path.display().to_string());
     println!(
         "
-  dashboard      {control}/dashboard   (with a month of demo data; `portcullis demo remove` takes it away)
+  dashboard      {control}/dashboard   (with a month of demo data)
+  sign in        {email}, password: PORTCULLIS_ADMIN_PASSWORD in {state}/dev.env
   control plane  {control}
   edge           {edge}   (workerd)
   demo origin    http://{origin}   (echoes what reaches it)
@@ -33,6 +36,9 @@ A tour, in another terminal:
 
   # Revoke it by its id; the receipt says from when on the edge refuses it. Then use it again: 401.
   curl -s -X DELETE \"$PORTCULLIS_EDGE_URL/v1/auth/keys/key_...\" -H \"Authorization: Bearer $PORTCULLIS_ADMIN_KEY\"
+
+  # Take the demo data away:
+  (cd {state} && {program} demo remove)
 
 Ctrl-C stops everything.
 

@@ -2,7 +2,7 @@
 
 use e2e::{Request, Seen, Stack, files};
 use serde_json::{Value, json};
-use shared::assertion::{self, Claims, Refused};
+use shared::assertion::{self, Claims, Expected, Refused};
 use shared::crypto::{Algorithm, VerifyingKey, base64url};
 use shared::jwk;
 use shared::time::UnixSeconds;
@@ -35,7 +35,14 @@ fn claims(stack: &Stack, keys: &[VerifyingKey], seen: &Seen) -> Result<Claims, R
         .unwrap();
     let payload: Value = serde_json::from_slice(&payload).unwrap();
     let now = UnixSeconds(payload["iat"].as_u64().unwrap());
-    assertion::verify(text, keys, &stack.edge_url(), &stack.origin.url(), now)
+    let expected = Expected {
+        issuer: &stack.edge_url(),
+        audience: &stack.origin.url(),
+        method: &seen.method,
+        path: &seen.path,
+        unbound: false,
+    };
+    assertion::verify(text, keys, expected, now)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,30 +66,90 @@ async fn the_origin_reads_who_was_let_in() {
     assert_eq!(said.credential, key.id);
     assert_eq!(said.exp.0 - said.iat.0, 60);
 
-    // The same within half a minute; another caller has another one.
-    stack.caller(&key.key).send(request()).await.expect(200);
-    let again = only_seen(&stack);
-    assert_eq!(again.headers[assertion::HEADER], first.headers[assertion::HEADER]);
+    // The same within half a minute, on both ways through the gate; another caller has another one.
+    for request in [request(), request().header("portcullis-min-seq", "0")] {
+        stack.caller(&key.key).send(request).await.expect(200);
+        let again = only_seen(&stack);
+        assert_eq!(again.headers[assertion::HEADER], first.headers[assertion::HEADER]);
+    }
     stack.caller(&stack.admin_key).send(request()).await.expect(200);
     let other = claims(&stack, &keys, &only_seen(&stack)).expect("it holds");
     assert_ne!(other.credential, said.credential);
 
-    // The verify endpoint hands it out too; a public route has nobody to speak of.
-    let verified = stack
-        .caller(&key.key)
-        .send(Request::verify("GET", "/v1/memory/x"))
-        .await
-        .expect(200);
-    assert_eq!(
-        verified.header(assertion::HEADER),
-        Some(first.headers[assertion::HEADER].as_str())
-    );
+    // A public route has nobody to speak of.
     stack
         .caller(&key.key)
         .send(Request::get("/public/x").header("portcullis-assertion", "forged"))
         .await
         .expect(200);
     assert!(!only_seen(&stack).headers.contains_key(assertion::HEADER));
+}
+
+/// What was let in for one request does for no other, on the fast path and on the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_for_the_request_that_it_came_with() {
+    let stack = stack(&[KEY]).await;
+    let keys = shown(&stack).await;
+    let admin = stack.admin_key.clone();
+    let mut told = std::collections::BTreeSet::new();
+    for (method, target) in [
+        ("GET", "/v1/memory/x"),
+        ("GET", "/v1/memory/x?q=1"),
+        ("HEAD", "/v1/memory/x"),
+        ("DELETE", "/v1/memory/x"),
+        ("GET", "/v1/memory/y"),
+        ("GET", "/v1/memory/%79%20"),
+        ("GET", "/admin/x"),
+    ] {
+        for more in [None, Some("0")] {
+            let request = Request::new(method, target).bearer(&admin);
+            let request = match more {
+                Some(seq) => request.header("portcullis-min-seq", seq),
+                None => request,
+            };
+            stack.anon().send(request).await.expect(200);
+            let seen = only_seen(&stack);
+            claims(&stack, &keys, &seen).expect("it holds for its own request");
+            let text = seen.headers[assertion::HEADER].clone();
+            for (method, path) in [("PUT", seen.path.as_str()), (method, "/v1/memory/other")] {
+                let elsewhere = Seen {
+                    method: method.to_owned(),
+                    path: path.to_owned(),
+                    ..seen.clone()
+                };
+                assert_eq!(
+                    claims(&stack, &keys, &elsewhere),
+                    Err(Refused::Request),
+                    "{method} {path}"
+                );
+            }
+            told.insert(text);
+        }
+    }
+    // One for each pair of method and path.
+    assert_eq!(told.len(), 6, "{told:?}");
+}
+
+/// Else whoever has a credential would get the gate's word for any origin without passing the gate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_asks_is_given_one() {
+    let stack = stack(&[KEY]).await;
+    let key = stack.admin().key("read").await.key;
+    for more in [None, Some("0")] {
+        // Before and after it is known on the fast path.
+        for _ in 0..2 {
+            let request = Request::verify("GET", "/v1/memory/x").bearer(&key);
+            let request = match more {
+                Some(seq) => request.header("portcullis-min-seq", seq),
+                None => request,
+            };
+            let answer = stack.anon().send(request).await.expect(200);
+            assert!(answer.header("x-portcullis-credential").is_some());
+            assert_eq!(answer.header(assertion::HEADER), None, "{more:?}");
+            stack.caller(&key).get("/v1/memory/x").await.expect(200);
+            assert!(only_seen(&stack).headers.contains_key(assertion::HEADER));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,6 +73,41 @@ async fn a_long_answer_ends_when_its_time_is_up() {
     assert!((1..900).contains(&lines), "{lines} lines came");
 }
 
+/// Its length says nothing of its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_of_a_known_length_ends_when_its_time_is_up() {
+    let stack = Stack::with().policy(policy()).start().await;
+    let key = stack.admin().key("read").await.key;
+    // On both ways through the gate: whoever names a seq goes the other.
+    for seq in [None, Some("0")] {
+        let ask = async |chunks: u16| {
+            let request = Request::get(&format!("/v1/memory/x?demo=measured&chunks={chunks}")).bearer(&key);
+            let request = match seq {
+                Some(seq) => request.header("portcullis-min-seq", seq),
+                None => request,
+            };
+            let mut connection = Connection::open(&stack.gate(0)).await.unwrap();
+            connection.send(&request.encode(&stack.gate(0))).await.unwrap();
+            connection.read_response("GET").await
+        };
+        let whole = ask(3).await.expect("within its time").expect(200);
+        assert_eq!(
+            whole.header("content-length"),
+            Some("21"),
+            "the length is passed on"
+        );
+        assert_eq!(whole.text(), "line 0\nline 1\nline 2\n");
+        // Would take fifty seconds.
+        let cut = tokio::time::timeout(LIMIT, ask(1000)).await.expect("it ends");
+        assert!(cut.is_err(), "{cut:?}");
+    }
+    let head = stack
+        .caller(&key)
+        .send(Request::new("HEAD", "/v1/memory/x?demo=measured"))
+        .await;
+    assert_eq!((head.status, head.header("content-length")), (200, Some("35")));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_routes_take_no_websockets() {
     let stack = Stack::with().policy(policy()).start().await;
@@ -105,6 +140,10 @@ async fn headers_that_some_origins_take_for_ours_or_for_the_target_are_dropped()
         "mcp_protocol_version",
         "x_request_id",
         "x_forwarded_host",
+        "forwarded",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto-version",
         "x-forwarded_proto",
     ];
     for path in ["/v1/memory/x", "/public/x"] {

@@ -1,9 +1,12 @@
 //! The dashboard in a real browser, with a real edge behind it. Pictures are left in `target/spa`.
 
-use e2e::{Stack, files};
+use e2e::{MailServer, Stack, files};
 
 async fn run(script: &str) {
-    let stack = Stack::with().start().await;
+    let mail = MailServer::start().await;
+    let letters = tempfile::tempdir().expect("a folder");
+    let keeper = mail.keep_in(letters.path().to_owned());
+    let stack = Stack::with().config(&mail.config()).start().await;
     stack.control.run(&["demo", "seed"]).expect("the demo");
     let root = files::root();
     let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
@@ -13,6 +16,7 @@ async fn run(script: &str) {
         .env("EDGE", stack.edge_url())
         .env("EMAIL", bootstrap.get("admin_email").expect("an address"))
         .env("PASSWORD", bootstrap.get("admin_password").expect("a password"))
+        .env("MAILS", letters.path())
         .env(
             "SHOTS",
             root.join("target/spa")
@@ -30,11 +34,17 @@ async fn run(script: &str) {
         text(&done.stderr)
     );
     println!("{}", text(&done.stdout));
+    drop(keeper);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_lives_and_dies() {
     run("life.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_roles_and_a_changed_route() {
+    run("roles.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,7 @@ async fn wrangler_takes_what_edge_init_writes() {
     fs::create_dir(&folder).unwrap();
     clone(&folder);
     let at = folder.display().to_string();
-    let init = [
+    let init: &[&str] = &[
         "edge",
         "init",
         "--resource",
@@ -38,8 +38,27 @@ async fn wrangler_takes_what_edge_init_writes() {
         "--folder",
         &at,
     ];
-    let said = stack.control.run(&init).unwrap();
-    assert!(said.contains("npx wrangler deploy --config"), "{said}");
+    // With the addresses of this machine it would be of no use anywhere else.
+    let refused = stack.control.run(init).unwrap_err().to_string();
+    assert!(refused.contains("`issuer` is http://127.0.0.1"), "{refused}");
+    let mut control = stack.control.beside();
+    control.set_environment(
+        [
+            ("PORTCULLIS_ISSUER", "https://auth.example.com"),
+            ("PORTCULLIS_RESOURCE", "https://api.example.com"),
+            ("PORTCULLIS_EDGES", "hub=https://api.example.com"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec(),
+    );
+    let said = control.run(init).unwrap();
+    for line in [
+        "npx wrangler deploy --config",
+        "admits:   live,test,dev",
+        "portcullis doctor --issuer https://auth.example.com --edge https://api.example.com",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
 
     let secrets = folder.join(".wrangler.production.secrets.json");
     let mode = fs::metadata(&secrets).unwrap().permissions().mode();
@@ -52,7 +71,11 @@ async fn wrangler_takes_what_edge_init_writes() {
 
     let configuration = fs::read_to_string(folder.join("wrangler.production.toml")).unwrap();
     assert!(!configuration.contains(key));
-    for line in stack.control.run(&["feed", "trust"]).unwrap().lines() {
+    assert!(
+        configuration.contains("ENVIRONMENTS = \"live,test,dev\""),
+        "{configuration}"
+    );
+    for line in control.run(&["feed", "trust"]).unwrap().lines() {
         let (name, value) = line.split_once('=').unwrap();
         assert!(
             configuration.contains(&format!("{name} = \"{value}\"")),
@@ -61,10 +84,14 @@ async fn wrangler_takes_what_edge_init_writes() {
     }
 
     // A second time: nothing is written over, and with --force no secret.
-    let again = stack.control.run(&init).unwrap_err().to_string();
+    let again = control.run(init).unwrap_err().to_string();
     assert!(again.contains("is there already"), "{again}");
-    stack.control.run(&[&init[..], &["--force"]].concat()).unwrap();
+    control
+        .run(&[init, &["--force", "--environments", "live"]].concat())
+        .unwrap();
     assert_eq!(fs::read_to_string(&secrets).unwrap(), text);
+    let again = fs::read_to_string(folder.join("wrangler.production.toml")).unwrap();
+    assert!(again.contains("ENVIRONMENTS = \"live\""), "{again}");
 
     let output = Command::new(files::root().join("node_modules/.bin/wrangler"))
         .args(["deploy", "--dry-run", "--config", "wrangler.production.toml"])

@@ -67,6 +67,11 @@ async fn both_ways_say_the_same() {
         ("GET", "/v1/memory/../admin"),
         ("GET", "/.portcullis/none"),
         ("TRACE", PATH),
+        // The address of the questions in a place where it asks nothing.
+        ("POST", "/v1/memory/x?cb=https://a/.portcullis/verify"),
+        ("GET", "/v1/memory/x?/.portcullis/verify"),
+        ("GET", "/public/.portcullis/verify"),
+        ("GET", "/.portcullis/verify/x"),
     ];
     let gate = stack.gate(0);
     for credential in &credentials {
@@ -94,6 +99,19 @@ async fn both_ways_say_the_same() {
             }
         }
     }
+    stack.origin.take();
+    let swallowed = Request::new("POST", "/v1/memory/x?cb=https://a/.portcullis/verify").bearer(&admin);
+    let answer = http::once(&gate, &swallowed.body("{}"))
+        .await
+        .unwrap()
+        .expect(200);
+    let seen = stack.origin.take();
+    assert_eq!(
+        (seen.len(), seen[0].body.as_str()),
+        (1, "{}"),
+        "the origin has it"
+    );
+    assert_eq!(answer.header("x-portcullis-credential"), None, "{answer:?}");
     let (fast, other) = decisions(&stack).await;
     assert!(fast > 150 && other > 150, "both were asked: {fast}, {other}");
 }

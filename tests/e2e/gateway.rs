@@ -74,7 +74,6 @@ async fn connection_takes_away_nothing_that_counts() {
         "mcp-protocol-version",
         "content-type",
         "cookie",
-        "forwarded",
         "x-forwarded-for",
         "x-forwarded-host",
         "cf-connecting-ip",

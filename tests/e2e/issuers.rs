@@ -24,13 +24,13 @@ const PATH: &str = "/v1/memory/x";
 const AUDIENCE: &str = "https://memory.example";
 
 /// An issuer of somebody else's in a process of its own.
-struct Theirs {
-    url: String,
+pub(crate) struct Theirs {
+    pub(crate) url: String,
     _process: Child,
 }
 
 impl Theirs {
-    async fn start(script: &str) -> Self {
+    pub(crate) async fn start(script: &str) -> Self {
         let root = files::root();
         let mut process = Command::new(root.join("node_modules/.bin/node"))
             .arg(root.join("tests/issuers").join(script))

@@ -52,6 +52,7 @@ fn run(command: &mut Command) -> String {
 
 #[test]
 fn the_vectors_give_the_same_bytes_in_node_workerd_and_chromium() {
+    portcullis_edge::es512::install();
     let read = |name: &str| std::fs::read_to_string(files::root().join("shared/vectors").join(name)).unwrap();
     let (verdicts, proofs, assertion) = (read("verdicts.json"), read("dpop.json"), read("assertion.json"));
     let native = |outcomes: Value| outcomes.to_string();

@@ -37,6 +37,7 @@
 //! | tokens of other issuers: real ones, rotating ones, hostile ones | `issuers` |
 //! | every answer of `/v1` is as its description says | `api` |
 //! | signing in at the command line, exit codes, completion | `login` |
+//! | the command line sends its key to the server alone; a wrong folder stays as it was | `command_line` |
 //! | `portcullis doctor` | `doctor` |
 //! | `portcullis edge init`, and what wrangler says to it | `deploy` |
 //! | `portcullis edge` | `edges` |
@@ -63,6 +64,7 @@ mod support;
 mod api;
 mod assertion;
 mod backup;
+mod command_line;
 mod compromise;
 mod connections;
 mod dashboard;

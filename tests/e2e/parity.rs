@@ -8,6 +8,7 @@ use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_verdict_vectors_give_the_same_bytes_natively_and_in_workerd() {
+    portcullis_edge::es512::install();
     let vectors = std::fs::read(files::root().join("shared/vectors/verdicts.json")).unwrap();
     let native =
         serde_json::to_value(edge::validator::vectors::run(&vectors).expect("usable vectors")).unwrap();

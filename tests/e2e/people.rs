@@ -68,7 +68,7 @@ async fn from_a_sign_up_to_a_token_that_the_edge_takes() {
         ("password", PASSWORD),
     ];
     let answer = app.browse(post("/signup/confirm", &form)).await.expect(303);
-    assert_eq!(answer.header("location"), Some("/account"));
+    assert_eq!(answer.header("location"), Some("/"));
     let account = app.browse(Request::get("/account")).await.expect(200).text();
     assert!(account.contains("Carol &#38; Co"), "{account}");
     app.browse(Request::get(&link)).await.expect(404);

@@ -18,8 +18,11 @@ pub fn target() -> PathBuf {
     variable("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The Worker as built by `scripts/build-edge`; with its test-only routes if asked for.
+/// The Worker as built by `scripts/build-edge`; with its test-only routes if asked for. `scripts/skew` names another release's.
 pub fn edge_modules(test_routes: bool) -> PathBuf {
+    if let Some(other) = variable("PORTCULLIS_TEST_EDGE").filter(|_| !test_routes) {
+        return PathBuf::from(other);
+    }
     root()
         .join("target")
         .join(if test_routes { "edge-test" } else { "edge" })
@@ -41,9 +44,9 @@ pub fn schemathesis() -> io::Result<PathBuf> {
     path.ok_or_else(|| missing("schemathesis", "scripts/provision schemathesis"))
 }
 
-/// The control plane's program.
+/// The control plane's program. `scripts/skew` names another release's.
 pub fn portcullis() -> io::Result<PathBuf> {
-    program("portcullis")
+    variable("PORTCULLIS_TEST_SERVER").map_or_else(|| program("portcullis"), |other| Ok(PathBuf::from(other)))
 }
 
 /// A program of the workspace, next to the one that asks (so the profiles agree).

@@ -1,6 +1,7 @@
 //! The demo API behind the gateway: says in JSON what reached it, and remembers it.
 //!
-//! Whatever the path, `?demo=` asks for another behaviour: `stream` (`&chunks=n`, one line every 50 ms), `echo` (the
+//! Whatever the path, `?demo=` asks for another behaviour: `stream` (`&chunks=n`, one line every 50 ms), `measured` (the
+//! same, with its length said before), `echo` (the
 //! body, piece by piece as it arrives), `headers` (answers with headers that a gateway has to remove), `status&code=n`.
 //! A WebSocket upgrade is accepted everywhere, and echoes.
 
@@ -113,6 +114,7 @@ async fn answer(State(log): State<Log>, request: Request) -> Response {
     log.lock().unwrap().push(seen.clone());
     match demo.as_deref() {
         Some("stream") => lines(number(&parts.uri, "chunks", 5)),
+        Some("measured") => measured(number(&parts.uri, "chunks", 5)),
         Some("headers") => forbidden_headers(),
         Some("status") => status(number(&parts.uri, "code", 204)),
         _ => axum::Json(seen).into_response(),
@@ -161,6 +163,13 @@ fn lines(count: u16) -> Response {
         ))
     });
     Body::from_stream(stream).into_response()
+}
+
+fn measured(count: u16) -> Response {
+    let length: usize = (0..count).map(|line| format!("line {line}\n").len()).sum();
+    let mut response = lines(count);
+    response.headers_mut().insert("content-length", length.into());
+    response
 }
 
 fn forbidden_headers() -> Response {

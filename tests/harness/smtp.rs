@@ -76,6 +76,33 @@ impl MailServer {
         )
     }
 
+    /// Leaves the text of every mail in a folder, as `<address>-<n>.txt`, for a script that waits for it. Until the value that it
+    /// gives is dropped.
+    pub fn keep_in(&self, folder: std::path::PathBuf) -> impl Drop + use<> {
+        struct Keeper(JoinHandle<()>);
+        impl Drop for Keeper {
+            fn drop(&mut self) {
+                self.0.abort();
+            }
+        }
+        let mails = Arc::clone(&self.mails);
+        Keeper(tokio::spawn(async move {
+            let mut written = 0;
+            loop {
+                let new = mails.lock().unwrap()[written..].to_vec();
+                for mail in new {
+                    written += 1;
+                    let address = mail.to.join("+");
+                    let draft = folder.join(format!(".{address}-{written}"));
+                    std::fs::write(&draft, mail.text()).unwrap();
+                    // Whoever waits for the file finds it whole.
+                    std::fs::rename(draft, folder.join(format!("{address}-{written}.txt"))).unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }))
+    }
+
     /// Everything that came to an address.
     pub fn to(&self, address: &str) -> Vec<Mail> {
         let mails = self.mails.lock().unwrap();

@@ -39,7 +39,13 @@ new Hono().use(honoGate(gate));
 const middleware = expressGate(gate);
 middleware({ method: "GET", url: "/", rawHeaders: [] }, {}, () => {});
 
-export const claims = verifyAssertion("…", { keys: { keys: [] }, issuer: "https://api.example.com", audience: "https://origin" });
+export const claims = verifyAssertion("…", {
+  keys: { keys: [] },
+  issuer: "https://api.example.com",
+  audience: "https://origin",
+  method: "GET",
+  path: "/v1/memory/x",
+});
 
 // @ts-expect-error a gate without a root trusts nobody
 createGate({ issuer: "https://auth.example.com", resource: "https://api.example.com", feedId: "…" });

@@ -81,7 +81,7 @@ const writeRanges = (ranges: Ranges): Buffer => {
 type Name = { order: (bigint | Buffer)[]; bytes: Buffer };
 const order = (a: bigint | Buffer, b: bigint | Buffer) => (a instanceof Buffer ? Buffer.compare(a, b as Buffer) : a < b ? -1 : a > b ? 1 : 0);
 const compare = (a: Name, b: Name): number => a.order.reduce((less: number, mine, at) => less || order(mine, b.order[at]), 0);
-const KINDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+const KINDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 const FIELDS: Record<number, string> = { 1: "n", 2: "n", 3: "nn", 4: "t", 5: "t", 6: "t", 7: "n", 8: "nnn", 9: "tt" };
 const readName = (r: Reader, shapes: Record<number, string>): Name => {
   const start = r.at, tag = r.u8();
@@ -99,7 +99,8 @@ const entryBytes = (kind: number, payload: Buffer, critical = 1) => Buffer.conca
 const readEntry = (r: Reader): Entry => {
   const start = r.at, kind = r.u8(), flags = r.u8(), payload = r.field(), p = new Reader(payload);
   if (flags > 1) refuse("malformed");
-  const entry: Entry = { kind, critical: flags === 1, bytes: r.bytes.subarray(start, r.at), payload };
+  // 12 is 10 with keys that not every consumer knows: what is known of an issuer is one thing.
+  const entry: Entry = { kind: kind === 12 ? 10 : kind, critical: flags === 1, bytes: r.bytes.subarray(start, r.at), payload };
   if (!KINDS.includes(kind)) return entry;
   if (!entry.critical) refuse("malformed");
   if (kind === 1) entry.ranges = readRanges(p, LIMIT, MAX_REVOKED);
@@ -118,7 +119,7 @@ const readEntry = (r: Reader): Entry => {
     if (option) entry.root = p.raw(64);
     if ((entry.name.order[0] === 0n) !== Boolean(option) || (purpose === 3) !== !option) refuse("malformed");
   } else if (kind === 6) entry.name = keyName(p);
-  else if (kind === 10) [entry.name, entry.value, entry.payload] = [issuer(p.field(512)), p.varint(), p.raw(payload.length - p.at)];
+  else if (entry.kind === 10) [entry.name, entry.value, entry.payload] = [issuer(p.field(512)), p.varint(), p.raw(payload.length - p.at)];
   else if (kind === 8) [entry.value, entry.payload] = [p.varint(), p.field()];
   else if (kind === 11) {
     [entry.value, entry.orgs] = [p.varint(), Array.from({ length: Number(p.varint((1n << 16n) + 1n)) }, () => p.varint(LIMIT))];

@@ -5,15 +5,17 @@
 
 use std::sync::LazyLock;
 
+use axum::http::Method;
 use serde::Serialize;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Ref, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Header, OpenApi, RefOr, Response, ServerBuilder};
 use utoipa::{Modify, OpenApi as _, ToSchema};
 
+use crate::authority::calls::{self, By};
 use crate::{
     audit, clients, edge, explain, factors, grants, issuers, keys, members, people, policies, retention,
     revocations, service_accounts, sessions, settings, signals, usage, webhooks, workspaces,
@@ -262,23 +264,23 @@ struct Uniform;
 impl Modify for Uniform {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            for operation in operations(item) {
-                complete(path, operation);
+            for (method, operation) in operations(item) {
+                complete(&method, path, operation);
             }
         }
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.patch,
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+        (Method::PATCH, &mut item.patch),
     ]
     .into_iter()
-    .filter_map(Option::as_mut)
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// A status, what it stands for, and which endpoints can give it.
@@ -350,7 +352,8 @@ struct About {
     has_body: bool,
 }
 
-fn complete(path: &str, operation: &mut Operation) {
+fn complete(method: &Method, path: &str, operation: &mut Operation) {
+    let by = calls::by(method, path);
     let group = operation.tags.as_ref().and_then(|tags| tags.first()).cloned();
     if let (Some(group), Some(name)) = (group, operation.operation_id.take()) {
         operation.operation_id = Some(format!("{group}_{name}"));
@@ -363,12 +366,8 @@ fn complete(path: &str, operation: &mut Operation) {
         })
     };
     let about = About {
-        // Nothing said means the default: a key or a token. An empty requirement means that nobody is asked.
-        secured: operation
-            .security
-            .as_ref()
-            .is_none_or(|ways| ways.iter().all(|way| *way != SecurityRequirement::default())),
-        counted: operation.security.is_none(),
+        secured: !matches!(by, Some(By::Anybody | By::Sender)),
+        counted: by.is_some_and(By::authenticates),
         names_a_thing: path.contains('{'),
         creates: takes("Idempotency-Key"),
         updates: takes("If-Match"),

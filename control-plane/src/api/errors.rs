@@ -23,7 +23,7 @@ explained! {
     Busy: "The database was held by somebody else for too long, or something that the answer depends on cannot be reached now. Nothing was changed: try again after `Retry-After`.",
     ClientDisabled: "The OAuth client was disabled, which is for good. Register another one.",
     CredentialsMissing: "There is no `Authorization` header. Send `Authorization: Bearer …` with an API key, or with an access token of `portcullis login`.",
-    EdgeAhead: "The edge knows frames that this database does not: it was restored or copied. Nothing is sent until an operator has looked; see “Recovery” in the operator's manual.",
+    EdgeAhead: "The edge knows frames that this database does not: it was restored or copied. Nothing is sent until an operator has looked; see “Backup and recovery” in docs/operations.md.",
     EdgesBehind: "An edge runs a release that would not understand what it is to be told, or has not said yet which one it runs. Deploy the edge, then try again after `Retry-After`.",
     Erased: "What was stored about this person was made unreadable, for good.",
     ExceedsCaller: "The credential is good, but what is asked for is more than it or its user may do or give away: other scopes, another workspace, a longer life, a higher role. `field` names what.",

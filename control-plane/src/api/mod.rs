@@ -11,7 +11,10 @@
 //!    [`IfMatch`](crate::http::tag::IfMatch) and names [`IfMatchHeader`](crate::http::tag::IfMatchHeader); a list pages with
 //!    [`crate::http::paging`]. Structs in it derive `ToSchema`, those of a query `IntoParams`; an id is
 //!    `#[schema(value_type = String, example = "key_000000001")]`.
-//! 3. A line in `routes.rs`, and one in [`document`]. The test `every_route_is_described` fails without either.
+//! 3. A line in `routes.rs`, one in [`document`], and one in [`authority::calls`](crate::authority::calls), which says who may
+//!    call it: without that one nobody may. The test `every_route_is_described` fails if one is missing; the tests of the
+//!    table try every role with what is theirs and what is another organisation's (`authority/matrix`): tell them what to
+//!    send.
 //! 4. The command in `cli/`, with an example in its help, which a test parses.
 //!
 //! Refusals that every endpoint can give, the headers of every answer, and operation ids are added in [`document`]: say

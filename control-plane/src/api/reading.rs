@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::document;
+use crate::authority::calls::{self, By};
+use crate::store::orgs::Role;
 
 /// Members of members are shown, those of these are not.
 const DEEPEST: usize = 3;
@@ -138,7 +140,7 @@ fn endpoint(document: &Value, method: &str, path: &str, operation: &Value) -> En
         path: path.to_owned(),
         summary: text(&operation["summary"]),
         description: text(&operation["description"]),
-        by: by(&operation["security"]),
+        by: by(method, path),
         parameters: items(&operation["parameters"]).map(parameter).collect(),
         body: body.map_or_else(Vec::new, |schema| table(document, schema)),
         answers,
@@ -146,13 +148,24 @@ fn endpoint(document: &Value, method: &str, path: &str, operation: &Value) -> En
     }
 }
 
-fn by(security: &Value) -> &'static str {
-    let mut ways = items(security).flat_map(members).map(|(name, _)| name.as_str());
-    match (security, ways.next()) {
-        (Value::Null, _) => "an API key or a signed-in person, with the scope admin",
-        (_, Some("uplink_key")) => "an edge, with its uplink key",
-        (_, Some("api_key")) => "the holder of a credential, whatever its scopes",
-        _ => "anybody",
+/// Who may call it, as the table of calls says.
+fn by(method: &str, path: &str) -> &'static str {
+    let line = method
+        .to_uppercase()
+        .parse()
+        .ok()
+        .and_then(|method| calls::by(&method, path));
+    match line {
+        Some(By::Admin(act)) => match act.least() {
+            Role::Viewer | Role::Member => "an API key or a signed-in person, with the scope admin",
+            Role::Admin => "an administrator or an owner, with the scope admin",
+            Role::Owner => "an owner, with the scope admin",
+        },
+        Some(By::Member(_) | By::Holder | By::Bearer) => "the holder of a credential, whatever its scopes",
+        Some(By::Edge) => "an edge, with its uplink key",
+        Some(By::Sender) => "a sender that signs what it sends",
+        Some(By::Anybody) => "anybody",
+        None => "nobody",
     }
 }
 

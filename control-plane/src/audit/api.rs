@@ -15,10 +15,8 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::json::{NO_STORE, StrictQuery};
+use crate::http::paging;
 use crate::http::time::parse_rfc3339;
-
-const DEFAULT_PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 200;
 
 /// The query of `GET /v1/audit`.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -52,11 +50,7 @@ pub struct ListQuery {
 impl ListQuery {
     /// What it looks for, if it makes sense.
     pub fn search(self) -> Result<Search, ApiError> {
-        let limit = self.limit.unwrap_or(DEFAULT_PAGE);
-        if !(1..=LARGEST_PAGE).contains(&limit) {
-            let detail = format!("must be from 1 to {LARGEST_PAGE}");
-            return Err(ApiError::invalid_field("limit", detail));
-        }
+        let limit = paging::limit(self.limit)?;
         Ok(Search {
             which: self.trail,
             actor: self.actor,

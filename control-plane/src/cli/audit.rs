@@ -55,7 +55,7 @@ enum AuditCommand {
         /// The installation's own trail (first organisation only)
         #[arg(long)]
         installation: bool,
-        /// A head of all seals that was noted elsewhere, in hexadecimal digits
+        /// A head of all seals (`audit_head`) that was noted elsewhere, in hexadecimal digits
         #[arg(long, value_name = "HEAD")]
         anchor: Option<String>,
     },
@@ -176,7 +176,7 @@ async fn verify(client: &Client, query: Vec<(&'static str, String)>, format: For
             break part;
         }
     };
-    output::object(&found, format);
+    output::object(&named(&found, format), format);
     if found["ok"] == true {
         return Ok(());
     }
@@ -188,4 +188,32 @@ async fn verify(client: &Client, query: Vec<(&'static str, String)>, format: For
     Err(CliError::Failed(anyhow::anyhow!(
         "the audit trail was tampered with{place}: {detail}"
     )))
+}
+
+/// For people: of the two heads the one that `--anchor` takes says so.
+fn named(found: &Value, format: Format) -> Value {
+    let mut found = found.clone();
+    if format == Format::Table
+        && let Some(members) = found.as_object_mut()
+        && let Some(head) = members.remove("audit_head")
+    {
+        members.insert("head of all seals (note this one)".to_owned(), head);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn people_are_told_which_head_to_note() {
+        let found = json!({"ok": true, "head": "ab", "audit_head": "cd"});
+        assert_eq!(named(&found, Format::Json), found);
+        let shown = named(&found, Format::Table);
+        assert_eq!(shown["head of all seals (note this one)"], "cd");
+        assert!(shown.get("audit_head").is_none());
+    }
 }

@@ -65,7 +65,7 @@ pub(super) struct MoveArgs {
 
 pub(super) async fn save(config: Config, args: BackupArgs, format: Format) -> Result<(), CliError> {
     server::start_log(&config)?;
-    let store = existing(&config.database_url).await?;
+    let store = server::connect_existing(&config).await?;
     let saved = backup::save(&store, &args.file, args.force, Clock::system().now()).await?;
     store.close().await;
     let mut answer = description(&saved.header);
@@ -112,7 +112,7 @@ pub(super) async fn transfer(config: Config, args: MoveArgs, format: Format) -> 
     if *to == config.database_url {
         return Err(BackupError::Same.into());
     }
-    let source = existing(&config.database_url).await?;
+    let source = server::connect_existing(&config).await?;
     let target = Store::connect(to)
         .await
         .context("the new database can not be opened")?;
@@ -145,13 +145,6 @@ pub(super) async fn transfer(config: Config, args: MoveArgs, format: Format) -> 
     Ok(())
 }
 
-/// A database that is there: a wrong name must not make an empty one.
-async fn existing(url: &str) -> Result<Store, CliError> {
-    Ok(Store::connect_existing(url)
-        .await
-        .context("the database can not be opened")?)
-}
-
 fn description(header: &Header) -> serde_json::Value {
     json!({
         "created_at": format_rfc3339(shared::time::UnixMillis(header.created_at)),
@@ -178,7 +171,7 @@ fn without_password(url: &String) -> Result<&String, CliError> {
 }
 
 /// A URL as it may be printed and kept.
-fn public(url: &str) -> String {
+pub(super) fn public(url: &str) -> String {
     match Url::parse(url) {
         Ok(mut parsed) if parsed.has_host() => {
             let _ = parsed.set_password(None);

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use url::{Host, Url};
 
 use super::profile::{DEFAULT, Profiles, not_signed_in};
 use super::{CliError, DEFAULT_URL, Remote};
@@ -41,6 +42,27 @@ pub(super) fn http_client() -> Result<reqwest::Client, CliError> {
     Ok(client)
 }
 
+/// Keys and tokens go over https, or nowhere off this machine.
+pub(super) fn safe(text: &str) -> Result<(), CliError> {
+    let url = Url::parse(text).map_err(|error| CliError::Usage(format!("--url {text}: {error}")))?;
+    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "{text}: keys and tokens are sent by https only, by http only within this machine (127.0.0.1, ::1, localhost)"
+    )))
+}
+
+/// Whether a URL leads to the machine that uses it.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 impl Client {
     /// Finds out who calls, and where.
     pub(super) fn new(remote: &Remote) -> Result<Self, CliError> {
@@ -51,6 +73,7 @@ impl Client {
             }
             None => signed_in(remote)?,
         };
+        safe(&base)?;
         Ok(Self {
             http: http_client()?,
             base: base.trim_end_matches('/').to_owned(),
@@ -119,7 +142,7 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<reqwest::RequestBuilder, CliError> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base))
+        let mut url = Url::parse(&format!("{}{path}", self.base))
             .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.base)))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -219,4 +242,47 @@ fn problem_text(answer: &Value) -> String {
         .filter_map(text)
         .collect();
     format!("{detail} [{}]", about.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credential_goes_over_the_network_in_the_clear() {
+        for fine in [
+            "https://auth.example.com",
+            "http://127.0.0.1:7070",
+            "http://[::1]:7070",
+            "http://localhost",
+        ] {
+            assert!(safe(fine).is_ok(), "{fine}");
+        }
+        for wrong in [
+            "http://auth.example.com",
+            "http://10.0.0.7",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "ftp://127.0.0.1",
+            "auth.example.com",
+            "",
+        ] {
+            assert!(matches!(safe(wrong), Err(CliError::Usage(_))), "{wrong}");
+        }
+        let remote = |url: &str| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join("key");
+            std::fs::write(&file, "pc_live_x").expect("written");
+            Client::new(&Remote {
+                url: Some(url.to_owned()),
+                profile: None,
+                admin_key_file: Some(file),
+            })
+        };
+        assert!(matches!(
+            remote("http://auth.example.com"),
+            Err(CliError::Usage(_))
+        ));
+        assert!(remote("https://auth.example.com").is_ok());
+    }
 }

@@ -13,9 +13,11 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use shared::crypto::base64url;
+use shared::key::Environment;
 use toml_edit::{DocumentMut, InlineTable, Item, value};
 use url::Url;
 
+use super::client::is_loopback;
 use super::{CliError, Format, output, server};
 use crate::audit::Actor;
 use crate::config::{Config, Edge, EdgeMode};
@@ -42,12 +44,15 @@ Examples:
 Then: npx wrangler deploy --config wrangler.production.toml
       npx wrangler secret bulk .wrangler.production.secrets.json --config wrangler.production.toml    (and delete that file)")]
 pub(super) struct InitArgs {
-    /// The API's resource identifier, and as a rule its public URL: what tokens must name as audience
+    /// The API's resource identifier and public URL, as `resource` in the configuration says [default: that]
     #[arg(long)]
-    resource: Url,
+    resource: Option<Url>,
     /// Where allowed requests go
     #[arg(long)]
     origin: Url,
+    /// The environments whose keys the edge admits, separated by commas [default: `environments` in the configuration]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    environments: Vec<String>,
     /// Names the Worker and the files
     #[arg(long, default_value = "production")]
     environment: String,
@@ -79,7 +84,9 @@ struct Deployment<'a> {
     args: &'a InitArgs,
     trust: TrustLines,
     issuer: String,
+    resource: String,
     brand: String,
+    environments: Vec<Environment>,
     pull: bool,
 }
 
@@ -97,6 +104,8 @@ pub(super) async fn run(config: Config, args: InitArgs, format: Format) -> Resul
         ));
     }
     let edge = chosen(&config, args.edge.as_deref())?;
+    reachable(&config, &args, edge)?;
+    let environments = admitted(&config, &args.environments)?;
     let (name, group, pull) = (edge.name.clone(), edge.group.clone(), edge.mode == EdgeMode::Pull);
     let file = args.folder.join(format!("wrangler.{}.toml", args.environment));
     let secrets_file = args
@@ -106,7 +115,11 @@ pub(super) async fn run(config: Config, args: InitArgs, format: Format) -> Resul
         let text = format!("{} is there already; --force writes it anew", file.display());
         return Err(CliError::Refused(text));
     }
-    let (issuer, brand) = (config.issuer.clone(), config.brand.clone());
+    let (issuer, resource, brand) = (
+        config.issuer.clone(),
+        config.resource.clone(),
+        config.brand.clone(),
+    );
     let app = server::open(config).await?;
     let mut tx = app.store.begin_read().await.map_err(anyhow::Error::from)?;
     let trust = revocation::trust(&mut tx, &app.keyring, group.as_deref())
@@ -117,7 +130,9 @@ pub(super) async fn run(config: Config, args: InitArgs, format: Format) -> Resul
         args: &args,
         trust,
         issuer,
+        resource,
         brand,
+        environments,
         pull,
     };
     let text = deployment.configuration().context("the Worker's configuration")?;
@@ -135,25 +150,26 @@ pub(super) async fn run(config: Config, args: InitArgs, format: Format) -> Resul
         write_secrets(&secrets_file, &secrets).with_context(|| secrets_file.display().to_string())?;
     }
     fs::write(&file, text).with_context(|| file.display().to_string())?;
-    report(&args, &file, &secrets_file, kept, format);
+    report(&deployment, &file, &secrets_file, kept, format);
     Ok(())
 }
 
 /// What was written, and what to do with it.
-fn report(args: &InitArgs, file: &Path, secrets: &Path, kept: bool, format: Format) {
+fn report(made: &Deployment<'_>, file: &Path, secrets: &Path, kept: bool, format: Format) {
     let (file, secrets) = (file.display().to_string(), secrets.display().to_string());
     let next = [
         format!("npx wrangler deploy --config {file}"),
         format!("npx wrangler secret bulk {secrets} --config {file}"),
         format!("rm {secrets}"),
         format!(
-            "portcullis doctor {}",
-            args.resource.as_str().trim_end_matches('/')
+            "portcullis doctor --issuer {} --edge {}",
+            made.issuer, made.resource
         ),
     ];
+    let admits = made.environments();
     if format == Format::Json {
         output::object(
-            &json!({"configuration": file, "secrets": secrets, "next": next}),
+            &json!({"configuration": file, "secrets": secrets, "admits": admits, "next": next}),
             format,
         );
         return;
@@ -163,9 +179,71 @@ fn report(args: &InitArgs, file: &Path, secrets: &Path, kept: bool, format: Form
         "{} {secrets}, for its owner's eyes only",
         if kept { "kept     " } else { "written  " }
     ));
+    output::line(&format!("admits:   {admits}"));
     for command in next {
         output::line(&format!("next      {command}"));
     }
+}
+
+/// What an edge in Cloudflare's network could not use is refused here, where it can still be mended.
+fn reachable(config: &Config, args: &InitArgs, edge: &Edge) -> Result<(), CliError> {
+    let bare = |url: &str| url.trim_end_matches('/').to_owned();
+    let is_local = |text: &str| Url::parse(text).is_ok_and(|url| is_loopback(&url));
+    let is_public = |text: &str| text.starts_with("https://") && !is_local(text);
+    let Config { issuer, resource, .. } = config;
+    let problem = if !is_public(issuer) {
+        format!(
+            "`issuer` is {issuer}, which no edge at Cloudflare can reach: set it to the https address of this server, and \
+             restart the server"
+        )
+    } else if let Some(asked) = args
+        .resource
+        .as_ref()
+        .filter(|url| bare(url.as_str()) != bare(resource))
+    {
+        format!(
+            "--resource is {asked}, but `resource` in the configuration is {resource}, and that is what tokens name as their \
+             audience: set it to the API's public URL, and restart the server"
+        )
+    } else if !is_public(resource) {
+        format!(
+            "`resource` is {resource}: set it to the https address under which callers reach the API, which is the edge's, and \
+             restart the server"
+        )
+    } else if edge.mode == EdgeMode::Push && is_local(&edge.url) {
+        format!(
+            "the edge {} in `edges` is at {}, where this Worker will not be: set its url to the Worker's https address, and \
+             restart the server",
+            edge.name, edge.url
+        )
+    } else if is_loopback(&args.origin) {
+        format!(
+            "--origin is {}, which no edge at Cloudflare can reach",
+            args.origin
+        )
+    } else {
+        return Ok(());
+    };
+    Err(CliError::Usage(problem))
+}
+
+/// The environments whose keys are let in: some of those whose keys are made.
+fn admitted(config: &Config, asked: &[String]) -> Result<Vec<Environment>, CliError> {
+    if asked.is_empty() {
+        return Ok(config.environments.clone());
+    }
+    let known = |name: &String| config.environments.iter().find(|known| known.as_str() == name);
+    let unknown = |name: &String| {
+        let all = config.environments.iter().copied().map(Environment::as_str);
+        CliError::Usage(format!(
+            "--environments: {name:?} is none of `environments` in the configuration, which are {}",
+            all.collect::<Vec<_>>().join(", ")
+        ))
+    };
+    asked
+        .iter()
+        .map(|name| known(name).copied().ok_or_else(|| unknown(name)))
+        .collect()
 }
 
 /// The edge that this deployment is, by its name, or the only one.
@@ -189,6 +267,12 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Edge, CliErr
 }
 
 impl Deployment<'_> {
+    /// As the Worker takes them.
+    fn environments(&self) -> String {
+        let names = self.environments.iter().copied().map(Environment::as_str);
+        names.collect::<Vec<_>>().join(",")
+    }
+
     /// The repository's file with this deployment's values.
     fn configuration(&self) -> anyhow::Result<String> {
         // The comment on top is about our own.
@@ -214,9 +298,9 @@ impl Deployment<'_> {
             ("ORIGIN", url(&self.args.origin)),
             ("CONTROL_PLANE", self.issuer.clone()),
             ("ISSUER", self.issuer.clone()),
-            ("RESOURCE", url(&self.args.resource)),
+            ("RESOURCE", self.resource.clone()),
             ("BRAND", self.brand.clone()),
-            ("ENVIRONMENTS", "live".to_owned()),
+            ("ENVIRONMENTS", self.environments()),
             ("ROOT_KEY", self.trust.root_key.clone()),
             ("FEED_ID", self.trust.feed_id.clone()),
             // All of them, and the Cache API of every data centre.
@@ -297,7 +381,9 @@ mod tests {
                 feed_id: "0a".repeat(16),
             },
             issuer: "https://auth.example.com".into(),
+            resource: "https://api.example.com".into(),
             brand: "acme".into(),
+            environments: vec![Environment::Live, Environment::Dev],
             pull,
         };
         deployment.configuration().expect("a file").parse().expect("TOML")
@@ -349,7 +435,7 @@ mod tests {
             ("ISSUER", "https://auth.example.com"),
             ("PULL_FROM", "https://auth.example.com"),
             ("BRAND", "acme"),
-            ("ENVIRONMENTS", "live"),
+            ("ENVIRONMENTS", "live,dev"),
             ("ROOT_KEY", "cm9vdA"),
         ] {
             assert_eq!(vars[name].as_str(), Some(text), "{name}");
@@ -359,6 +445,85 @@ mod tests {
             !text.contains("portcullis-snapshot") && !text.contains("127.0.0.1"),
             "{text}"
         );
+    }
+
+    /// A configuration that an edge could use.
+    fn public() -> Config {
+        Config {
+            issuer: "https://auth.example.com".into(),
+            resource: "https://api.example.com".into(),
+            edges: vec![Edge::push("hub", "https://api.example.com")],
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let refused = |config: &Config, more: &[&str]| {
+            let outcome = reachable(config, &args(more), &config.edges[0]);
+            outcome.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused(&public(), &[]), "");
+        let pulled = Config {
+            edges: vec![Edge::pull("hub")],
+            ..public()
+        };
+        assert_eq!(refused(&pulled, &[]), "");
+        for (change, problem) in [
+            (
+                (|config| config.issuer = "http://127.0.0.1:7070".into()) as fn(&mut Config),
+                "`issuer` is http://127.0.0.1:7070",
+            ),
+            (
+                |config| config.issuer = "https://localhost:7070".into(),
+                "`issuer` is",
+            ),
+            (
+                |config| config.resource = "http://127.0.0.1:8787".into(),
+                "--resource is https://api.example.com/",
+            ),
+            (
+                |config| config.resource = "https://api.example.org".into(),
+                "but `resource` in the configuration is https://api.example.org",
+            ),
+            (
+                |config| config.edges = vec![Edge::push("hub", "http://127.0.0.1:8787")],
+                "the edge hub in `edges` is at http://127.0.0.1:8787",
+            ),
+        ] {
+            let mut config = public();
+            change(&mut config);
+            let said = refused(&config, &[]);
+            assert!(said.contains(problem), "{said}");
+        }
+        let mut local = args(&[]);
+        local.resource = None;
+        let config = Config {
+            resource: "http://127.0.0.1:8787".into(),
+            ..public()
+        };
+        let said = reachable(&config, &local, &config.edges[0]);
+        assert!(matches!(&said, Err(CliError::Usage(said)) if said.contains("`resource` is http")));
+        local.origin = "http://127.0.0.1:3000".parse().expect("a URL");
+        let said = reachable(&public(), &local, &public().edges[0]);
+        assert!(matches!(&said, Err(CliError::Usage(said)) if said.contains("--origin")));
+    }
+
+    #[test]
+    fn an_edge_admits_some_of_the_environments_that_there_are() {
+        let config = Config {
+            environments: vec![Environment::Live, Environment::Test],
+            ..public()
+        };
+        assert_eq!(admitted(&config, &[]).expect("both"), config.environments);
+        let live = admitted(&config, &["live".to_owned()]).expect("one");
+        assert_eq!(live, [Environment::Live]);
+        for wrong in ["dev", "prod", ""] {
+            let said = admitted(&config, &[wrong.to_owned()])
+                .expect_err(wrong)
+                .to_string();
+            assert!(said.contains("live, test"), "{said}");
+        }
     }
 
     #[test]

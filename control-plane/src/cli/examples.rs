@@ -161,7 +161,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("keys admin", "portcullis keys admin --org org_000000001"),
     (
         "keys create",
-        "portcullis keys create --name ci --scope read\n\
+        "portcullis keys create --name ci --preset read\n\
          portcullis keys create --name ci --scopes memory:read,memory:write --expires-at 2030-01-31T00:00:00Z",
     ),
     (
@@ -205,6 +205,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "members deactivate",
         "portcullis members deactivate usr_000000001",
     ),
+    (
+        "members erase",
+        "portcullis members erase usr_000000001 --confirm usr_000000001",
+    ),
     ("members list", "portcullis members list"),
     ("members resume", "portcullis members resume usr_000000001"),
     ("members role", "portcullis members role usr_000000001 viewer"),
@@ -241,6 +245,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "revoke user",
         "portcullis revoke user usr_000000001 --reason key_compromise",
     ),
+    ("revoke workspace", "portcullis revoke workspace ws_000000001"),
     (
         "revoke where",
         "portcullis revoke where --name-prefix ci- --created-before 2026-01-01T00:00:00Z --dry-run",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use portcullis_edge::server::{self as gate, Options, ServeError};
+use portcullis_edge::server::{self as gate, Listeners, Options, ServeError};
 use portcullis_edge::{AssertionSigner, Gate, Settings, SettingsError};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -27,7 +27,7 @@ Examples:
 
   # With ORIGIN, CONTROL_PLANE, ISSUER, RESOURCE, ROOT_KEY, FEED_ID and UPLINK_KEY in the environment, `portcullis gate` is enough.
 
-  # Without --upstream it only answers those who ask:
+  # Without --upstream it only answers those who ask (with one they ask at an address of their own, --ask-listen):
   #   nginx     auth_request   http://127.0.0.1:8788/.portcullis/verify?answers=auth_request
   #   Traefik   forwardAuth    http://127.0.0.1:8788/.portcullis/verify
   #   Caddy     forward_auth   uri /.portcullis/verify
@@ -42,7 +42,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct GateArgs {
-    /// Where callers, or the servers that ask, reach it
+    /// Where callers reach it; without --upstream, where the servers that ask do
     #[arg(
         long,
         env = "GATE_LISTEN",
@@ -50,6 +50,9 @@ pub(super) struct GateArgs {
         default_value = "127.0.0.1:8788"
     )]
     listen: SocketAddr,
+    /// Where the servers that ask reach it, and nobody else: needed if there is an --upstream, for then --listen answers no questions
+    #[arg(long, env = "GATE_ASK_LISTEN", value_name = "ADDRESS")]
+    ask_listen: Option<SocketAddr>,
     /// Where /health/live, /health/ready and /metrics are
     #[arg(
         long,
@@ -148,8 +151,14 @@ pub(super) async fn run(args: GateArgs) -> Result<(), CliError> {
             "the control plane is reached without TLS: whoever listens on the way learns the uplink key"
         );
     }
-    let listener = bind(args.listen).await?;
-    let status = bind(args.status_listen).await?;
+    let listeners = Listeners {
+        callers: bind(args.listen).await?,
+        askers: match args.ask_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        },
+        status: Some(bind(args.status_listen).await?),
+    };
     let gate = Gate::start(&settings).map_err(|error| usage(&error))?;
     let options = Options {
         upstream: args.upstream.filter(|url| !url.is_empty()),
@@ -161,6 +170,7 @@ pub(super) async fn run(args: GateArgs) -> Result<(), CliError> {
     tracing::info!(
         address = %args.listen,
         status = %args.status_listen,
+        asked = args.ask_listen.map(tracing::field::display),
         upstream = options.upstream.as_deref().unwrap_or("none"),
         assertions = options.signer.is_some(),
         "the gate listens; it lets nobody in before it has heard the feed"
@@ -169,7 +179,7 @@ pub(super) async fn run(args: GateArgs) -> Result<(), CliError> {
         server::wait_for_signal().await;
         tracing::info!("stopping");
     };
-    gate::serve(gate, options, listener, Some(status), stop)
+    gate::serve(gate, options, listeners, stop)
         .await
         .map_err(|error| match error {
             ServeError::Settings(error) => usage(&error),

@@ -25,7 +25,7 @@ const COLUMNS: [&str; 9] = [
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  portcullis keys create --name ci --scope read-write --environment test --expires-at 2030-01-31T00:00:00Z
+  portcullis keys create --name ci --preset read-write --environment test --expires-at 2030-01-31T00:00:00Z
   portcullis keys list --status active
   portcullis keys rotate key_000000001 --overlap-seconds 3600
   portcullis keys revoke key_000000001 --reason key_compromise
@@ -132,8 +132,14 @@ struct CreateArgs {
     /// What people call it
     #[arg(long)]
     name: String,
-    /// A preset: read, read-write or admin
-    #[arg(long, conflicts_with = "scopes", required_unless_present = "scopes")]
+    /// Scopes by the name of a preset: read, read-write or admin
+    #[arg(
+        long = "preset",
+        visible_alias = "scope",
+        value_name = "PRESET",
+        conflicts_with = "scopes",
+        required_unless_present = "scopes"
+    )]
     scope: Option<String>,
     /// Single scopes, separated by commas
     #[arg(long, value_delimiter = ',')]

@@ -26,8 +26,14 @@ pub(super) enum ClientsCommand {
         /// What people call it
         #[arg(long)]
         name: String,
-        /// A preset: read, read-write or admin
-        #[arg(long, conflicts_with = "scopes", required_unless_present = "scopes")]
+        /// Scopes by the name of a preset: read, read-write or admin
+        #[arg(
+            long = "preset",
+            visible_alias = "scope",
+            value_name = "PRESET",
+            conflicts_with = "scopes",
+            required_unless_present = "scopes"
+        )]
         scope: Option<String>,
         /// Single scopes, separated by commas
         #[arg(long, value_delimiter = ',')]

@@ -8,9 +8,8 @@ use clap::Args;
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use url::Url;
 
-use super::client::{Client, http_client};
+use super::client::{Client, http_client, safe};
 use super::profile::{DEFAULT, Profiles, SignIn, not_signed_in, post_form};
 use super::{CliError, DEFAULT_URL, Format, Remote, output};
 use crate::clock::Clock;
@@ -161,21 +160,6 @@ async fn endpoints(http: &reqwest::Client, url: &str) -> Result<Endpoints, CliEr
         safe(endpoint)?;
     }
     Ok(found)
-}
-
-/// Tokens go over https, or nowhere off this machine.
-fn safe(text: &str) -> Result<(), CliError> {
-    let url = Url::parse(text).map_err(|error| CliError::Usage(format!("--url {text}: {error}")))?;
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "https" || (url.scheme() == "http" && loopback) {
-        return Ok(());
-    }
-    Err(CliError::Usage(format!("{text}: signing in needs https")))
 }
 
 /// Ends the sign-in at the server, and forgets it here.

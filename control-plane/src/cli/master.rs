@@ -11,7 +11,6 @@ use crate::app::App;
 use crate::audit::Actor;
 use crate::config::Config;
 use crate::signing::{self, Keyring, MasterReplacement};
-use crate::store::Store;
 use crate::{keys, policies};
 
 const COST: &str = "\
@@ -123,9 +122,7 @@ async fn rotate(
 async fn lost(config: Config, into: Option<PathBuf>, format: Format) -> Result<(), CliError> {
     server::start_log(&config)?;
     let file = key_file(&config);
-    let store = Store::connect_existing(&config.database_url)
-        .await
-        .context("the database can not be opened")?;
+    let store = server::connect_existing(&config).await?;
     store
         .migrate()
         .await

@@ -23,7 +23,8 @@ Examples:
   portcullis members role usr_000000001 viewer
   portcullis members suspend usr_000000001
   portcullis members holdings usr_000000001
-  portcullis members deactivate usr_000000001")]
+  portcullis members deactivate usr_000000001
+  portcullis members erase usr_000000001 --confirm usr_000000001")]
 pub(super) struct MembersArgs {
     #[command(flatten)]
     remote: Remote,
@@ -58,6 +59,14 @@ enum MembersCommand {
     Resume(MemberArgs),
     /// Shut a member out and end every key, token and session of theirs for good
     Deactivate(MemberArgs),
+    /// Make what is stored about somebody who was deactivated unreadable, for good (owners only)
+    Erase {
+        /// Their id: usr_…
+        user: String,
+        /// Their id once more: this cannot be undone
+        #[arg(long, value_name = "USER")]
+        confirm: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +104,14 @@ pub(super) async fn run(args: MembersArgs, format: Format) -> Result<(), CliErro
                 output::table(&rows, columns, format);
                 output::line("");
             }
+            return Ok(());
+        }
+        MembersCommand::Erase { user, confirm } => {
+            // The server compares the two.
+            let path = format!("/v1/people/{}/erase", id(&user)?);
+            let body = json!({ "confirm": confirm });
+            let erased = client.call(Method::POST, &path, &[], Some(body), None).await?;
+            output::object(&erased, format);
             return Ok(());
         }
         MembersCommand::Role { member, role } => (member, None, Some(json!({"role": role}))),

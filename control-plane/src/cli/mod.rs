@@ -67,7 +67,7 @@ Examples:
   portcullis serve                            run the API and push every change to the edge
   portcullis config check                     print the effective configuration, without secrets
   portcullis login --url https://auth.example.com
-  portcullis keys create --name ci --scope read
+  portcullis keys create --name ci --preset read
   portcullis keys revoke key_000000001 --reason key_compromise
   portcullis revoke client cli_000000001 --reason key_compromise
   portcullis backup portcullis.bak            everything but the master key, while the server runs
@@ -112,7 +112,7 @@ enum Command {
     Migrate,
     /// API keys (over the server's API), and the server's own signing keys
     Keys(keys::KeysArgs),
-    /// Revoke more than a key: grants, clients, users, sessions, the organisation, issuers, all that match (over the server's
+    /// Revoke more than a key: grants, clients, users, sessions, workspaces, the organisation, issuers, all that match (over the server's
     /// API); signing keys and everything (on this machine)
     Revoke(revoke::RevokeArgs),
     /// What was revoked (over the server's API)
@@ -132,7 +132,7 @@ enum Command {
     Key(KeyCommand),
     /// Would the edge let a request in, and why (over the server's API)
     Verify(verify::VerifyArgs),
-    /// OAuth clients
+    /// OAuth clients (on this machine)
     #[command(subcommand)]
     Clients(local::ClientsCommand),
     /// Invitations into your organisation (over the server's API)
@@ -141,7 +141,7 @@ enum Command {
     Issuers(issuers::IssuersArgs),
     /// The route policy: show, check, apply, test, roll back (over the server's API)
     Policy(policy::PolicyArgs),
-    /// The restriction feed
+    /// The restriction feed (on this machine)
     #[command(subcommand)]
     Feed(local::FeedCommand),
     /// Edges: deploy them, how far they are (over the server's API), and the keys of those that fetch the feed
@@ -157,13 +157,13 @@ enum Command {
     Webhooks(webhooks::WebhooksArgs),
     /// What the organisation has set (over the server's API)
     Settings(settings::SettingsArgs),
-    /// Write the whole database into one file, beside a running server
+    /// Write the whole database into one file, beside a running server (on this machine)
     Backup(backup::BackupArgs),
-    /// Fill an empty database from a backup
+    /// Fill an empty database from a backup (on this machine)
     Restore(backup::RestoreArgs),
-    /// Move to another database, of the same engine or the other, beside a running server
+    /// Move to another database, of the same engine or the other, beside a running server (on this machine)
     Move(backup::MoveArgs),
-    /// A believable month in the first organisation, to look at, and its end
+    /// A believable month in the first organisation, to look at, and its end (on this machine)
     #[command(subcommand)]
     Demo(demo::DemoCommand),
     /// Check a running deployment from outside and say what to fix
@@ -361,6 +361,24 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Clap goes by ids: an argument with the id of a global one gives that one its value, and the admin key would be sent to
+    /// wherever it points.
+    #[test]
+    fn no_command_has_an_argument_with_the_name_of_a_global_one() {
+        fn walk(command: &clap::Command, above: &[String]) {
+            let mut globals = above.to_vec();
+            for argument in command.get_arguments() {
+                let id = argument.get_id().to_string();
+                assert!(!above.contains(&id), "{} has another `{id}`", command.get_name());
+                if argument.is_global_set() {
+                    globals.push(id);
+                }
+            }
+            command.get_subcommands().for_each(|inner| walk(inner, &globals));
+        }
+        walk(&Cli::command(), &[]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ enum RevokeCommand {
     Session(One),
     /// Every credential and session of the organisation, your admin key too: org_…
     Org(One),
+    /// Every key that is for this workspace alone, which stays in use: ws_…
+    Workspace(One),
     /// A signing key that somebody else has, with everything that it signed (on this machine): k3
     SigningKey(One),
     /// Everything that an identity provider vouched for; with this installation's own issuer, everything (on this machine)
@@ -124,6 +126,7 @@ impl RevokeCommand {
             Self::User(one) => ("user", one),
             Self::Session(one) => ("session", one),
             Self::Org(one) => ("org", one),
+            Self::Workspace(one) => ("workspace", one),
             Self::SigningKey(one) => ("signing_key", one),
             Self::Issuer(one) => ("issuer", one),
             Self::Where(conditions) => return Err(conditions),

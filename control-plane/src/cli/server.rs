@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::backup::public;
 use super::{CliError, output};
 use crate::app::{App, Parts};
 use crate::clock::Clock;
@@ -18,7 +19,7 @@ use crate::jobs;
 use crate::orgs::bootstrap::{FirstStart, first_start};
 use crate::random::Random;
 use crate::routes;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Brings the database up to date and makes the first organisation on an empty one.
 pub(super) async fn migrate(config: Config) -> Result<(), CliError> {
@@ -76,15 +77,47 @@ pub(super) async fn serve(config: Config) -> Result<(), CliError> {
     Ok(())
 }
 
-/// For commands that need the whole application on an existing database.
+/// For commands that need the whole application on the server's database.
 pub(super) async fn open(config: Config) -> Result<Arc<App>, CliError> {
     start_log(&config)?;
-    let store = connect(&config).await?;
+    let store = set_up(&config).await?;
+    build(config, store).await
+}
+
+/// The database of the configuration, which is the server's: a command in the wrong folder must not make another one, and a
+/// master key for it.
+async fn set_up(config: &Config) -> Result<Store, CliError> {
+    let store = connect_existing(config).await?;
+    let read = async || store.begin_read().await.map_err(anyhow::Error::from);
+    let schema = read().await?.schema_version().await;
+    if schema.map_err(anyhow::Error::from)?.is_none() {
+        return Err(nothing_at(config));
+    }
     store
         .migrate()
         .await
         .context("the database could not be brought up to date")?;
-    build(config, store).await
+    let feed = read().await?.feed_state().await;
+    if feed.map_err(anyhow::Error::from)?.is_none() {
+        return Err(nothing_at(config));
+    }
+    Ok(store)
+}
+
+/// A database that is there; makes none.
+pub(super) async fn connect_existing(config: &Config) -> Result<Store, CliError> {
+    match Store::connect_existing(&config.database_url).await {
+        Err(StoreError::Missing) => Err(nothing_at(config)),
+        outcome => Ok(outcome.context("the database can not be opened")?),
+    }
+}
+
+fn nothing_at(config: &Config) -> CliError {
+    CliError::Usage(format!(
+        "there is no database at {}; run this where the server's portcullis.toml is, or give --config FILE. A new one is made \
+         by `portcullis migrate`",
+        public(&config.database_url)
+    ))
 }
 
 async fn build(config: Config, store: Store) -> Result<Arc<App>, CliError> {
@@ -192,4 +225,53 @@ pub(super) fn start_log_with(filter: &str, format: LogFormat) -> Result<(), CliE
         LogFormat::Text => log.try_init(),
     };
     started.map_err(|error| CliError::Failed(anyhow::anyhow!("the log could not be started: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration(folder: &std::path::Path) -> Config {
+        Config {
+            database_url: format!("sqlite://{}", folder.join("portcullis.db").display()),
+            master_key_file: Some(folder.join("portcullis-master.key")),
+            ..Config::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_first_start_makes_a_database() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = configuration(folder.path());
+        for outcome in [
+            set_up(&config).await.map(drop),
+            connect_existing(&config).await.map(drop),
+        ] {
+            let error = outcome.expect_err("nothing is there");
+            assert!(matches!(error, CliError::Usage(_)), "{error}");
+            assert!(
+                error.to_string().starts_with("there is no database at sqlite://"),
+                "{error}"
+            );
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).expect("files").count(), 0);
+
+        // An empty file, and a database whose first start came no further than its tables.
+        std::fs::write(folder.path().join("portcullis.db"), "").expect("written");
+        assert!(matches!(set_up(&config).await, Err(CliError::Usage(_))));
+        let store = Store::connect(&config.database_url).await.expect("a database");
+        store.migrate().await.expect("a schema");
+        assert!(matches!(set_up(&config).await, Err(CliError::Usage(_))));
+        assert!(!folder.path().join("portcullis-master.key").exists());
+    }
+
+    #[test]
+    fn the_sentence_holds_no_password() {
+        let config = Config {
+            database_url: "postgres://u:hunter2@db.example/portcullis".to_owned(),
+            ..Config::default()
+        };
+        let said = nothing_at(&config).to_string();
+        assert!(said.contains("db.example") && !said.contains("hunter2"), "{said}");
+    }
 }

@@ -14,7 +14,7 @@ const COLUMNS: [&str; 5] = ["user", "name", "role", "state", "ceiling"];
 #[command(after_help = "\
 Examples:
   portcullis service-accounts create --name nightly-export --role viewer
-  portcullis keys create --name nightly-export --scope read --user usr_000000002
+  portcullis keys create --name nightly-export --preset read --user usr_000000002
   portcullis service-accounts role usr_000000002 member
   portcullis service-accounts deactivate usr_000000002")]
 pub(super) struct ServiceAccountsArgs {

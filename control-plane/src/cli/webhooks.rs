@@ -36,8 +36,7 @@ Examples:
   portcullis webhooks messages whk_000000001
   portcullis webhooks replay whk_000000001 msg_000000001
 
-A secret is printed once, or written into a new file with --write-to. The admin key comes from PORTCULLIS_ADMIN_KEY or
---admin-key-file, the server from PORTCULLIS_URL or --url.")]
+A secret is printed once, or written into a new file with --write-to.")]
 pub(super) struct WebhooksArgs {
     #[command(flatten)]
     remote: Remote,
@@ -50,7 +49,9 @@ enum WebhooksCommand {
     /// Make one; its secret is shown once
     Create {
         /// Where messages go
-        url: String,
+        // Not `url`: that is the server's, and clap goes by the name.
+        #[arg(value_name = "URL")]
+        receiver: String,
         /// An event or pattern, such as key.revoked or user.*; may be given several times
         #[arg(long = "event", required = true)]
         events: Vec<String>,
@@ -74,7 +75,7 @@ enum WebhooksCommand {
         id: String,
         /// Where messages go
         #[arg(long = "to", value_name = "URL")]
-        url: Option<String>,
+        receiver: Option<String>,
         /// An event or pattern; may be given several times
         #[arg(long = "event")]
         events: Vec<String>,
@@ -124,12 +125,12 @@ pub(super) async fn run(args: WebhooksArgs, format: Format) -> Result<(), CliErr
     };
     match args.command {
         WebhooksCommand::Create {
-            url,
+            receiver,
             events,
             description,
             file,
         } => {
-            let body = json!({ "url": url, "events": events, "description": description });
+            let body = json!({ "url": receiver, "events": events, "description": description });
             let made = call(Method::POST, PATH.to_owned(), Some(body)).await?;
             with_secret(made, file.as_deref(), format)
         }
@@ -145,14 +146,14 @@ pub(super) async fn run(args: WebhooksArgs, format: Format) -> Result<(), CliErr
         }
         WebhooksCommand::Update {
             id,
-            url,
+            receiver,
             events,
             description,
             enabled,
         } => {
             let mut body = json!({});
             let given = [
-                ("url", url.map(Value::from)),
+                ("url", receiver.map(Value::from)),
                 ("events", (!events.is_empty()).then(|| events.into())),
                 ("description", description.map(Value::from)),
                 ("enabled", enabled.map(Value::from)),

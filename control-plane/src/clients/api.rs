@@ -53,11 +53,19 @@ pub struct ClientPage {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewClient)]
 pub struct CreateBody {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 100, example = "Notes")]
     name: String,
     kind: Kind,
+    /// A preset of scopes, the most that it can get. Either this or `scopes`.
+    #[schema(example = "read")]
     scope: Option<String>,
+    /// Single scopes. Either these or `scope`.
+    #[schema(min_items = 1)]
     scopes: Option<Vec<String>>,
+    /// Where people come back to.
     #[serde(default)]
+    #[schema(example = json!(["https://notes.example/callback"]))]
     redirect_uris: Vec<String>,
     #[serde(default)]
     post_logout_redirect_uris: Vec<String>,

@@ -150,7 +150,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<(Vec<ClientView>, Option<String>), ApiError> {
     must_reach_everything(app, caller)?;
-    let place = cursor.map(paging::decode::<(UnixMillis, ClientId)>).transpose()?;
+    let place = paging::place::<(UnixMillis, ClientId)>(cursor)?;
     let one_more = limit.saturating_add(1);
     let mut tx = app.store.begin_read().await?;
     let mut rows = match which {
@@ -168,11 +168,7 @@ pub async fn list(
             tx.clients_of(&filter).await?
         }
     };
-    let more = paging::cut(&mut rows, limit);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| paging::encode(&(last.created_at, last.id)));
+    let next = paging::next(&mut rows, limit, |last| (last.created_at, last.id));
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
         views.push(ClientView::read(&mut tx, app, caller.org, row, COUNTED_IN_LISTS).await?);

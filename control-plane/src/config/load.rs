@@ -50,6 +50,14 @@ pub enum ConfigError {
     /// A value of the wrong type.
     #[error("invalid configuration: {0}")]
     Type(String),
+    /// A value that its key cannot take.
+    #[error("configuration key `{path}`: {problem}")]
+    Value {
+        /// The key, with the place in it.
+        path: String,
+        /// What would do.
+        problem: String,
+    },
     /// A value that is well formed and makes no sense.
     #[error("configuration key `{key}`: {problem}")]
     Invalid {
@@ -119,11 +127,41 @@ pub(super) fn assemble(
     for (name, text) in variables {
         override_key(&mut table, &name, &text)?;
     }
-    let config: Config = Value::Table(table)
-        .try_into()
-        .map_err(|error: toml::de::Error| ConfigError::Type(error.message().to_owned()))?;
+    let config: Config = serde_path_to_error::deserialize(Value::Table(table)).map_err(unfit)?;
     validate::validate(&config)?;
     Ok(config)
+}
+
+/// Names the key. What was written there is not repeated where it may be a secret.
+fn unfit(error: serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
+    let path = error.path().to_string();
+    let said = error.into_inner().message().to_owned();
+    let kind = KEYS
+        .iter()
+        .find(|(known, _)| *known == path)
+        .map(|(_, kind)| *kind);
+    let problem = match (path.as_str(), kind) {
+        ("listen" | "metrics_listen", _) => "expected an address and a port such as 127.0.0.1:7070",
+        (_, Some(kind)) if said.starts_with("invalid type") => expected(kind),
+        _ => said.as_str(),
+    };
+    ConfigError::Value {
+        problem: problem.to_owned(),
+        path,
+    }
+}
+
+/// How a value is written in the file.
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "expected a text, in quotes",
+        Kind::Integer => "expected a whole number, without quotes",
+        Kind::Bool => "expected true or false, without quotes",
+        Kind::List => "expected a list of texts such as [\"a\", \"b\"]",
+        Kind::Edges | Kind::Groups | Kind::Pairs(..) => {
+            "expected a list of tables such as [{ name = \"value\" }]"
+        }
+    }
 }
 
 fn refuse_unknown_keys(table: &Table) -> Result<(), ConfigError> {

@@ -70,6 +70,18 @@ impl Default for Mail {
     }
 }
 
+impl Mail {
+    /// The mail server's port.
+    pub fn port(&self) -> u16 {
+        let usual = match self.smtp_tls {
+            SmtpTls::Implicit => 465,
+            SmtpTls::Starttls => 587,
+            SmtpTls::None => 25,
+        };
+        self.smtp_port.unwrap_or(usual)
+    }
+}
+
 impl Config {
     /// Whether this deployment can send mail, or shows it in the outbox.
     pub fn has_mail(&self) -> bool {

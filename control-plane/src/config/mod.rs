@@ -8,6 +8,7 @@
 mod clients;
 mod device;
 mod edges;
+mod effective;
 mod factors;
 mod identity_providers;
 mod issuers;
@@ -385,7 +386,7 @@ impl Config {
 
     /// The effective values as TOML, every secret replaced by `redacted`.
     pub fn redacted(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string_pretty(self)
+        toml::to_string_pretty(&self.effective())
     }
 }
 

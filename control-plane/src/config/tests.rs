@@ -168,6 +168,119 @@ fn an_unknown_key_names_the_nearest() {
 }
 
 #[test]
+fn a_value_that_does_not_fit_names_its_key() {
+    let address = "configuration key `listen`: expected an address and a port such as 127.0.0.1:7070";
+    assert_eq!(refusal("listen = 'here'", &[]), address);
+    assert_eq!(refusal("listen = 7070", &[]), address);
+    assert_eq!(refusal("", &[("PORTCULLIS_LISTEN", "7070")]), address);
+    for (file, expected) in [
+        (
+            "metrics_listen = '9090'",
+            "configuration key `metrics_listen`: expected an address and a port",
+        ),
+        (
+            "log_format = 'xml'",
+            "configuration key `log_format`: unknown variant `xml`",
+        ),
+        (
+            "environments = ['live', 'prod']",
+            "configuration key `environments[1]`: unknown variant `prod`",
+        ),
+        (
+            "[tokens]\naccess_seconds = '60'",
+            "configuration key `tokens.access_seconds`: expected a whole number",
+        ),
+        (
+            "[tokens]\naccess_seconds = -1",
+            "configuration key `tokens.access_seconds`: invalid value: integer `-1`",
+        ),
+        ("dev = 'yes'", "configuration key `dev`: expected true or false"),
+        (
+            "environments = 'live'",
+            "configuration key `environments`: expected a list",
+        ),
+        (
+            "edges = 'hub'",
+            "configuration key `edges`: expected a list of tables",
+        ),
+        (
+            "edges = [{name = 'a', mode = 'poll'}]",
+            "configuration key `edges[0].mode`: unknown variant `poll`",
+        ),
+        (
+            "[mail]\nsmtp_port = 99999",
+            "configuration key `mail.smtp_port`: invalid value",
+        ),
+    ] {
+        let message = refusal(file, &[]);
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let secret = refusal("[mail]\nsmtp_password = 73501", &[]);
+    assert_eq!(
+        secret,
+        "configuration key `mail.smtp_password`: expected a text, in quotes"
+    );
+}
+
+#[test]
+fn what_is_printed_is_what_is_in_force() {
+    let printed = |file: &str, variables: &[(&str, &str)]| -> toml::Table {
+        let config = from(file, variables).expect("valid");
+        config.redacted().expect("TOML").parse().expect("TOML")
+    };
+    let strict = printed("", &[]);
+    for (section, key, value) in [
+        ("sign_in", "failures_per_account", 10),
+        ("sign_in", "failures_per_address", 50),
+        ("sign_in", "successes_per_account", 60),
+        ("rate_limits", "requests_per_address", 600),
+        ("rate_limits", "calls_per_credential", 600),
+        ("rate_limits", "failures_per_client", 10),
+        ("factors", "failures_per_account", 5),
+        ("mail", "requests_per_account", 5),
+        ("device", "guesses_per_user", 10),
+        ("clients", "registrations_per_hour", 20),
+        ("keys", "self_rotations_per_hour", 30),
+    ] {
+        assert_eq!(strict[section][key].as_integer(), Some(value), "{section}.{key}");
+    }
+    for (section, key, value) in [
+        ("fetch", "allow_loopback", false),
+        ("sign_up", "enabled", false),
+        ("clients", "registration", false),
+        ("canary", "enabled", true),
+    ] {
+        assert_eq!(strict[section][key].as_bool(), Some(value), "{section}.{key}");
+    }
+    assert!(
+        strict["mail"].get("smtp_port").is_none(),
+        "there is no mail server"
+    );
+    assert_eq!(
+        strict["incarnation_file"].as_str(),
+        Some("portcullis-incarnation")
+    );
+
+    let dev = printed("dev = true\n[sign_in]\nfailures_per_account = 3", &[]);
+    assert_eq!(dev["sign_in"]["failures_per_account"].as_integer(), Some(3));
+    assert_eq!(dev["sign_in"]["failures_per_address"].as_integer(), Some(100_000));
+    assert_eq!(dev["fetch"]["allow_loopback"].as_bool(), Some(true));
+    let pulled = printed(
+        "[mail]\nsmtp_host = 'mail.example'\nfrom = 'a@b.example'",
+        &[("PORTCULLIS_EDGES", "b=pull")],
+    );
+    assert_eq!(pulled["canary"]["enabled"].as_bool(), Some(false));
+    assert_eq!(pulled["mail"]["smtp_port"].as_integer(), Some(465));
+
+    // It is a configuration again, and the same one.
+    for file in ["", "dev = true"] {
+        let first = from(file, &[]).expect("valid").redacted().expect("TOML");
+        let second = from(&first, &[]).expect("valid").redacted().expect("TOML");
+        assert_eq!(first, second);
+    }
+}
+
+#[test]
 fn a_section_must_be_a_table() {
     assert!(refusal("tokens = 1", &[]).contains("must be a table"));
 }
@@ -179,7 +292,9 @@ fn the_clients_variables_are_not_unknown() {
             "",
             &[
                 ("PORTCULLIS_ADMIN_KEY", "pc_live_x"),
-                ("PORTCULLIS_URL", "http://x")
+                ("PORTCULLIS_URL", "http://x"),
+                ("PORTCULLIS_OUTPUT", "json"),
+                ("PORTCULLIS_PROFILE", "staging"),
             ]
         )
         .is_ok()
@@ -421,6 +536,17 @@ fn the_list_of_names_is_complete() {
         };
         from(file, &[(&variable(path), text)]).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
+}
+
+#[test]
+fn every_key_has_a_row_in_the_manual() {
+    let manual = include_str!("../../../docs/operations.md");
+    let missing: Vec<&str> = KEYS
+        .iter()
+        .map(|(path, _)| *path)
+        .filter(|path| !manual.contains(&format!("`{path}`")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -19,6 +19,7 @@
 //! | file | does |
 //! | --- | --- |
 //! | `visit` | [`Visit`] and [`Sent`]: signed in, a member, allowed by `authority::PAGES`, and for forms: sent by us |
+//! | `recent` | pages that want a sign-in of the last minutes |
 //! | `shell` | the frame: navigation, organisation, who is signed in, the last message |
 //! | `flash` | a sentence that survives one redirect |
 //! | `refusal` | errors of the functions as sentences or pages |
@@ -36,6 +37,7 @@ mod in_force;
 mod link;
 mod parameters;
 mod query;
+mod recent;
 mod refusal;
 mod shell;
 #[cfg(test)]

@@ -6,11 +6,11 @@ use askama::Template;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 
-use super::flash;
 use super::shell::Shell;
+use super::{flash, recent};
 use crate::app::App;
 use crate::authority::{self, Act};
 use crate::http::auth::Caller;
@@ -93,6 +93,13 @@ impl Visit {
         let act = path.and_then(|path| authority::act_of(&parts.method, path));
         if !act.is_some_and(|act| authority::allows(caller.role, act)) {
             return Err(not_allowed(&caller).into());
+        }
+        if let Some(path) = path
+            && recent::is_wanted(&parts.method, path)
+        {
+            let page = recent::back(path, parts.uri.path());
+            let back = if parts.method == Method::GET { here } else { page };
+            sessions::recent(app, &session, back).await?;
         }
         let secure = app.config.issuer.starts_with("https:");
         let said = flash::read(&parts.headers, secure);

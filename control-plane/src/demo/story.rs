@@ -3,6 +3,7 @@
 use shared::key::Environment;
 
 use crate::keys::Reason;
+use crate::store::clients::{ApplicationType, ClientKind};
 use crate::store::orgs::Role;
 
 /// Address, name, role. The domain is reserved (RFC 2606): no mail goes there.
@@ -182,5 +183,148 @@ pub(super) static KEYS: [Key; 12] = [
         class: "strict",
         ends_in_days: Some(28),
         ..PLAIN
+    },
+];
+
+/// How an app is known here.
+pub(super) enum Known {
+    /// An administrator registered it.
+    Registered,
+    /// It is its own document at this address, which is never fetched.
+    ByDocument(&'static str),
+}
+
+/// An app.
+pub(super) struct App {
+    pub(super) name: &'static str,
+    pub(super) known: Known,
+    pub(super) kind: ClientKind,
+    pub(super) application_type: ApplicationType,
+    pub(super) redirect_uris: &'static [&'static str],
+    pub(super) preset: &'static str,
+    pub(super) device_flow: bool,
+    pub(super) age_days: u64,
+}
+
+const PLAIN_APP: App = App {
+    name: "",
+    known: Known::Registered,
+    kind: ClientKind::Public,
+    application_type: ApplicationType::Web,
+    redirect_uris: &[],
+    preset: "read",
+    device_flow: false,
+    age_days: 0,
+};
+
+pub(super) static APPS: [App; 6] = [
+    App {
+        name: "Acme Portal",
+        kind: ClientKind::Confidential,
+        redirect_uris: &["https://portal.acme.example/signed-in"],
+        preset: "read-write",
+        age_days: 210,
+        ..PLAIN_APP
+    },
+    App {
+        name: "Acme Mobile",
+        application_type: ApplicationType::Native,
+        redirect_uris: &["com.example.acme:/signed-in"],
+        preset: "read-write",
+        age_days: 160,
+        ..PLAIN_APP
+    },
+    App {
+        name: "Support Desk",
+        redirect_uris: &["https://desk.acme.example/oauth/return"],
+        age_days: 75,
+        ..PLAIN_APP
+    },
+    App {
+        name: "Acme CLI",
+        application_type: ApplicationType::Native,
+        redirect_uris: &["http://127.0.0.1/return"],
+        preset: "read-write",
+        device_flow: true,
+        age_days: 44,
+        ..PLAIN_APP
+    },
+    App {
+        name: "Nightly reconciliation",
+        kind: ClientKind::Confidential,
+        age_days: 130,
+        ..PLAIN_APP
+    },
+    App {
+        name: "Notebook Assistant",
+        known: Known::ByDocument("https://notebook-assistant.example/oauth/client.json"),
+        application_type: ApplicationType::Native,
+        redirect_uris: &["http://127.0.0.1/callback"],
+        age_days: 19,
+        ..PLAIN_APP
+    },
+];
+
+/// Index into [`APPS`], index into [`PEOPLE`], preset, days since, hours since it acted last.
+pub(super) const GRANTS: [(usize, usize, &str, u64, u64); 11] = [
+    (0, 0, "read-write", 28, 3),
+    (0, 1, "read-write", 26, 1),
+    (0, 2, "read-write", 21, 30),
+    (0, 5, "read", 9, 50),
+    (1, 2, "read-write", 24, 2),
+    (1, 4, "read-write", 18, 5),
+    (2, 3, "read", 15, 7),
+    (2, 4, "read", 12, 100),
+    (3, 1, "read-write", 6, 22),
+    (5, 2, "read", 11, 4),
+    (5, 4, "read", 2, 12),
+];
+
+/// Address, role, index into [`PEOPLE`] of whoever asks them in, hours since.
+pub(super) const INVITED: [(&str, Role, usize, u64); 3] = [
+    ("noor.haddad@acme.example", Role::Member, 0, 5),
+    ("tomas.varga@acme.example", Role::Viewer, 0, 52),
+    ("audit@north-partners.example", Role::Viewer, 1, 121),
+];
+
+/// Somebody who was told of changes.
+pub(super) struct Told {
+    pub(super) url: &'static str,
+    pub(super) description: &'static str,
+    pub(super) events: &'static [&'static str],
+    /// Of its messages.
+    pub(super) event: &'static str,
+    /// What it answered, or why it did not.
+    pub(super) answer: Result<u64, &'static str>,
+    pub(super) age_days: u64,
+    /// Why it is switched off.
+    pub(super) off: &'static str,
+    pub(super) off_hours: u64,
+    /// Hours since each message.
+    pub(super) messages: &'static [u64],
+}
+
+pub(super) static TOLD: [Told; 2] = [
+    Told {
+        url: "https://siem.acme.example/hooks/portcullis",
+        description: "Security monitoring",
+        events: &["key.*", "user.*", "edge.*"],
+        event: "key.created",
+        answer: Ok(204),
+        age_days: 60,
+        off: "by_admin",
+        off_hours: 20,
+        messages: &[21, 27, 45, 46, 70],
+    },
+    Told {
+        url: "https://chat.acme.example/incoming/gate",
+        description: "Channel #gate",
+        events: &["key.expiring", "key.leaked"],
+        event: "key.expiring",
+        answer: Err("the name could not be resolved"),
+        age_days: 7,
+        off: "failing",
+        off_hours: 28,
+        messages: &[52, 54],
     },
 ];

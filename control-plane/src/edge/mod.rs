@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `status` | `GET /v1/edge/status`: every region of every edge |
 //! | `page` | the same in the dashboard |
+//! | `glance` | the worst of it, for the dashboard's first page |
 //! | `watch` | looks each second whether a bound is broken |
 //! | `alerts` | raises and clears, with a log line, a metric and an audit row |
 //! | `canary` | revokes a credential of its own every minute and measures how long it is let in |
@@ -14,6 +15,7 @@
 
 pub(crate) mod alerts;
 mod canary;
+mod glance;
 pub mod page;
 pub mod pull;
 pub mod status;
@@ -38,6 +40,8 @@ use crate::config::Config;
 use crate::http::limit::Limiter;
 use crate::random::{Random, RandomError};
 use canary::Record;
+
+pub use glance::{Canary, Glance, glance};
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// Far more than an edge that is well asks, with every revocation in a fetch of its own.

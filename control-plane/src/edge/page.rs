@@ -14,6 +14,7 @@ use super::canary::{Outcome, Summary};
 use super::status::{EdgeStatus, RegionStatus, Status, Viewer, status};
 use crate::app::App;
 use crate::config::EdgeMode;
+use crate::dashboard::chart::grouped;
 use crate::dashboard::{Shell, Visit, refused};
 use crate::pages::Moment;
 use crate::revocation::window::Spread;
@@ -77,9 +78,10 @@ struct RegionLine {
     state: String,
     seq: String,
     heard: String,
-    lag: String,
-    /// Time from a canary's revocation to its 401.
-    canary: String,
+    /// In the middle, and the rest.
+    lag: (String, String),
+    /// Time from a canary's revocation to its 401, likewise.
+    canary: (String, String),
     canary_tone: &'static str,
 }
 
@@ -192,12 +194,7 @@ impl EdgeLine {
 
 impl RegionLine {
     fn of(region: &RegionStatus) -> Self {
-        let (tone, state) = match (region.seq, region.lag_frames) {
-            (None, _) => ("bad", "has nothing yet".to_owned()),
-            (_, 0) => ("good", "has everything".to_owned()),
-            (_, 1) => ("warn", "lacks a frame".to_owned()),
-            (_, n) => ("warn", format!("lacks {n} frames")),
-        };
+        let (tone, state) = region_state(region);
         let (canary_tone, canary) = canary(region.canary.as_ref());
         Self {
             name: region.name.clone(),
@@ -207,41 +204,60 @@ impl RegionLine {
             heard: region
                 .age_ms
                 .map_or_else(|| "idle".to_owned(), |age| format!("{} ago", ago(age))),
-            lag: region
-                .lag
-                .map_or_else(|| "nothing lately".to_owned(), |lag| spread(&lag)),
+            lag: region.lag.map_or_else(
+                || ("nothing lately".to_owned(), String::new()),
+                |lag| spread(&lag),
+            ),
             canary,
             canary_tone,
         }
     }
 }
 
-fn canary(summary: Option<&Summary>) -> (&'static str, String) {
-    let Some(summary) = summary else {
-        return ("plain", "none yet".to_owned());
-    };
-    let times = summary
-        .time_to_401
-        .map_or_else(String::new, |times| spread(&times));
-    match summary.outcome {
-        Outcome::InTime => ("good", times),
-        Outcome::TooLong => ("bad", format!("let in for too long; {times}")),
-        other => {
-            let words = other.as_str().replace('_', " ");
-            ("warn", format!("{words} {times}").trim().to_owned())
-        }
+/// Tone and words of what a region has.
+pub(super) fn region_state(region: &RegionStatus) -> (&'static str, String) {
+    match (region.seq, region.lag_frames) {
+        (None, _) => ("bad", "has nothing yet".to_owned()),
+        (_, 0) => ("good", "has everything".to_owned()),
+        (_, 1) => ("warn", "lacks a frame".to_owned()),
+        (_, n) => ("warn", format!("lacks {n} frames")),
     }
 }
 
-fn spread(spread: &Spread) -> String {
-    format!(
-        "{} ms, 99 % within {} ms, last {} ms",
-        spread.p50_ms, spread.p99_ms, spread.last_ms
+fn canary(summary: Option<&Summary>) -> (&'static str, (String, String)) {
+    let Some(summary) = summary else {
+        return ("plain", ("none yet".to_owned(), String::new()));
+    };
+    let times = summary
+        .time_to_401
+        .map_or_else(|| (String::new(), String::new()), |times| spread(&times));
+    let with = |words: &str| {
+        (
+            words.to_owned(),
+            format!("{} {}", times.0, times.1).trim().to_owned(),
+        )
+    };
+    match summary.outcome {
+        Outcome::InTime => ("good", times),
+        Outcome::TooLong => ("bad", with("let in for too long")),
+        other => ("warn", with(&other.as_str().replace('_', " "))),
+    }
+}
+
+/// The middle, and what else is to be known.
+fn spread(spread: &Spread) -> (String, String) {
+    (
+        format!("{} ms", grouped(spread.p50_ms)),
+        format!(
+            "99 % within {} ms, last {} ms",
+            grouped(spread.p99_ms),
+            grouped(spread.last_ms)
+        ),
     )
 }
 
 /// A duration in the unit that people would choose.
-fn ago(ms: u64) -> String {
+pub(super) fn ago(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..120_000 => format!("{} s", ms / 1_000),

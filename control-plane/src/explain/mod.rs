@@ -3,28 +3,34 @@
 //!
 //! It is the edge's own validator on the state that the edge is told, so the verdict is the edge's; what it does not know is how
 //! far an edge is (`edge status` does), and which environments it accepts: all are taken for accepted here. The credential is
-//! not kept, logged, or counted as used. What is of another organisation is told apart from what does not exist by nobody: of an
-//! issuer that another one trusts the answer is that of an issuer that nobody trusts.
+//! not kept, logged, or counted as used. Of one that was revoked the database adds when, why and by whom. What is of another
+//! organisation is told apart from what does not exist by nobody: of an issuer that another one trusts the answer is that of an
+//! issuer that nobody trusts.
 
 pub mod api;
 #[cfg(test)]
 mod tests;
 
 use edge::replication::LocalSet;
-use edge::validator::{Credential, Deployment, Explanation, RequestFacts, Statement, Validator};
+use edge::validator::{Credential, Deployment, Explanation, Kind, RequestFacts, Statement, Validator};
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::dpop;
 use shared::feed::{Replica, State};
 use shared::key::Environment;
 use shared::policy::CompiledPolicy;
 use shared::scope::ScopeSet;
+use shared::time::UnixMillis;
 use shared::token;
+use shared::verdict::Reason;
 use tokio::sync::Mutex;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::revocation;
+
+/// The step at which a revoked credential fails.
+const LIST: &str = "restriction list";
 
 /// The state at the last question, so that the next only costs the frames since. Nothing before the first.
 #[derive(Debug, Default)]
@@ -98,16 +104,57 @@ async fn explain_under(
         state => state,
     };
     let now = app.clock.now().seconds();
-    let explanation = asking(app, (state, policy), asked, |validator, facts| {
+    let mut explanation = asking(app, (state, policy), asked, |validator, facts| {
         validator.explain(facts, now)
     });
-    match &explanation.statement {
-        Some(statement) if !is_in_reach(caller, statement) => Err(ApiError::new(
+    drop(known);
+    let Some(statement) = explanation.statement.clone() else {
+        return Ok(explanation);
+    };
+    if !is_in_reach(caller, &statement) {
+        return Err(ApiError::new(
             Code::NotFound,
             "No such credential in your organisation, or in the workspace that you may manage.",
-        )),
-        _ => Ok(explanation),
+        ));
     }
+    if explanation.reason() == Some(Reason::Revoked) {
+        let listed = explanation.steps.iter_mut().find(|step| step.name == LIST);
+        if let Some(step) = listed {
+            step.facts.extend(end(app, &statement).await?);
+        }
+    }
+    Ok(explanation)
+}
+
+/// When and why a credential was revoked, and of a key by whom: the edge's list has the bit and no more.
+async fn end(app: &App, statement: &Statement) -> Result<Vec<(&'static str, String)>, ApiError> {
+    let mut tx = app.store.begin_read().await?;
+    let at = |at: UnixMillis| ("revoked_at", at.seconds().0.to_string());
+    let facts = match &statement.kind {
+        Kind::ApiKey { .. } => {
+            let key = match statement.credential.parse() {
+                Ok(id) => tx.key(id).await?,
+                Err(_) => None,
+            };
+            let revoked = key
+                .filter(|key| key.org == statement.org)
+                .and_then(|key| key.revoked);
+            revoked.map(|how| vec![at(how.at), ("revoked_reason", how.reason), ("revoked_by", how.by)])
+        }
+        Kind::AccessToken { .. } => {
+            let grant = match statement.index() {
+                Some(index) => tx.grant_of_index(index).await?,
+                None => None,
+            };
+            let ended = match grant {
+                Some(grant) => tx.grant_end(grant).await?,
+                None => None,
+            };
+            ended.map(|(when, reason)| vec![at(when), ("revoked_reason", reason)])
+        }
+        Kind::Foreign { .. } => None,
+    };
+    Ok(facts.unwrap_or_default())
 }
 
 fn asking(

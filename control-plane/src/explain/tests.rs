@@ -71,6 +71,11 @@ async fn each_step_says_what_it_found() {
         dead.body["verdict"] == "revoked" && step(&dead, "scopes")["passed"] == true
     })
     .await;
+    let dead = ask(&test, json!({"credential": key, "path": READ})).await;
+    let facts = &step(&dead, "restriction list")["facts"];
+    assert_eq!(facts["revoked_at"], "2026-11-21T23:08:40Z");
+    assert_eq!(facts["revoked_reason"], "unspecified");
+    assert_eq!(facts["revoked_by"], json!(test.made.user));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::sessions::begin::{self, Browser, Method, Proven};
 use crate::sessions::cookie::{self, Kind, Secret};
 use crate::sessions::csrf::FormToken;
 use crate::sessions::login;
-use crate::sessions::return_to::ACCOUNT;
+use crate::sessions::return_to::START;
 use crate::sessions::{Instead, current, login_redirect, parse_form, visitor};
 use crate::store::factors::PendingSignIn;
 
@@ -59,7 +59,7 @@ pub async fn get(
     let query = query.unwrap_or_default();
     let mut pairs = url::form_urlencoded::parse(query.as_bytes());
     let return_to = pairs.find_map(|(name, value)| (name == "return_to").then(|| value.into_owned()));
-    let return_to = return_to.unwrap_or_else(|| ACCOUNT.to_owned());
+    let return_to = return_to.unwrap_or_else(|| START.to_owned());
     login::refuse_elsewhere(&app, &return_to)?;
     let Some(secret) = cookie::read(&app.config, Kind::Pending, &headers) else {
         return Ok(login_redirect(&return_to));
@@ -86,7 +86,7 @@ pub async fn post(
     // 1. A form of ours, sent by the browser whose password was right.
     let form = parse_form(&headers, &body)?;
     let secret = visitor::sent_by(&app, Kind::Pending, &headers, &form)?;
-    let return_to = form.value("return_to").unwrap_or(ACCOUNT);
+    let return_to = form.value("return_to").unwrap_or(START);
     login::refuse_elsewhere(&app, return_to)?;
     let mut tx = app.store.begin_read().await?;
     let pending = tx.pending_sign_in(&secret.digest(), app.clock.now()).await?;

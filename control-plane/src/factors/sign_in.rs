@@ -26,7 +26,7 @@ use crate::sessions::attempts::Attempt;
 use crate::sessions::begin::{self, Browser, Method, Proven};
 use crate::sessions::cookie::{Kind, Secret};
 use crate::sessions::login::{self, Said};
-use crate::sessions::return_to::ACCOUNT;
+use crate::sessions::return_to::START;
 use crate::sessions::{Instead, Session, current, parse_form, visitor};
 
 const FAILURE: &str = "The passkey did not work, or it took too long. Try again, or use your password.";
@@ -66,7 +66,7 @@ pub async fn post(
     // 1. A form of ours, sent by the browser that got it.
     let form = parse_form(&headers, &body)?;
     let secret = visitor::sent_by(&app, Kind::Form, &headers, &form)?;
-    let return_to = form.value("return_to").unwrap_or(ACCOUNT);
+    let return_to = form.value("return_to").unwrap_or(START);
     login::refuse_elsewhere(&app, return_to)?;
 
     // 2. Not too often.

@@ -110,10 +110,7 @@ pub async fn list(
     listing: Listing<'_>,
 ) -> Result<(Vec<GrantView>, Option<String>), ApiError> {
     must_reach_everything(app, caller)?;
-    let before = listing
-        .cursor
-        .map(paging::decode::<(UnixMillis, GrantId)>)
-        .transpose()?;
+    let before = paging::place::<(UnixMillis, GrantId)>(listing.cursor)?;
     let filter = GrantFilter {
         org: caller.org,
         user: listing.user,
@@ -124,11 +121,7 @@ pub async fn list(
     };
     let mut tx = app.store.begin_read().await?;
     let mut rows = tx.list_grants(&filter).await?;
-    let more = paging::cut(&mut rows, listing.limit);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| paging::encode(&(last.created_at, last.id)));
+    let next = paging::next(&mut rows, listing.limit, |last| (last.created_at, last.id));
     let views = rows.into_iter().map(|row| GrantView::new(app, row));
     Ok((views.collect(), next))
 }

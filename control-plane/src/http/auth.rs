@@ -1,7 +1,8 @@
 //! Who calls `/v1`: an API key of ours in the Authorization header, or an access token of ours whose audience is the issuer,
 //! which only the command line gets (`oauth::built_in`).
 //!
-//! Either is checked as the edge checks it, and then against the database, which is never stale here. The dashboard makes a
+//! Either is checked as the edge checks it, and then against the database, which is never stale here. Who may call what is not
+//! decided here but in `admission`, before a handler runs; handlers take the result as an argument. The dashboard makes a
 //! [`Caller`] of its session, so that pages call the functions of `/v1`; `/v1` itself takes no cookies.
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use shared::id::{GrantId, KeyId, OrgId, SessionId, UserId, WorkspaceId};
 use shared::key::{self, Environment, ParsedKey};
-use shared::scope::{ADMIN, ScopeSet};
+use shared::scope::ScopeSet;
 use shared::time::UnixSeconds;
 
 use super::budget;
@@ -108,6 +109,15 @@ impl Caller {
         }
     }
 
+    /// Whose credential a request carries; the call counts.
+    pub(super) async fn present(app: &App, parts: &Parts) -> Result<Self, ApiError> {
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+        let text = bearer(&parts.headers)?;
+        let caller = authenticate(app, text, request_id.unwrap_or_default()).await?;
+        budget::charge(app, parts, &caller.credential.to_string())?;
+        Ok(caller)
+    }
+
     /// Somebody who is signed in to the dashboard: everything that their role allows. `None`: no active member.
     pub(crate) async fn of_session(
         tx: &mut Tx,
@@ -142,33 +152,27 @@ pub struct Admin(pub Caller);
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let request_id = parts
-            .extensions
-            .get::<RequestId>()
-            .map(|id| id.0.clone())
-            .unwrap_or_default();
-        let text = bearer(&parts.headers)?;
-        let caller = authenticate(app, text, request_id).await?;
-        budget::charge(app, parts, &caller.credential.to_string())?;
-        Ok(caller)
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, ApiError> {
+        admitted(parts)
     }
 }
 
 impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let caller = Caller::from_request_parts(parts, app).await?;
-        // A catalogue without the scope has no administrators.
-        let needed = app.catalogue().parse([ADMIN]).map_err(ApiError::internal)?;
-        if !app.catalogue().satisfies(caller.scopes, needed) {
-            let detail =
-                "this needs the scope `admin`, held by the credential and allowed by its user's role";
-            return Err(ApiError::new(Code::InsufficientScope, detail).needs(ADMIN));
-        }
-        Ok(Self(caller))
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, ApiError> {
+        admitted(parts)
     }
+}
+
+/// Whom `http::admission` let in. A handler that asks for more than its line in the table says gets nobody.
+fn admitted<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<T, ApiError> {
+    let found = parts.extensions.get::<T>().cloned();
+    found.ok_or_else(|| {
+        ApiError::internal(anyhow::anyhow!(
+            "the table of calls names no such caller for this handler"
+        ))
+    })
 }
 
 /// The one bearer credential of a request (RFC 6750 §2.1). Query and body are never looked at.
@@ -308,11 +312,24 @@ async fn of_key(app: &App, text: &str, request_id: String) -> Result<Caller, Api
         environment: row.environment,
         scopes,
         ends_at: row.ends_at(),
-        role: membership.role,
+        role: role_of_key(&row, membership.role),
         membership_version: membership.version,
         credential: Credential::ApiKey(row.id),
         request_id,
     })
+}
+
+/// The role that a key acts with: its user's, but for a key that somebody else made, and whose text they may have. It does not
+/// become an owner's when its user does.
+fn role_of_key(key: &ApiKey, user: Role) -> Role {
+    let is_of_another = key
+        .created_by
+        .parse::<UserId>()
+        .is_ok_and(|maker| maker != key.user);
+    match user {
+        Role::Owner if is_of_another => Role::Admin,
+        user => user,
+    }
 }
 
 /// A signing key in the wrong hands could state anything under a known index: the row must agree.

@@ -3,6 +3,7 @@
 //! What it does not: rules of any feature.
 
 pub mod address;
+pub mod admission;
 pub mod auth;
 pub mod budget;
 pub mod fetch;

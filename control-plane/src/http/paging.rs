@@ -1,7 +1,7 @@
 //! Lists by the page: `limit`, and a cursor that is opaque outside. Every list of `/v1` pages like this.
 //!
-//! A handler asks [`limit`], has the store give one row more than that, and cuts it off with [`cut`]: whether there was one
-//! says whether there is a next page. The cursor is the sort key of the last row ([`encode`]), so a page costs the same
+//! A handler asks [`limit`] and [`place`], has the store give one row more than that, and cuts it off with [`next`]: whether
+//! there was one says whether there is a next page. The cursor is the sort key of the last row, so a page costs the same
 //! wherever it is, and rows that come and go meanwhile neither repeat nor hide others.
 //!
 //! What it does not: count. No list says how many there are.
@@ -42,6 +42,18 @@ pub fn cut<T>(rows: &mut Vec<T>, limit: u32) -> bool {
     let more = rows.len() > page;
     rows.truncate(page);
     more
+}
+
+/// Cuts off the row that was read beyond the page, and gives the cursor of the next page if there was one: `key` is what rows are
+/// sorted by.
+pub fn next<T, K: Serialize>(rows: &mut Vec<T>, limit: u32, key: impl FnOnce(&T) -> K) -> Option<String> {
+    let more = cut(rows, limit);
+    rows.last().filter(|_| more).map(|last| encode(&key(last)))
+}
+
+/// The sort key behind which a page begins; `None`: the first page.
+pub fn place<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, ApiError> {
+    cursor.map(decode).transpose()
 }
 
 /// The cursor that stands for a sort key.
@@ -99,5 +111,10 @@ mod tests {
         let mut rows = vec![1, 2, 3];
         assert!(cut(&mut rows, 2) && rows == [1, 2]);
         assert!(!cut(&mut rows, 2) && rows == [1, 2]);
+        let mut rows = vec![1, 2, 3];
+        let cursor = next(&mut rows, 2, |row| *row);
+        assert_eq!(place::<i32>(cursor.as_deref()).ok(), Some(Some(2)));
+        assert_eq!((next(&mut rows, 2, |row| *row), rows), (None, vec![1, 2]));
+        assert_eq!(place::<i32>(None).ok(), Some(None));
     }
 }

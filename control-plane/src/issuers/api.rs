@@ -35,14 +35,16 @@ pub struct IssuerBody {
     /// Where its keys are; empty or absent: where its discovery document says.
     jwks_uri: Option<String>,
     /// What must be in `aud`.
-    #[schema(example = json!(["https://api.example.com"]))]
+    #[schema(min_items = 1, example = json!(["https://api.example.com"]))]
     audiences: Option<Vec<String>>,
     /// The most that its tokens can do; nothing, if absent.
     #[schema(example = json!(["memory:read"]))]
     scopes: Option<Vec<String>>,
-    /// What its keys may be for.
+    /// What its keys may be for; every algorithm that is known here, if absent.
+    #[schema(min_items = 1)]
     algorithms: Option<Vec<String>>,
     /// Which `typ` counts: `at+jwt`, `JWT`, `none`.
+    #[schema(min_items = 1)]
     token_types: Option<Vec<String>>,
     /// Where the subject is: a claim's name, or the path to it.
     #[schema(value_type = Option<ClaimName>)]

@@ -52,11 +52,12 @@ pub async fn create(
     rules::may_administer(app, caller)?;
     rules::issuer(&issuer, app)?;
     let algorithms = rules::algorithms(asked.algorithms.as_deref())?;
+    let asked_es512 = asked.algorithms.is_some() && algorithms.contains(&Algorithm::Es512);
     let jwks_uri = asked.jwks_uri.as_deref().unwrap_or_default();
     let jwks_uri = rules::jwks_uri(jwks_uri, app)?;
     let mut binding = rules::nothing();
     rules::apply(&mut binding, asked, caller, app.catalogue())?;
-    must_be_understood(app, caller.org)?;
+    must_be_understood(app, caller.org, asked_es512)?;
     let who = (caller.org, caller.user);
     let mut tx = app.store.begin_read().await?;
     if let Some(before) = idempotency::made_before(&mut tx, who, OPERATION, idempotency).await? {
@@ -157,6 +158,9 @@ pub async fn change(
         Some(names) => rules::algorithms(Some(names))?,
         None => watch::algorithms(&known),
     };
+    if algorithms.contains(&Algorithm::Es512) && !watch::algorithms(&known).contains(&Algorithm::Es512) {
+        must_be_understood(app, caller.org, true)?;
+    }
     let jwks_uri = match asked.jwks_uri.as_deref() {
         Some(text) => rules::jwks_uri(text, app)?,
         None => known.jwks_uri.clone(),
@@ -339,17 +343,30 @@ async fn done(
 }
 
 /// An edge would stop at an entry that it does not know, and go stale. Only those are told of it that admit the organisation.
-fn must_be_understood(app: &App, org: OrgId) -> Result<(), ApiError> {
+fn must_be_understood(app: &App, org: OrgId, with_es512: bool) -> Result<(), ApiError> {
+    let detail = if !is_understood(app, org, kinds::ISSUER) {
+        "an edge has not said yet that it understands other issuers: let it be reached, or deploy this release there first"
+    } else if with_es512 && !is_understood(app, org, kinds::ISSUER_ES512) {
+        "an edge does not know ES512: let it be reached, deploy this release there first, or leave ES512 out of `algorithms`"
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(Code::EdgesBehind, detail).retry_after(2))
+}
+
+fn is_understood(app: &App, org: OrgId, kind: u8) -> bool {
     let edges = app.config.edges.iter();
     let concerned = edges.filter(|edge| app.config.admits(edge, Some(org)));
-    if app
-        .feed
-        .is_understood(kinds::ISSUER, concerned.map(|edge| edge.name.as_str()))
-    {
-        return Ok(());
+    app.feed
+        .is_understood(kind, concerned.map(|edge| edge.name.as_str()))
+}
+
+/// Those of the algorithms that every edge of the organisation knows. Keys for the others are left out until it does.
+pub(super) fn understood(app: &App, org: OrgId, mut algorithms: Vec<Algorithm>) -> Vec<Algorithm> {
+    if !is_understood(app, org, kinds::ISSUER_ES512) {
+        algorithms.retain(|algorithm| *algorithm != Algorithm::Es512);
     }
-    let detail = "an edge has not said yet that it understands other issuers: let it be reached, or deploy this release there first";
-    Err(ApiError::new(Code::EdgesBehind, detail).retry_after(2))
+    algorithms
 }
 
 /// Whether the organisation may trust this issuer; gives the row of one that was removed.
@@ -416,7 +433,8 @@ async fn look_up(
             )
             .retry_after(many.retry_after_seconds)
         })?;
-    let found = app.issuers.look_up(issuer, jwks_uri, algorithms).await;
+    let algorithms = understood(app, caller.org, algorithms.to_vec());
+    let found = app.issuers.look_up(issuer, jwks_uri, &algorithms).await;
     found.map_err(|error| {
         let detail = format!("the issuer's keys cannot be read: {error}");
         ApiError::new(Code::IssuerUnreachable, detail).field(if jwks_uri.is_some() {

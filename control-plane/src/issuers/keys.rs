@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
+};
 use serde_json::{Map, Value};
 use shared::crypto::{Algorithm, VerifyingKey};
 use shared::jwks::{self, Admitted};
@@ -117,6 +119,7 @@ fn is_point(key: &VerifyingKey) -> bool {
     let curve = match key.algorithm() {
         Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
         Algorithm::Es384 => &ECDSA_P384_SHA384_FIXED,
+        Algorithm::Es512 => &ECDSA_P521_SHA512_FIXED,
         _ => return true,
     };
     // SEC 1 §2.3.3, uncompressed.

@@ -33,7 +33,7 @@ pub mod page;
 mod restore;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 pub use block::{Blocked, block};

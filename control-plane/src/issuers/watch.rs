@@ -18,7 +18,7 @@ use shared::jwks::Admitted;
 use shared::time::UnixMillis;
 use tokio::task::JoinSet;
 
-use super::change::{Changed, find, receipt_name, tell};
+use super::change::{Changed, find, receipt_name, tell, understood};
 use super::keys::Found;
 use super::rules;
 use crate::app::App;
@@ -149,9 +149,15 @@ async fn update(
     app: &App,
     row: &TrustedIssuer,
 ) -> Result<Option<Vec<(String, shared::jwks::LeftOut)>>, ApiError> {
+    // After a start no edge has said yet what it knows: keys that the feed has stay in it.
+    let algorithms = if row.entry.has_es512() {
+        algorithms(row)
+    } else {
+        understood(app, row.entry.org, algorithms(row))
+    };
     let found = app
         .issuers
-        .look_up(&row.entry.issuer, row.jwks_uri.as_deref(), &algorithms(row))
+        .look_up(&row.entry.issuer, row.jwks_uri.as_deref(), &algorithms)
         .await;
     let outcome = if found.is_ok() { "ok" } else { "failed" };
     metrics::counter!("portcullis_issuer_refreshes_total", "outcome" => outcome).increment(1);

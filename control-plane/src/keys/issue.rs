@@ -300,6 +300,7 @@ async fn confirm_owner(
         .await?
         .filter(|member| member.alive)
         .ok_or_else(no_member)?;
+    may_act_for(caller, member.role)?;
     let ceiling = app
         .catalogue()
         .expand(orgs::rights(member.role, &app.policy().policy));
@@ -311,6 +312,15 @@ async fn confirm_owner(
         member.role.as_str()
     );
     Err(ApiError::new(Code::ExceedsCaller, detail).field("scopes"))
+}
+
+/// A key has the role of its user: nobody but an owner is shown the text of an owner's key, new or rotated.
+pub(super) fn may_act_for(caller: &Caller, user: Role) -> Result<(), ApiError> {
+    if user != Role::Owner || caller.role == Role::Owner {
+        return Ok(());
+    }
+    let detail = "only an owner makes, rotates or re-issues a key that acts for an owner";
+    Err(ApiError::new(Code::ExceedsCaller, detail).field("user"))
 }
 
 /// Claims the Idempotency-Key for a key. One that was made before is shown to nobody a second time.

@@ -75,6 +75,8 @@ pub async fn rename(
     let name = rules::name(name)?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
+    hold_caller(&mut tx, caller, now).await?;
+    confirm_rights(&mut tx, caller).await?;
     // Held before it is looked at: of two updates of one version the later one sees the earlier.
     tx.hold_line(id).await?;
     let key = tx

@@ -4,6 +4,7 @@ use serde::Serialize;
 use shared::feed::Entry;
 use shared::id::KeyId;
 
+use super::{confirm_rights, hold_caller};
 use crate::app::App;
 use crate::audit::{self, Event};
 use crate::error::ApiError;
@@ -75,6 +76,9 @@ pub(crate) async fn revoke_with(
         ..Why::asked(reason, &actor)
     };
     let mut tx = app.store.begin().await?;
+    // Whoever was let in before their own credential died ends nobody else's.
+    hold_caller(&mut tx, caller, app.clock.now()).await?;
+    confirm_rights(&mut tx, caller).await?;
     // Rotation changes neither organisation nor workspace nor environment: who reaches one of a line reaches all of it.
     let key = tx
         .key_in_reach(caller.reach(), id)

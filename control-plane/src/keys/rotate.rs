@@ -6,7 +6,7 @@ use shared::feed::{Entry, Expiry};
 use shared::id::KeyId;
 use shared::time::{UnixMillis, UnixSeconds};
 
-use super::issue::{Draft, Issued, claim, confirm_rights, draw, hold_caller, quarantined};
+use super::issue::{Draft, Issued, claim, confirm_rights, draw, hold_caller, may_act_for, quarantined};
 use super::revoke::{self, Reason};
 use super::rules::{self, Grant};
 use crate::app::App;
@@ -18,7 +18,7 @@ use crate::revocation::{self, Wait};
 use crate::settings;
 use crate::store::Tx;
 use crate::store::keys::{ApiKey, KeyStatus};
-use crate::store::orgs::IssueSubjects;
+use crate::store::orgs::{IssueSubjects, Role};
 
 const HOUR_MS: u64 = 3_600_000;
 /// The operation's name in the idempotency table.
@@ -119,7 +119,10 @@ async fn rotate_key(
     };
     let issued_at = tx.issue_time(subjects, now.seconds()).await?;
     confirm_rights(&mut tx, caller).await?;
-    confirm_user(&mut tx, &old).await?;
+    let user = confirm_user(&mut tx, &old).await?;
+    if !itself {
+        may_act_for(caller, user)?;
+    }
 
     // The claim decides between rivals: exactly one of them sees a row.
     let not_after = end_of_overlap(&old, overlap, now.seconds());
@@ -141,7 +144,13 @@ async fn rotate_key(
         drawn,
     };
     let (plain, masked) = draft.build(app)?;
-    let mut key = draft.row(old.name.clone(), masked, caller.actor().who, now);
+    // Whose hands the text is in: a key that rotates itself stays where it is.
+    let maker = if itself {
+        old.created_by.clone()
+    } else {
+        caller.actor().who
+    };
+    let mut key = draft.row(old.name.clone(), masked, maker, now);
     key.family = old.family;
     key.rotated_from = Some(old.id);
     tx.insert_key(&key).await?;
@@ -181,13 +190,14 @@ async fn rotate_key(
     })
 }
 
-async fn confirm_user(tx: &mut Tx, key: &ApiKey) -> Result<(), ApiError> {
+/// The role of the key's user, who must be an active member.
+async fn confirm_user(tx: &mut Tx, key: &ApiKey) -> Result<Role, ApiError> {
     let member = tx.membership(key.org, key.user).await?;
-    if member.is_some_and(|member| member.alive) {
-        return Ok(());
-    }
     let detail = "the key's user is not an active member; revoke the key";
-    Err(ApiError::new(Code::RightsChanged, detail))
+    member
+        .filter(|member| member.alive)
+        .map(|member| member.role)
+        .ok_or_else(|| ApiError::new(Code::RightsChanged, detail))
 }
 
 fn refuse_unless_active(key: &ApiKey, now: UnixSeconds) -> Result<(), ApiError> {

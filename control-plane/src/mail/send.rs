@@ -47,14 +47,14 @@ impl Transport {
             return Ok(if config.dev { Self::Outbox } else { Self::None });
         };
         let tls = || TlsParameters::new(host.clone()).context("TLS for the mail server could not be set up");
-        let (tls, port) = match mail.smtp_tls {
-            SmtpTls::Implicit => (Tls::Wrapper(tls()?), 465),
-            SmtpTls::Starttls => (Tls::Required(tls()?), 587),
-            SmtpTls::None => (Tls::None, 25),
+        let tls = match mail.smtp_tls {
+            SmtpTls::Implicit => Tls::Wrapper(tls()?),
+            SmtpTls::Starttls => Tls::Required(tls()?),
+            SmtpTls::None => Tls::None,
         };
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host.as_str())
             .tls(tls)
-            .port(mail.smtp_port.unwrap_or(port))
+            .port(mail.port())
             .timeout(Some(SERVER_LIMIT));
         if let (Some(user), Some(password)) = (&mail.smtp_user, &mail.smtp_password) {
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());

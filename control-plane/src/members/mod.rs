@@ -164,14 +164,13 @@ pub async fn list(
     };
     let mut tx = app.store.begin_read().await?;
     let mut members = tx.members(&filter).await?;
-    let more = paging::cut(&mut members, listing.limit);
-    let next = members.last().filter(|_| more).map(|last| {
+    let next = paging::next(&mut members, listing.limit, |last| {
         let text = if by_email {
             last.email.clone()
         } else {
             last.search_name.clone()
         };
-        paging::encode(&Place(by_email, text, last.user))
+        Place(by_email, text, last.user)
     });
     let views = members.into_iter().map(|member| MemberView::new(app, member));
     Ok((views.collect(), next))

@@ -1,23 +1,31 @@
-//! The first page of the dashboard, and `/`, which leads there.
+//! The first page of the dashboard, and `/`, which leads to it, or to the account of those who may not see it.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
+use shared::id::{OrgId, UserId};
 use shared::time::UnixMillis;
 
 use crate::app::App;
-use crate::authority::Act;
+use crate::authority::{self, Act};
 use crate::dashboard::chart::grouped;
-use crate::dashboard::{Shell, Visit};
+use crate::dashboard::{Shell, Visit, link, refused};
+use crate::edge::{self, Glance};
+use crate::http::auth::Caller;
 use crate::pages::Moment;
-use crate::sessions::{Instead, see_other};
+use crate::sessions::{self, Instead, see_other};
+use crate::store::audit::AuditRow;
+use crate::store::{StoreError, Tx};
 use crate::usage::month::{self, Month};
 
-/// Keys are counted up to here.
+/// Credentials are counted up to here, of each kind.
 const COUNTED: u32 = 1000;
 const LINES: u32 = 8;
+const DASHBOARD: &str = "/dashboard";
+const ACCOUNT: &str = "/account";
 const SOON_SECONDS: u64 = 14 * 86_400;
 
 #[derive(Template)]
@@ -26,10 +34,18 @@ struct OverviewPage {
     shell: Shell,
     month: Month,
     share_refused: String,
-    live_keys: String,
+    live: Live,
+    edge: Glance,
     ending: Vec<Ending>,
     history: Vec<Entry>,
     sees_audit: bool,
+}
+
+/// How many credentials work.
+struct Live {
+    all: String,
+    keys: String,
+    grants: String,
 }
 
 struct Ending {
@@ -41,13 +57,21 @@ struct Ending {
 struct Entry {
     at: Moment,
     action: String,
+    /// The address of a person, or what acted.
     actor: String,
     target: String,
+    link: String,
 }
 
-/// `GET /`.
-pub async fn root() -> Response {
-    see_other("/dashboard")
+/// `GET /`: where a sign-in ends that asked for nothing in particular.
+pub async fn root(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Instead> {
+    let Some(session) = sessions::current(&app, &headers).await? else {
+        return Ok(see_other(DASHBOARD));
+    };
+    let mut tx = app.store.begin_read().await?;
+    let caller = Caller::of_session(&mut tx, &app, &session, String::new()).await?;
+    let sees = caller.is_some_and(|caller| authority::allows(caller.role, Act::See));
+    Ok(see_other(if sees { DASHBOARD } else { ACCOUNT }))
 }
 
 /// `GET /dashboard`.
@@ -57,12 +81,14 @@ pub async fn get(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, 
     let month = month::of_org(&app, org).await?;
     let sees_audit = visit.may(Act::SeeAudit);
     let mut tx = app.store.begin_read().await?;
-    let live = tx.count_live_keys(org, COUNTED.saturating_add(1)).await?;
+    let most = COUNTED.saturating_add(1);
+    let keys = tx.count_live_keys(org, most).await?;
+    let grants = tx.count_live_grants(org, now, most).await?;
     let ending = tx
         .ending_keys(org, (now, now.saturating_add(SOON_SECONDS)), LINES)
         .await?;
     let history = if sees_audit {
-        tx.audit_of_org(org, LINES).await?
+        history(&mut tx, org).await?
     } else {
         Vec::new()
     };
@@ -70,11 +96,8 @@ pub async fn get(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, 
     let page = OverviewPage {
         shell: visit.shell(),
         share_refused: share(month.refused, month.requests),
-        live_keys: if live > u64::from(COUNTED) {
-            format!("over {}", grouped(COUNTED))
-        } else {
-            grouped(live)
-        },
+        live: Live::of(keys, grants),
+        edge: edge::glance(&app, org).await.map_err(refused)?,
         ending: ending
             .into_iter()
             .filter_map(|key| {
@@ -85,19 +108,51 @@ pub async fn get(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, 
                 })
             })
             .collect(),
-        history: history
-            .into_iter()
-            .map(|row| Entry {
-                at: UnixMillis(u64::try_from(row.at).unwrap_or_default()).into(),
-                action: row.action,
-                actor: row.actor,
-                target: row.target,
-            })
-            .collect(),
+        history,
         sees_audit,
         month,
     };
     Ok(visit.page(&page))
+}
+
+impl Live {
+    fn of(keys: u64, grants: u64) -> Self {
+        let counted = u64::from(COUNTED);
+        let text = |number: u64, is_more: bool| {
+            if is_more {
+                format!("over {}", grouped(number))
+            } else {
+                grouped(number)
+            }
+        };
+        let one = |number: u64| text(number.min(counted), number > counted);
+        let all = keys.min(counted).saturating_add(grants.min(counted));
+        Self {
+            all: text(all, keys > counted || grants > counted),
+            keys: one(keys),
+            grants: one(grants),
+        }
+    }
+}
+
+async fn history(tx: &mut Tx, org: OrgId) -> Result<Vec<Entry>, StoreError> {
+    let rows = tx.audit_of_org(org, LINES).await?;
+    let user = |row: &AuditRow| row.actor.parse::<UserId>().ok();
+    let mut users: Vec<UserId> = rows.iter().filter_map(user).collect();
+    users.sort();
+    users.dedup();
+    let emails = tx.emails_of(org, &users).await?;
+    let entry = |row: AuditRow| {
+        let email = user(&row).and_then(|user| emails.get(&user).cloned());
+        Entry {
+            at: UnixMillis(u64::try_from(row.at).unwrap_or_default()).into(),
+            actor: email.unwrap_or_else(|| row.actor.replace('-', " ")),
+            link: link("/dashboard/audit", &[("target", &row.target)]),
+            action: row.action,
+            target: row.target,
+        }
+    };
+    Ok(rows.into_iter().map(entry).collect())
 }
 
 /// `2.4 %`, without a floating point.
@@ -111,7 +166,15 @@ fn share(part: u64, whole: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use super::{Live, share};
+
+    #[test]
+    fn credentials_are_counted_up_to_a_number_of_each_kind() {
+        let few = Live::of(12, 3);
+        assert_eq!((&*few.all, &*few.keys, &*few.grants), ("15", "12", "3"));
+        let many = Live::of(1001, 3);
+        assert_eq!((&*many.all, &*many.keys), ("over 1,003", "over 1,000"));
+    }
 
     #[test]
     fn a_share_has_one_decimal() {

@@ -14,6 +14,8 @@ pub struct Moment {
     pub words: String,
     /// For tables: `21 Nov 2026, 23:08`, in UTC too.
     pub short: String,
+    /// Where the hour does not matter: `21 Nov 2026`.
+    pub date: String,
 }
 
 impl Moment {
@@ -38,6 +40,7 @@ impl From<UnixMillis> for Moment {
             return Self {
                 words: iso.clone(),
                 short: iso.clone(),
+                date: iso.clone(),
                 iso,
             };
         };
@@ -47,6 +50,7 @@ impl From<UnixMillis> for Moment {
         Self {
             words: format!("{day} {month} {year}, {clock} UTC"),
             short: format!("{day} {brief} {year}, {clock}"),
+            date: format!("{day} {brief} {year}"),
             iso,
         }
     }

@@ -9,17 +9,17 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::{InvitationId, OrgId, UserId};
-use shared::key::Environment;
 use shared::time::UnixMillis;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::Inviter;
 use crate::app::App;
-use crate::error::{ApiError, Code};
-use crate::http::auth::{Admin, Caller};
+use crate::error::ApiError;
+use crate::http::auth::Admin;
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
-use crate::http::json::NO_STORE;
+use crate::http::json::{NO_STORE, StrictQuery};
+use crate::http::paging;
 use crate::http::time::Timestamp;
+use crate::orgs::must_reach_everything;
 use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::orgs::Role;
 
@@ -68,11 +68,27 @@ struct InvitationView {
     revoked_at: Option<Timestamp>,
 }
 
+/// The query of `GET /v1/invitations`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// The answer of `GET /v1/invitations`.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvitationList {
+struct InvitationPage {
     /// Newest first.
     invitations: Vec<InvitationView>,
+    /// For the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
 }
 
 impl InvitationView {
@@ -106,8 +122,8 @@ pub async fn create(
     Admin(caller): Admin,
     Creation(body, idempotency): Creation<CreateBody>,
 ) -> Result<Response, ApiError> {
-    let inviter = inviter(&app, &caller)?;
-    let invitation = super::invite(&app, &inviter, (&body.email, body.role), idempotency).await?;
+    must_reach_everything(&app, &caller)?;
+    let invitation = super::invite(&app, &caller, (&body.email, body.role), idempotency).await?;
     let location = (LOCATION, format!("/v1/invitations/{}", invitation.id));
     let view = InvitationView::new(&invitation, app.clock.now());
     Ok((StatusCode::CREATED, [NO_STORE], [location], Json(view)).into_response())
@@ -117,18 +133,28 @@ pub async fn create(
 #[utoipa::path(
     get, path = "/v1/invitations", tag = "invitations",
     summary = "List invitations",
-    description = "Newest first: the last 200 of those that are remembered.",
-    responses((status = 200, description = "The invitations.", body = InvitationList)),
+    description = "Newest first, with those that were accepted, taken back or ran out, as long as they are remembered.",
+    params(ListQuery),
+    responses((status = 200, description = "A page of invitations.", body = InvitationPage)),
 )]
-pub async fn list(State(app): State<Arc<App>>, Admin(caller): Admin) -> Result<Response, ApiError> {
-    let inviter = inviter(&app, &caller)?;
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    StrictQuery(query): StrictQuery<ListQuery>,
+) -> Result<Response, ApiError> {
+    must_reach_everything(&app, &caller)?;
+    let limit = paging::limit(query.limit)?;
+    let (found, next_cursor) = super::list(&app, caller.org, query.cursor.as_deref(), limit).await?;
     let now = app.clock.now();
-    let found = super::list(&app, inviter.org).await?;
     let invitations = found
         .iter()
         .map(|invitation| InvitationView::new(invitation, now))
         .collect();
-    Ok(([NO_STORE], Json(InvitationList { invitations })).into_response())
+    let page = InvitationPage {
+        invitations,
+        next_cursor,
+    };
+    Ok(([NO_STORE], Json(page)).into_response())
 }
 
 /// `DELETE /v1/invitations/{id}`
@@ -149,7 +175,8 @@ pub async fn revoke(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| ApiError::not_found("invitation"))?;
-    let revoked = super::revoke(&app, &inviter(&app, &caller)?, id).await?;
+    must_reach_everything(&app, &caller)?;
+    let revoked = super::revoke(&app, &caller, id).await?;
     let view = InvitationView::new(&revoked, app.clock.now());
     Ok(([NO_STORE], Json(view)).into_response())
 }
@@ -170,21 +197,8 @@ pub async fn resend(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = id.parse().map_err(|_| ApiError::not_found("invitation"))?;
-    let invitation = super::resend(&app, &inviter(&app, &caller)?, id).await?;
+    must_reach_everything(&app, &caller)?;
+    let invitation = super::resend(&app, &caller, id).await?;
     let view = InvitationView::new(&invitation, app.clock.now());
     Ok(([NO_STORE], Json(view)).into_response())
-}
-
-/// A member reaches every workspace and environment: a key that does not can not make one.
-fn inviter(app: &App, caller: &Caller) -> Result<Inviter, ApiError> {
-    let widest = *app.config.environments.iter().min().unwrap_or(&Environment::Live);
-    if caller.workspace.is_some() || caller.environment > widest {
-        let detail = format!("invitations need a key for all workspaces, of the environment {widest}");
-        return Err(ApiError::new(Code::ExceedsCaller, detail));
-    }
-    Ok(Inviter {
-        org: caller.org,
-        user: caller.user,
-        actor: caller.actor(),
-    })
 }

@@ -9,30 +9,20 @@ use shared::time::UnixMillis;
 
 use super::{fields, link};
 use crate::app::App;
-use crate::audit::{self, Actor, Event};
+use crate::audit::{self, Event};
 use crate::error::{ApiError, Code};
+use crate::http::auth::Caller;
 use crate::http::idempotency::{self, Idempotency};
 use crate::http::paging;
+use crate::keys::{confirm_rights, hold_caller};
 use crate::mail::{self, Letter, limits};
 use crate::store::invitations::{Invitation, InvitationStatus};
 use crate::store::orgs::Role;
 use crate::store::{StoreError, Tx};
 
 const LINK_MS: u64 = 7 * 24 * 3600 * 1000;
-const LISTED: u32 = 200;
 /// The operation's name in the idempotency table.
 const OPERATION: &str = "invitation.create";
-
-/// Who invites.
-#[derive(Clone, Debug)]
-pub struct Inviter {
-    /// Into this organisation.
-    pub org: OrgId,
-    /// Themselves.
-    pub user: UserId,
-    /// For the audit trail.
-    pub actor: Actor,
-}
 
 /// Whether somebody with one role may give another: never more than they have.
 pub(super) fn may_give(own: Role, wanted: Role) -> bool {
@@ -43,7 +33,7 @@ pub(super) fn may_give(own: Role, wanted: Role) -> bool {
     }
 }
 
-/// The inviter's role as it is now, held for the rest of the transaction; `None` if they are no member any more.
+/// A member's role as it is now, held for the rest of the transaction; `None` if they are no member any more.
 pub(super) async fn hold_role(tx: &mut Tx, org: OrgId, user: UserId) -> Result<Option<Role>, StoreError> {
     if tx.hold_membership(org, user).await?.is_none() {
         return Ok(None);
@@ -51,10 +41,11 @@ pub(super) async fn hold_role(tx: &mut Tx, org: OrgId, user: UserId) -> Result<O
     Ok(tx.membership(org, user).await?.map(|membership| membership.role))
 }
 
-/// Invites an address. One that was invited before by the same organisation gets a new link; the old one is dead.
+/// Invites an address. One that was invited before by the same organisation gets a new link; the old one is dead. Whoever is
+/// invited outlives the credential that asked, so it must be alive when this is written.
 pub async fn invite(
     app: &App,
-    inviter: &Inviter,
+    caller: &Caller,
     (email, role): (&str, Role),
     idempotency: Option<Idempotency>,
 ) -> Result<Invitation, ApiError> {
@@ -66,42 +57,43 @@ pub async fn invite(
     let id = app.random.below(LIMIT).map_err(ApiError::internal)?;
     let invitation = Invitation {
         id: InvitationId::from_u64(id).ok_or(StoreError::Corrupt("invitation id"))?,
-        org: inviter.org,
+        org: caller.org,
         email,
         role,
-        invited_by: inviter.user,
+        invited_by: caller.user,
         created_at: now,
         expires_at: now.saturating_add(LINK_MS),
         accepted_at: None,
         revoked_at: None,
     };
     let mut tx = app.store.begin().await?;
-    let who = (inviter.org, inviter.user);
+    hold_caller(&mut tx, caller, now).await?;
+    let who = (caller.org, caller.user);
     let number = invitation.id.get();
     if let Some(before) = idempotency::claim(&mut tx, who, OPERATION, idempotency, number, now).await? {
         let id = InvitationId::from_u64(before).ok_or(StoreError::Corrupt("invitation id"))?;
-        let made = tx.invitation(inviter.org, id).await?;
+        let made = tx.invitation(caller.org, id).await?;
         return made.ok_or_else(|| ApiError::not_found("invitation"));
     }
-    limits::charge_org(&mut tx, app, inviter.org, now).await?;
-    let own = hold_role(&mut tx, inviter.org, inviter.user).await?;
-    if !own.is_some_and(|own| may_give(own, role)) {
+    limits::charge_org(&mut tx, app, caller.org, now).await?;
+    confirm_rights(&mut tx, caller).await?;
+    if !may_give(caller.role, role) {
         let detail = format!(
             "a member with your role can not invite somebody as {}",
             role.as_str()
         );
         return Err(ApiError::new(Code::ExceedsCaller, detail).field("role"));
     }
-    if is_member(&mut tx, inviter.org, &invitation.email).await? {
+    if is_member(&mut tx, caller.org, &invitation.email).await? {
         let detail = "this address already belongs to a member of the organisation";
         return Err(ApiError::invalid_field("email", detail));
     }
     limits::charge_invited(&mut tx, app, &invitation.email, now).await?;
-    tx.revoke_invitations_to(inviter.org, &invitation.email, now)
+    tx.revoke_invitations_to(caller.org, &invitation.email, now)
         .await?;
     tx.insert_invitation(&invitation, &secret.digest()).await?;
-    let org = tx.org_name(inviter.org).await?.unwrap_or_default();
-    let profile = tx.profile(inviter.user).await?;
+    let org = tx.org_name(caller.org).await?.unwrap_or_default();
+    let profile = tx.profile(caller.user).await?;
     // A program invites in the name of its organisation.
     let name = profile.map_or_else(|| org.clone(), |(email, name)| format!("{name} ({email})"));
     let link = mail::link(app, "/invitation", &secret).map_err(ApiError::internal)?;
@@ -110,8 +102,8 @@ pub async fn invite(
         .await
         .map_err(ApiError::internal)?;
     let event = Event {
-        org: Some(inviter.org),
-        actor: &inviter.actor,
+        org: Some(caller.org),
+        actor: &caller.actor(),
         action: "invitation.create",
         target: invitation.id.to_string(),
         detail: json!({"email": invitation.email, "role": role}),
@@ -128,9 +120,18 @@ async fn is_member(tx: &mut Tx, org: OrgId, email: &str) -> Result<bool, StoreEr
     Ok(tx.membership(org, user).await?.is_some())
 }
 
-/// The organisation's invitations, newest first: the last 200 of those that are remembered.
-pub async fn list(app: &App, org: OrgId) -> Result<Vec<Invitation>, StoreError> {
-    app.store.begin_read().await?.invitations_of(org, LISTED).await
+/// A page of the organisation's invitations that are remembered, newest first, and the cursor of the next one.
+pub async fn list(
+    app: &App,
+    org: OrgId,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<(Vec<Invitation>, Option<String>), ApiError> {
+    let before = paging::place::<(UnixMillis, InvitationId)>(cursor)?;
+    let mut tx = app.store.begin_read().await?;
+    let mut rows = tx.invitations_of(org, before, limit.saturating_add(1)).await?;
+    let next = paging::next(&mut rows, limit, |last| (last.created_at, last.id));
+    Ok((rows, next))
 }
 
 /// A page of the invitations that can still be accepted, newest first, and the cursor of the next one.
@@ -140,25 +141,19 @@ pub async fn list_pending(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<(Vec<Invitation>, Option<String>), ApiError> {
-    let before = cursor
-        .map(paging::decode::<(UnixMillis, InvitationId)>)
-        .transpose()?;
+    let before = paging::place::<(UnixMillis, InvitationId)>(cursor)?;
     let now = app.clock.now();
     let mut tx = app.store.begin_read().await?;
     let mut rows = tx
         .pending_invitations(org, before, limit.saturating_add(1), now)
         .await?;
-    let more = paging::cut(&mut rows, limit);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| paging::encode(&(last.created_at, last.id)));
+    let next = paging::next(&mut rows, limit, |last| (last.created_at, last.id));
     Ok((rows, next))
 }
 
 /// Sends an invitation once more, in the name of whoever asks: a new link for so long again; the old one is dead.
-pub async fn resend(app: &App, inviter: &Inviter, id: InvitationId) -> Result<Invitation, ApiError> {
-    let found = app.store.begin_read().await?.invitation(inviter.org, id).await?;
+pub async fn resend(app: &App, caller: &Caller, id: InvitationId) -> Result<Invitation, ApiError> {
+    let found = app.store.begin_read().await?.invitation(caller.org, id).await?;
     let found = found.ok_or_else(|| ApiError::not_found("invitation"))?;
     match found.status(app.clock.now()) {
         InvitationStatus::Accepted => Err(ApiError::new(
@@ -167,22 +162,23 @@ pub async fn resend(app: &App, inviter: &Inviter, id: InvitationId) -> Result<In
         )),
         InvitationStatus::Revoked => Err(ApiError::not_found("invitation")),
         InvitationStatus::Pending | InvitationStatus::Expired => {
-            invite(app, inviter, (&found.email, found.role), None).await
+            invite(app, caller, (&found.email, found.role), None).await
         }
     }
 }
 
 /// Takes an invitation back. A second time it is the same answer.
-pub async fn revoke(app: &App, inviter: &Inviter, id: InvitationId) -> Result<Invitation, ApiError> {
+pub async fn revoke(app: &App, caller: &Caller, id: InvitationId) -> Result<Invitation, ApiError> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    let own = hold_role(&mut tx, inviter.org, inviter.user).await?;
-    if !own.is_some_and(|own| may_give(own, Role::Viewer)) {
+    hold_caller(&mut tx, caller, now).await?;
+    confirm_rights(&mut tx, caller).await?;
+    if !may_give(caller.role, Role::Viewer) {
         let detail = "only owners and admins take invitations back";
         return Err(ApiError::new(Code::ExceedsCaller, detail));
     }
-    let revoked = tx.revoke_invitation(inviter.org, id, now).await?;
-    let invitation = tx.invitation(inviter.org, id).await?;
+    let revoked = tx.revoke_invitation(caller.org, id, now).await?;
+    let invitation = tx.invitation(caller.org, id).await?;
     let invitation = invitation.ok_or_else(|| ApiError::not_found("invitation"))?;
     if !revoked {
         return match invitation.status(now) {
@@ -194,8 +190,8 @@ pub async fn revoke(app: &App, inviter: &Inviter, id: InvitationId) -> Result<In
         };
     }
     let event = Event {
-        org: Some(inviter.org),
-        actor: &inviter.actor,
+        org: Some(caller.org),
+        actor: &caller.actor(),
         action: "invitation.revoke",
         target: id.to_string(),
         detail: json!({"email": invitation.email}),

@@ -38,7 +38,7 @@ use crate::mail::{self, Letter};
 use crate::pages::{self, PageError};
 use crate::store::Tx;
 
-pub use invite::{Inviter, invite, list, list_pending, resend, revoke};
+pub use invite::{invite, list, list_pending, resend, revoke};
 
 /// Invitations that ran out are kept for so long, with their answers: people ask about them.
 const KEPT_MS: u64 = 30 * 24 * 3600 * 1000;

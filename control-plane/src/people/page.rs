@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::invite::may_give;
-use super::{Inviter, list_pending, resend};
+use super::{list_pending, resend};
 use crate::app::App;
 use crate::authority::Act;
 use crate::dashboard::{Parameters, Sent, Shell, Visit, link, refused, refused_form};
@@ -49,14 +49,6 @@ struct Line {
     until: Moment,
 }
 
-fn inviter(visit: &Visit) -> Inviter {
-    Inviter {
-        org: visit.caller.org,
-        user: visit.caller.user,
-        actor: visit.caller.actor(),
-    }
-}
-
 /// `GET /account/members`: where the list of members was.
 pub async fn moved() -> axum::response::Redirect {
     axum::response::Redirect::permanent(PEOPLE.base)
@@ -94,7 +86,7 @@ pub async fn post_invite(State(app): State<Arc<App>>, sent: Sent) -> Result<Resp
         let failure = Some("Choose a role.".to_owned());
         return Ok(show(&app, &visit, email, Role::Member, failure));
     };
-    match super::invite(&app, &inviter(&visit), (email, role), None).await {
+    match super::invite(&app, &visit.caller, (email, role), None).await {
         Ok(made) => {
             let sentence = format!("An invitation is on its way to {}.", made.email);
             Ok(visit.done(LIST, &sentence))
@@ -138,7 +130,7 @@ pub async fn post_revoke(
 ) -> Result<Response, Instead> {
     let missing = || refused(ApiError::not_found("invitation"));
     let id = id.parse().map_err(|_| missing())?;
-    let taken = super::revoke(&app, &inviter(&sent.visit), id)
+    let taken = super::revoke(&app, &sent.visit.caller, id)
         .await
         .map_err(refused)?;
     let sentence = format!(
@@ -156,7 +148,7 @@ pub async fn post_resend(
 ) -> Result<Response, Instead> {
     let missing = || refused(ApiError::not_found("invitation"));
     let id = id.parse().map_err(|_| missing())?;
-    let made = resend(&app, &inviter(&sent.visit), id).await.map_err(refused)?;
+    let made = resend(&app, &sent.visit.caller, id).await.map_err(refused)?;
     let sentence = format!(
         "A new invitation is on its way to {}; the old link is dead.",
         made.email

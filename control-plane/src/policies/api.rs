@@ -17,18 +17,18 @@ use super::json::{AppliedView, CheckedView, CurrentView, ShownView, VersionView,
 use super::trial::{Holder, Trial};
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::auth::Caller;
+use crate::http::auth::{Admin, Caller};
 use crate::http::json::{NO_STORE, StrictJson, StrictQuery};
+use crate::http::paging;
 use crate::http::wait::{WaitQuery, wait};
 
-const DEFAULT_PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 200;
 /// Whoever has it asks whether it still is so.
 const ASK_AGAIN: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 
 /// `GET /v1/policy`
 #[utoipa::path(
     get, path = "/v1/policy", tag = "policy",
+    security(("api_key" = []), ("access_token" = [])),
     summary = "Show the route policy in force",
     responses(
         (status = 200, description = "The policy.", body = CurrentView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
@@ -59,7 +59,7 @@ pub async fn show(
 #[schema(as = PolicyToCheck)]
 pub struct CheckBody {
     /// The document.
-    #[schema(value_type = Value)]
+    #[schema(value_type = Object, example = json!({}))]
     policy: Value,
 }
 
@@ -74,7 +74,7 @@ pub struct CheckBody {
 )]
 pub async fn check(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     StrictJson(body, _): StrictJson<CheckBody>,
 ) -> Result<Response, ApiError> {
     let checked = super::check(&app, &caller, body.policy).await?;
@@ -87,7 +87,7 @@ pub async fn check(
 #[schema(as = PolicyToApply)]
 pub struct ApplyBody {
     /// The document.
-    #[schema(value_type = Value)]
+    #[schema(value_type = Object, example = json!({}))]
     policy: Value,
     /// Why, for the history.
     reason: Option<String>,
@@ -112,7 +112,7 @@ pub struct ApplyBody {
 )]
 pub async fn apply(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<WaitQuery>,
     StrictJson(body, _): StrictJson<ApplyBody>,
@@ -124,12 +124,16 @@ pub async fn apply(
     Ok(answer(applied))
 }
 
+/// The highest number that a version can have: it travels as JSON (RFC 8259 §6).
+const LAST_VERSION: u64 = (1 << 53) - 1;
+
 /// The body of `POST /v1/policy/rollback`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PolicyToRestore)]
 pub struct RollBackBody {
     /// Which one, from the history.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64, example = 1)]
     version: u64,
     /// Why, for the history.
     reason: Option<String>,
@@ -153,12 +157,18 @@ pub struct RollBackBody {
 )]
 pub async fn roll_back(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<WaitQuery>,
     StrictJson(body, _): StrictJson<RollBackBody>,
 ) -> Result<Response, ApiError> {
     let wait = wait(query.wait.as_deref())?;
+    if !(1..=LAST_VERSION).contains(&body.version) {
+        return Err(ApiError::invalid_field(
+            "version",
+            "must be a version of the history",
+        ));
+    }
     let expected = expected(&headers)?;
     let why = body.reason.as_deref();
     let applied = super::roll_back(&app, &caller, body.version, (expected, why), wait).await?;
@@ -197,6 +207,7 @@ pub struct HistoryPage {
 /// `GET /v1/policy/history`
 #[utoipa::path(
     get, path = "/v1/policy/history", tag = "policy",
+    security(("api_key" = []), ("access_token" = [])),
     summary = "List versions of the policy",
     description = "Who put what in force, when and why; newest first.",
     params(
@@ -211,19 +222,13 @@ pub async fn history(
     caller: Caller,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<HistoryPage>, ApiError> {
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        let detail = format!("must be from 1 to {LARGEST_PAGE}");
-        return Err(ApiError::invalid_field("limit", detail));
-    }
-    let cursor = |text: &str| {
-        let detail = "use `next_cursor` of the page before";
-        text.parse()
-            .map_err(|_| ApiError::new(Code::InvalidCursor, detail))
-    };
-    let before = query.cursor.as_deref().map(cursor).transpose()?;
+    let limit = paging::limit(query.limit)?;
+    let before = paging::place(query.cursor.as_deref())?;
     let (rows, more) = super::history(&app, &caller, before, limit).await?;
-    let next_cursor = rows.last().filter(|_| more).map(|last| last.version.to_string());
+    let next_cursor = rows
+        .last()
+        .filter(|_| more)
+        .map(|last| paging::encode(&last.version));
     let versions = rows.iter().map(VersionView::new).collect::<Result<_, _>>()?;
     Ok(Json(HistoryPage {
         versions,
@@ -234,6 +239,7 @@ pub async fn history(
 /// `GET /v1/policy/history/{version}`
 #[utoipa::path(
     get, path = "/v1/policy/history/{version}", tag = "policy",
+    security(("api_key" = []), ("access_token" = [])),
     summary = "Show a version of the policy",
     params(
         ("version" = u64, Path, description = "Its number.", example = 7),
@@ -279,6 +285,7 @@ pub struct TestBody {
 /// `POST /v1/policy/test`
 #[utoipa::path(
     post, path = "/v1/policy/test", tag = "policy",
+    security(("api_key" = []), ("access_token" = [])),
     summary = "Would this request pass, and why",
     description = "Under the policy in force or the one that is given. Nothing is counted.",
     request_body = TestBody,

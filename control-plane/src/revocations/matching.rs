@@ -22,6 +22,7 @@ use crate::http::auth::Caller;
 use crate::http::time::parse_rfc3339;
 use crate::keys::{confirm_rights, hold_caller};
 use crate::store::Tx;
+use crate::store::orgs::Role;
 use crate::store::revocations::{Counts, GrantsWhere, KeysWhere};
 
 /// The most that one revocation ends; in tests small enough to be passed.
@@ -108,9 +109,9 @@ pub(super) enum Answer {
         dry_run: bool,
         /// How many match.
         matched: Counts,
-        /// The calling key, if it matches too.
-        #[schema(value_type = Option<String>)]
-        left_out: Option<KeyId>,
+        /// What matches too, and would stay.
+        #[serde(flatten)]
+        left_out: LeftOut,
     },
     /// What was revoked, now or by the same filter before.
     Done {
@@ -120,10 +121,21 @@ pub(super) enum Answer {
         /// The conditions.
         #[schema(value_type = Object)]
         filter: Value,
-        /// The calling key, if it matches too.
-        #[schema(value_type = Option<String>)]
-        left_out: Option<KeyId>,
+        /// What matches too, and stays.
+        #[serde(flatten)]
+        left_out: LeftOut,
     },
+}
+
+/// What matches, and is not revoked.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RevocationLeftOut)]
+pub(super) struct LeftOut {
+    /// The calling key.
+    #[schema(value_type = Option<String>)]
+    left_out: Option<KeyId>,
+    /// How many credentials of owners: by a filter, only an owner revokes those.
+    owners_left_out: u64,
 }
 
 fn invalid(name: &str, detail: impl Into<String>) -> ApiError {
@@ -276,6 +288,7 @@ impl Matching {
             created_after: filter.created_after,
             scopes,
             except: caller.credential.api_key(),
+            spares_owners: caller.role != Role::Owner,
             ..KeysWhere::in_reach(caller.reach(), live_at(now))
         });
         let grants = filter.has_grants().then(|| GrantsWhere {
@@ -285,6 +298,7 @@ impl Matching {
             created_after: filter.created_after,
             last_used_before: filter.last_used_before,
             scopes,
+            spares_owners: caller.role != Role::Owner,
             ..GrantsWhere::of(Some(caller.org), live_grants_at(app, now))
         });
         Ok(Self { keys, grants })
@@ -302,15 +316,33 @@ impl Matching {
         Ok(counts)
     }
 
-    /// The calling key, if it would match.
-    async fn left_out(&self, tx: &mut Tx, matched: Counts) -> Result<Option<KeyId>, ApiError> {
-        let Some(keys) = &self.keys else { return Ok(None) };
-        let with_it = KeysWhere {
-            except: None,
-            ..keys.clone()
+    /// What would match but for who asks: the calling key, and credentials of owners.
+    async fn left_out(&self, tx: &mut Tx, matched: Counts) -> Result<LeftOut, ApiError> {
+        let with_owners = Self {
+            keys: self.keys.clone().map(|keys| KeysWhere {
+                spares_owners: false,
+                ..keys
+            }),
+            grants: self.grants.clone().map(|grants| GrantsWhere {
+                spares_owners: false,
+                ..grants
+            }),
         };
-        let more = tx.count_keys_where(&with_it).await? > matched.keys;
-        Ok(keys.except.filter(|_| more))
+        let with_owners = with_owners.count(tx).await?;
+        let mut left_out = None;
+        if let Some(keys) = &self.keys {
+            let with_caller = KeysWhere {
+                except: None,
+                spares_owners: false,
+                ..keys.clone()
+            };
+            let more = tx.count_keys_where(&with_caller).await? > with_owners.keys;
+            left_out = keys.except.filter(|_| more);
+        }
+        Ok(LeftOut {
+            left_out,
+            owners_left_out: with_owners.sum().saturating_sub(matched.sum()),
+        })
     }
 }
 
@@ -410,10 +442,15 @@ pub(super) async fn revoke(
     })
 }
 
-/// One text per filter and reach: the same filter of a caller who reaches less is another.
+/// One text per filter and reach: the same filter of a caller who reaches less, or spares owners, is another.
 fn subject(caller: &Caller, filter: &Value) -> String {
     let reach = caller.reach();
-    let text = format!("{:?} {} {filter}", reach.workspace, reach.environment);
+    let spared = if caller.role == Role::Owner {
+        ""
+    } else {
+        "spares owners "
+    };
+    let text = format!("{spared}{:?} {} {filter}", reach.workspace, reach.environment);
     let digest = shared::crypto::base64url(&sha256(text.as_bytes()));
     format!("{}/where/{digest}", caller.org)
 }

@@ -59,7 +59,10 @@ pub struct ServiceAccountPage {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewServiceAccount)]
 pub struct CreateBody {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 100, example = "ci-deploy")]
     name: String,
+    /// The most that it can do; never `owner`.
     role: Role,
 }
 

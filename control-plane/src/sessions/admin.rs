@@ -80,9 +80,7 @@ pub async fn list(
 ) -> Result<(Vec<SessionView>, Option<String>), ApiError> {
     must_reach_everything(app, caller)?;
     let now = app.clock.now();
-    let before = cursor
-        .map(paging::decode::<(UnixMillis, SessionId)>)
-        .transpose()?;
+    let before = paging::place::<(UnixMillis, SessionId)>(cursor)?;
     let filter = SessionFilter {
         org: caller.org,
         user,
@@ -92,11 +90,7 @@ pub async fn list(
         limit: limit.saturating_add(1),
     };
     let mut rows = app.store.begin_read().await?.list_sessions(&filter).await?;
-    let more = paging::cut(&mut rows, limit);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| paging::encode(&(last.expires_at, last.sid)));
+    let next = paging::next(&mut rows, limit, |last| (last.expires_at, last.sid));
     Ok((rows.into_iter().map(SessionView::from).collect(), next))
 }
 

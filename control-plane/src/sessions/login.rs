@@ -18,7 +18,7 @@ use super::attempts::Attempt;
 use super::begin::{Begun, Browser, begin};
 use super::cookie::{self, Kind, Secret};
 use super::csrf::FormToken;
-use super::return_to::{ACCOUNT, path_of_ours};
+use super::return_to::{START, path_of_ours};
 use super::visitor::Visitor;
 use super::{Instead, current, see_other};
 use crate::app::App;
@@ -95,7 +95,7 @@ pub async fn get(
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
     };
-    let return_to = value("return_to").unwrap_or_else(|| ACCOUNT.to_owned());
+    let return_to = value("return_to").unwrap_or_else(|| START.to_owned());
     refuse_elsewhere(&app, &return_to)?;
     let hint = value("login_hint").filter(|hint| hint.len() <= MAX_EMAIL);
     let visitor = Visitor::of(&app, &headers)?;
@@ -119,7 +119,7 @@ pub async fn post(
 ) -> Result<Response, Instead> {
     // 1. A form of ours, sent by the browser that got it.
     let (visitor, form) = Visitor::sent(&app, &headers, &body)?;
-    let return_to = form.value("return_to").unwrap_or(ACCOUNT);
+    let return_to = form.value("return_to").unwrap_or(START);
     refuse_elsewhere(&app, return_to)?;
     let typed = form.value("email").unwrap_or_default().trim();
     if typed.len() > MAX_EMAIL {

@@ -289,16 +289,16 @@ pub(crate) async fn begin_first(
 ) -> Result<Response, Instead> {
     let account = app.store.begin_read().await?.account_by_email(email).await?;
     let Some(account) = account else {
-        return Ok(login_redirect(return_to::ACCOUNT));
+        return Ok(login_redirect(return_to::START));
     };
     let before = current(app, headers).await?;
     let browser = begin::Browser::of(headers, address);
     let begun = begin::begin(app, &account, attempt, browser, before, Some(request_id.0)).await?;
     // An account of a moment ago has no second factor; if it has one all the same, its user shows it at the sign-in page.
     let Some(begin::Begun::Session(secret)) = begun else {
-        return Ok(login_redirect(return_to::ACCOUNT));
+        return Ok(login_redirect(return_to::START));
     };
-    Ok(login::signed_in(app, &secret, return_to::ACCOUNT))
+    Ok(login::signed_in(app, &secret, return_to::START))
 }
 
 /// The job that forgets what nothing depends on any more.

@@ -2,7 +2,9 @@
 
 use url::Url;
 
-/// After a sign-in that asked for nothing in particular.
+/// After a sign-in that asked for nothing in particular: it leads those who may see the dashboard there, others to their account.
+pub(crate) const START: &str = "/";
+/// One's own account.
 pub(crate) const ACCOUNT: &str = "/account";
 const MAX_BYTES: usize = 8 * 1024;
 

@@ -259,6 +259,21 @@ impl Tx {
         rows.into_iter().map(ListedGrant::try_from).collect()
     }
 
+    /// How many grants of an organisation can still be refreshed, counted up to `most`.
+    pub async fn count_live_grants(
+        &mut self,
+        org: OrgId,
+        live_at: UnixSeconds,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
+            "SELECT COUNT(*) FROM (SELECT id FROM grants
+             WHERE org_id = $1 AND revoked_at IS NULL AND idle_expires_seconds > $2 AND expires_seconds > $2
+             LIMIT $3) AS counted")
+            .bind(int(org.get())).bind(int(live_at.0)).bind(i64::from(most)).fetch_one(conn).await)?;
+        uint(count, "count")
+    }
+
     /// One grant of an organisation, if it was not revoked.
     pub async fn listed_grant(&mut self, org: OrgId, id: GrantId) -> Result<Option<ListedGrant>, StoreError> {
         let row: Option<GrantRow> = on_db!(self, conn => sqlx::query_as(grants_where!("AND g.id = $2"))

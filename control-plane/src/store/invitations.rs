@@ -143,11 +143,18 @@ impl Tx {
     }
 
     /// An organisation's invitations, newest first.
-    pub async fn invitations_of(&mut self, org: OrgId, limit: u32) -> Result<Vec<Invitation>, StoreError> {
+    pub async fn invitations_of(
+        &mut self,
+        org: OrgId,
+        before: Option<(UnixMillis, InvitationId)>,
+        limit: u32,
+    ) -> Result<Vec<Invitation>, StoreError> {
+        let (at, id) = before.map_or((i64::MAX, i64::MAX), |(at, id)| (int(at.0), int(id.get())));
         let rows: Vec<Stored> = on_db!(self, conn => sqlx::query_as(
             "SELECT id, org_id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
-             FROM invitations WHERE org_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2")
-            .bind(int(org.get())).bind(i64::from(limit)).fetch_all(conn).await)?;
+             FROM invitations WHERE org_id = $1 AND (created_at, id) < ($2, $3)
+             ORDER BY created_at DESC, id DESC LIMIT $4")
+            .bind(int(org.get())).bind(at).bind(id).bind(i64::from(limit)).fetch_all(conn).await)?;
         rows.into_iter().map(Invitation::try_from).collect()
     }
 

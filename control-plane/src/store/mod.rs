@@ -113,6 +113,9 @@ pub enum StoreError {
     /// An id could not be drawn.
     #[error(transparent)]
     Random(#[from] crate::random::RandomError),
+    /// The SQLite file is not there, and was not to be made.
+    #[error("there is no such file")]
+    Missing,
     /// The URL names no engine that we know.
     #[error("database_url must start with sqlite: or postgres:")]
     UnknownEngine,
@@ -223,6 +226,8 @@ impl Store {
                     .busy_timeout(BUSY_TIMEOUT);
                 if create {
                     create_private(options.get_filename()).map_err(sqlx::Error::Io)?;
+                } else if !options.get_filename().exists() {
+                    return Err(StoreError::Missing);
                 }
                 let pool = SqlitePoolOptions::new()
                     .max_connections(SQLITE_CONNECTIONS)

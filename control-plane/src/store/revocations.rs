@@ -42,6 +42,8 @@ pub struct KeysWhere {
     pub scopes: ScopeSet,
     /// All but this one.
     pub except: Option<KeyId>,
+    /// All but those of the organisation's owners.
+    pub spares_owners: bool,
 }
 
 impl KeysWhere {
@@ -61,6 +63,7 @@ impl KeysWhere {
             created_after: None,
             scopes: ScopeSet::EMPTY,
             except: None,
+            spares_owners: false,
         }
     }
 }
@@ -88,6 +91,8 @@ pub struct GrantsWhere {
     pub last_used_before: Option<UnixMillis>,
     /// With one of these scopes; empty: with any.
     pub scopes: ScopeSet,
+    /// All but those of the organisation's owners.
+    pub spares_owners: bool,
 }
 
 impl GrantsWhere {
@@ -104,6 +109,7 @@ impl GrantsWhere {
             created_after: None,
             last_used_before: None,
             scopes: ScopeSet::EMPTY,
+            spares_owners: false,
         }
     }
 }
@@ -210,7 +216,7 @@ impl TryFrom<Row> for RevocationRow {
     }
 }
 
-/// A statement on the keys that match: thirteen parameters.
+/// A statement on the keys that match: fourteen parameters.
 macro_rules! on_keys {
     ($what:literal, $after:literal) => {
         concat!(
@@ -229,7 +235,9 @@ macro_rules! on_keys {
                AND ($10 IS NULL OR created_at < $10)
                AND ($11 IS NULL OR created_at >= $11)
                AND ($12 = 0 OR (scopes & $12) <> 0)
-               AND ($13 IS NULL OR id <> $13) ",
+               AND ($13 IS NULL OR id <> $13)
+               AND ($14 = 0 OR user_id NOT IN (
+                   SELECT m.user_id FROM memberships m WHERE m.org_id = api_keys.org_id AND m.role = 'owner')) ",
             $after
         )
     };
@@ -252,10 +260,11 @@ macro_rules! bind_keys {
             .bind(which.created_after.map(|at| int(at.0)))
             .bind(which.scopes.0.cast_signed())
             .bind(which.except.map(|id| int(id.get())))
+            .bind(i64::from(which.spares_owners))
     }};
 }
 
-/// A statement on the grants that match: nine parameters.
+/// A statement on the grants that match: ten parameters.
 macro_rules! on_grants {
     ($what:literal, $after:literal) => {
         concat!(
@@ -269,7 +278,9 @@ macro_rules! on_grants {
                AND ($6 IS NULL OR created_at < $6)
                AND ($7 IS NULL OR created_at >= $7)
                AND ($8 IS NULL OR acted_at < $8)
-               AND ($9 = 0 OR (scopes & $9) <> 0) ",
+               AND ($9 = 0 OR (scopes & $9) <> 0)
+               AND ($10 = 0 OR user_id NOT IN (
+                   SELECT m.user_id FROM memberships m WHERE m.org_id = grants.org_id AND m.role = 'owner')) ",
             $after
         )
     };
@@ -290,7 +301,9 @@ macro_rules! on_tokens {
                    AND ($6 IS NULL OR created_at < $6)
                    AND ($7 IS NULL OR created_at >= $7)
                    AND ($8 IS NULL OR created_at < $8)
-                   AND ($9 = 0 OR (scopes & $9) <> 0)) ",
+                   AND ($9 = 0 OR (scopes & $9) <> 0)
+                   AND ($10 = 0 OR user_id NOT IN (
+                       SELECT m.user_id FROM memberships m WHERE m.org_id = asserted_tokens.org_id AND m.role = 'owner'))) ",
             $after
         )
     };
@@ -309,6 +322,7 @@ macro_rules! bind_grants {
             .bind(which.created_after.map(|at| int(at.0)))
             .bind(which.last_used_before.map(|at| int(at.0)))
             .bind(which.scopes.0.cast_signed())
+            .bind(i64::from(which.spares_owners))
     }};
 }
 
@@ -338,7 +352,7 @@ impl Tx {
         mark: &Mark,
     ) -> Result<Vec<StatusIndex>, StoreError> {
         let ids: Vec<i64> = on_db!(self, conn => bind_keys!(which, sqlx::query_scalar(on_keys!(
-            "UPDATE api_keys SET revoked_at = $14, revoked_reason = $15, revoked_by = $16, revoked_in = $17, revoke_outbox = 0",
+            "UPDATE api_keys SET revoked_at = $15, revoked_reason = $16, revoked_by = $17, revoked_in = $18, revoke_outbox = 0",
             "RETURNING id")))
             .bind(int(mark.at.0)).bind(mark.reason).bind(&mark.by).bind(int(mark.revocation.get()))
             .fetch_all(conn).await)?;
@@ -381,7 +395,7 @@ impl Tx {
                 which,
                 which.session.as_deref(),
                 sqlx::query(on_grants!(
-                    "UPDATE grants SET revoked_at = $10, revoked_reason = $11, revoked_in = $12, version = version + 1",
+                    "UPDATE grants SET revoked_at = $11, revoked_reason = $12, revoked_in = $13, version = version + 1",
                     ""
                 ))
             )
@@ -424,7 +438,7 @@ impl Tx {
             return Ok(Vec::new());
         }
         let ids: Vec<i64> = on_db!(self, conn => bind_grants!(which, which.issuer.as_deref(), sqlx::query_scalar(
-            on_tokens!("UPDATE status_indexes SET revoked_at = $10", "RETURNING idx")))
+            on_tokens!("UPDATE status_indexes SET revoked_at = $11", "RETURNING idx")))
             .bind(int(now.0)).fetch_all(conn).await)?;
         indexes(ids)
     }

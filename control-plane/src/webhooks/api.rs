@@ -9,23 +9,20 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::crypto::{base64url, from_base64url};
 use shared::id::{MessageId, WebhookId};
 use shared::time::UnixMillis;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Changes, New, WebhookSecret, WebhookView};
 use crate::app::App;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
 use crate::http::json::{NO_STORE, OptionalJson, StrictJson, StrictQuery};
+use crate::http::paging;
 use crate::http::tag::{IfMatch, IfMatchHeader};
 use crate::http::time::Timestamp;
 use crate::store::webhooks::Delivery;
-
-const DEFAULT_PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 200;
 
 /// The body of `POST /v1/webhooks`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -353,13 +350,9 @@ pub async fn messages(
     Path(id): Path<String>,
     StrictQuery(query): StrictQuery<MessagesQuery>,
 ) -> Result<Response, ApiError> {
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        let detail = format!("must be from 1 to {LARGEST_PAGE}");
-        return Err(ApiError::invalid_field("limit", detail));
-    }
-    let before = query.cursor.as_deref().map(decode).transpose()?;
-    let (messages, next_cursor) = page(&app, &caller, webhook_id(&id)?, before, limit).await?;
+    let limit = paging::limit(query.limit)?;
+    let cursor = query.cursor.as_deref();
+    let (messages, next_cursor) = page(&app, &caller, webhook_id(&id)?, cursor, limit).await?;
     let page = MessagePage {
         messages,
         next_cursor,
@@ -372,17 +365,12 @@ pub(super) async fn page(
     app: &App,
     caller: &crate::http::auth::Caller,
     id: WebhookId,
-    before: Option<(UnixMillis, MessageId)>,
+    cursor: Option<&str>,
     limit: u32,
 ) -> Result<(Vec<MessageView>, Option<String>), ApiError> {
+    let before = paging::place::<(UnixMillis, MessageId)>(cursor)?;
     let mut found = super::deliveries(app, caller, id, before, limit.saturating_add(1)).await?;
-    let page = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > page;
-    found.truncate(page);
-    let next = found
-        .last()
-        .filter(|_| more)
-        .map(|last| encode((last.created_at, last.id)));
+    let next = paging::next(&mut found, limit, |last| (last.created_at, last.id));
     Ok((found.into_iter().map(MessageView::new).collect(), next))
 }
 
@@ -415,27 +403,4 @@ pub async fn replay(
 
 pub(super) fn webhook_id(text: &str) -> Result<WebhookId, ApiError> {
     text.parse().map_err(|_| ApiError::not_found("webhook"))
-}
-
-fn encode((at, id): (UnixMillis, MessageId)) -> String {
-    base64url(format!("1.{}.{}", at.0, id.get()).as_bytes())
-}
-
-pub(super) fn decode(text: &str) -> Result<(UnixMillis, MessageId), ApiError> {
-    let read = || {
-        let bytes = from_base64url(text).filter(|bytes| bytes.len() <= 64)?;
-        let text = String::from_utf8(bytes).ok()?;
-        let (at, id) = text.strip_prefix("1.")?.split_once('.')?;
-        Some((
-            UnixMillis(at.parse().ok()?),
-            MessageId::from_u64(id.parse().ok()?)?,
-        ))
-    };
-    read().ok_or_else(|| {
-        ApiError::new(
-            Code::InvalidCursor,
-            "use `next_cursor` of the page before, unchanged",
-        )
-        .field("cursor")
-    })
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
-use shared::id::{LIMIT, MessageId, WebhookId};
+use shared::id::{LIMIT, MessageId, OrgId, WebhookId};
 use shared::time::UnixMillis;
 use utoipa::ToSchema;
 
@@ -165,25 +165,9 @@ pub async fn create(
     idempotency: Option<Idempotency>,
 ) -> Result<(WebhookView, WebhookSecret), ApiError> {
     may_administer(app, caller)?;
-    let number = app.random.below(LIMIT).map_err(ApiError::internal)?;
-    let id = WebhookId::from_u64(number).ok_or(StoreError::Corrupt("webhook id"))?;
-    let secret = WebhookSecret::draw(&app.random).map_err(ApiError::internal)?;
     let now = app.clock.now();
-    let hook = Webhook {
-        id,
-        org: caller.org,
-        url: url(app, &new.url)?,
-        description: description(&new.description)?,
-        events: patterns(new.events)?,
-        sealed: app.keyring.seal(&context(number), &sign::pack(&[&secret]))?,
-        previous_until: None,
-        created_by: caller.actor().who,
-        created_at: now,
-        disabled_at: None,
-        disabled_reason: None,
-        failing_since: None,
-        delivered_at: None,
-    };
+    let (hook, secret) = drawn(app, caller.org, new, caller.actor().who, now)?;
+    let number = hook.id.get();
     let mut tx = begin(app, caller, now).await?;
     let who = (caller.org, caller.user);
     let before = idempotency::claim(&mut tx, who, OPERATION, idempotency, number, now).await?;
@@ -199,6 +183,34 @@ pub async fn create(
     record(&mut tx, app, caller, "webhook.create", &hook, now).await?;
     tx.commit().await?;
     Ok((WebhookView::new(hook, now), secret))
+}
+
+/// A webhook as it is asked for, with a secret of its own. It is not stored yet.
+pub(crate) fn drawn(
+    app: &App,
+    org: OrgId,
+    new: New,
+    created_by: String,
+    now: UnixMillis,
+) -> Result<(Webhook, WebhookSecret), ApiError> {
+    let number = app.random.below(LIMIT).map_err(ApiError::internal)?;
+    let secret = WebhookSecret::draw(&app.random).map_err(ApiError::internal)?;
+    let hook = Webhook {
+        id: WebhookId::from_u64(number).ok_or(StoreError::Corrupt("webhook id"))?,
+        org,
+        url: url(app, &new.url)?,
+        description: description(&new.description)?,
+        events: patterns(new.events)?,
+        sealed: app.keyring.seal(&context(number), &sign::pack(&[&secret]))?,
+        previous_until: None,
+        created_by,
+        created_at: now,
+        disabled_at: None,
+        disabled_reason: None,
+        failing_since: None,
+        delivered_at: None,
+    };
+    Ok((hook, secret))
 }
 
 /// Changes a webhook. Enabling it forgets that it failed; what was given up meanwhile can be replayed.

@@ -33,6 +33,7 @@ use crate::random::Random;
 use crate::store::audit::AuditRow;
 use crate::store::{StoreError, Tx, int, uint};
 
+pub(crate) use change::drawn;
 pub use change::{
     Changes, New, WebhookView, change, create, deliveries, list, ping, remove, replay, rotate_secret, show,
     tag,

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::api::{MessageView, decode, webhook_id};
+use super::api::{MessageView, webhook_id};
 use super::{Changes, New, WebhookView, events};
 use crate::app::App;
 use crate::dashboard::{Confirm, PageQuery, Sent, Shell, Visit, link, refused, refused_form};
@@ -272,12 +272,8 @@ async fn page(
 ) -> Result<ShowPage, Instead> {
     let id = webhook_id(id).map_err(refused)?;
     let hook = super::show(app, &visit.caller, id).await.map_err(refused)?;
-    let before = Some(after)
-        .filter(|after| !after.is_empty())
-        .map(decode)
-        .transpose()
-        .map_err(refused)?;
-    let (messages, next) = super::api::page(app, &visit.caller, id, before, PAGE)
+    let after = Some(after).filter(|after| !after.is_empty());
+    let (messages, next) = super::api::page(app, &visit.caller, id, after, PAGE)
         .await
         .map_err(refused)?;
     let here = format!("{PATH}/{id}");
@@ -290,7 +286,7 @@ async fn page(
         failing: hook.failing_since.map(|at| at.0.into()),
         previous: hook.previous_secret_until.map(|at| at.0.into()),
         messages: messages.into_iter().map(Message::new).collect(),
-        first: if before.is_some() {
+        first: if after.is_some() {
             here.clone()
         } else {
             String::new()

@@ -50,6 +50,8 @@ pub struct WorkspacePage {
 #[serde(deny_unknown_fields)]
 #[schema(as = WorkspaceName)]
 pub struct NameBody {
+    /// What people call it; not `all`.
+    #[schema(min_length = 1, max_length = 100, example = "Staging")]
     name: String,
 }
 

@@ -99,7 +99,7 @@ pub async fn list(
     let filter = WorkspaceFilter {
         org: caller.org,
         archived,
-        after: cursor.map(paging::decode).transpose()?,
+        after: paging::place(cursor)?,
         limit: limit.saturating_add(1),
     };
     let mut tx = app.store.begin_read().await?;
@@ -112,8 +112,7 @@ pub async fn list(
                 .collect()
         }
     };
-    let more = paging::cut(&mut rows, limit);
-    let next = rows.last().filter(|_| more).map(|row| paging::encode(&row.name));
+    let next = paging::next(&mut rows, limit, |row| row.name.clone());
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
         views.push(view(&mut tx, app, row, COUNTED_IN_LISTS).await?);
@@ -246,6 +245,8 @@ pub async fn archive(app: &App, caller: &Caller, id: WorkspaceId, wait: Wait) ->
         row
     } else {
         let row = workspace::last(&mut tx, caller.org, id).await?;
+        // Whoever waits for the receipt writes, too: this transaction must not be what they wait for.
+        drop(tx);
         row.ok_or(StoreError::Corrupt(
             "workspace: it was archived without a revocation",
         ))?

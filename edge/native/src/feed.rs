@@ -2,7 +2,9 @@
 //!
 //! The control plane is asked all the time ([`Feed::poll`]): one question is there, and it answers when there is news or half a
 //! second is over. Two of these and the way there stay below the usual bound. A request to a strict route starts a question of
-//! its own; those that wait for one at the same time share it. One that names a frame that is not here yet, or a block of indexes,
+//! its own; those that wait for one at the same time share the next one that starts. Such questions start at most forty times in a
+//! second, however many callers there are: the control plane answers a key so many in a minute, and nobody may use them up for
+//! everybody. One that names a frame that is not here yet, or a block of indexes,
 //! waits for the next of the ordinary questions: strangers cause none.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +30,9 @@ const WAIT: Duration = Duration::from_millis(2500);
 const POLL: Duration = Duration::from_millis(500);
 /// What an answer may take beyond that: it may hold a snapshot.
 const GRACE: Duration = Duration::from_secs(20);
+/// From the start of one fetch for requests to that of the next: with those that always go on, well below the half of what the
+/// control plane grants a key.
+const SPACING: Duration = Duration::from_millis(25);
 /// Fetches after a failure, for everybody together.
 const RETRY: Duration = Duration::from_secs(1);
 /// The same before anything was ever heard.
@@ -74,6 +79,13 @@ struct Heard {
     count: u64,
 }
 
+/// How the last fetch for a request went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    began: Option<Duration>,
+    failed: Option<Duration>,
+}
+
 /// The copy of the feed of one process.
 pub(crate) struct Feed {
     client: Client,
@@ -84,8 +96,8 @@ pub(crate) struct Feed {
     started: AtomicU64,
     heard: watch::Sender<Heard>,
     etag: Mutex<Option<HeaderValue>>,
-    /// Held while a request fetches; when the last one failed.
-    turn: tokio::sync::Mutex<Option<Duration>>,
+    /// Held while a request fetches.
+    turn: tokio::sync::Mutex<Turn>,
 }
 
 impl Feed {
@@ -106,7 +118,7 @@ impl Feed {
             started: AtomicU64::new(0),
             heard: watch::Sender::new(Heard::default()),
             etag: Mutex::new(None),
-            turn: tokio::sync::Mutex::new(None),
+            turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -164,26 +176,37 @@ impl Feed {
 
     /// One at a time: whoever comes to the turn looks first whether the one before has fetched for it.
     async fn fetch_unless(&self, is_enough: impl Fn(&Heard) -> bool) -> bool {
-        let mut failed = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         if is_enough(&self.heard.borrow()) {
             return true;
         }
-        let now = self.clock.elapsed();
+        let since = |at: Duration| self.clock.elapsed().saturating_sub(at);
+        let rest = turn
+            .began
+            .map_or(Duration::ZERO, |at| SPACING.saturating_sub(since(at)));
+        if !rest.is_zero() {
+            // Whoever arrives meanwhile shares the fetch that starts then.
+            tokio::time::sleep(rest).await;
+            if is_enough(&self.heard.borrow()) {
+                return true;
+            }
+        }
         let interval = if self.heard.borrow().count == 0 {
             RETRY_COLD
         } else {
             RETRY
         };
-        if failed.is_some_and(|at| now.saturating_sub(at) < interval) {
+        if turn.failed.is_some_and(|at| since(at) < interval) {
             return false;
         }
+        turn.began = Some(self.clock.elapsed());
         match self.catch_up(Duration::ZERO).await {
             Ok(()) => {
-                *failed = None;
+                turn.failed = None;
                 is_enough(&self.heard.borrow())
             }
             Err(error) => {
-                *failed = Some(self.clock.elapsed());
+                turn.failed = Some(self.clock.elapsed());
                 tracing::debug!(%error, "a request could not fetch the feed");
                 false
             }

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::es512;
 use crate::feed::Feed;
 use crate::random;
 use crate::settings::{Settings, SettingsError};
@@ -72,6 +73,7 @@ impl Gate {
 
     /// One that fetches only for requests that want it.
     pub(crate) fn idle(settings: &Settings, clock: Clock, client: Client) -> Result<Self, SettingsError> {
+        es512::install();
         let config = settings.config()?;
         let key =
             random::bytes().ok_or_else(|| SettingsError("this machine gives no random numbers".into()))?;

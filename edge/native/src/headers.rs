@@ -20,7 +20,7 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 /// Some frameworks let these replace the method or path that was judged.
-const OVERRIDES: &[&str] = &[
+pub(crate) const OVERRIDES: &[&str] = &[
     "x-http-method",
     "x-http-method-override",
     "x-method",
@@ -47,6 +47,22 @@ const TRUSTED: &[&str] = &[
 ];
 /// The same by their beginning.
 const TRUSTED_FAMILIES: &[&str] = &["x-forwarded-", "cf-"];
+/// Where a request came from, as proxies and networks in front say it, beside `X-Forwarded-…`.
+const CLAIMS_OF_ORIGIN: &[&str] = &[
+    "forwarded",
+    "x-forwarded",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-host",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "fastly-client-ip",
+];
 /// Whatever `Connection` says, these belong to the request and not to the hop.
 const END_TO_END: &[&str] = &["content-length", "cookie", "host", "origin"];
 const SHARED_CACHES: &[&str] = &[
@@ -109,10 +125,34 @@ pub(crate) fn strip_claims_of_answer(headers: &mut HeaderMap) {
     remove_where(headers, is_ours);
 }
 
-/// What must not go on with a request to another server.
+/// What must not go on with a request to another server: beside that, what only the hop before it may say of where a request came
+/// from. A caller writes it as easily, so an origin hears it from the gate, or not at all.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     strip_hop(headers);
-    remove_where(headers, is_dropped);
+    remove_where(headers, |name| is_dropped(name) || is_claim_of_origin(name));
+}
+
+/// Whether a header says where a request came from. `X-Forwarded-For` is continued, and not replaced.
+fn is_claim_of_origin(name: &str) -> bool {
+    let read = as_read(name);
+    read != "x-forwarded-for"
+        && (CLAIMS_OF_ORIGIN.contains(&read.as_str()) || read.starts_with("x-forwarded-"))
+}
+
+/// All spellings of a name in which some servers read it as the same: each hyphen as it is, or as an underscore. The first is the
+/// name itself.
+pub(crate) fn spellings(name: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for c in name.chars() {
+        let before = all.len();
+        if c == '-' {
+            all.extend_from_within(..);
+        }
+        for (number, spelling) in all.iter_mut().enumerate() {
+            spelling.push(if number < before { c } else { '_' });
+        }
+    }
+    all
 }
 
 /// What must not go back with an answer.

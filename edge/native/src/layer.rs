@@ -2,8 +2,8 @@
 //!
 //! Two ways, the same [`Identity`] in the extensions of what is let in:
 //!
-//! - [`PortcullisLayer::behind`]: the gateway has judged the request; here its signed word is checked. Whoever reached the origin
-//!   around the gateway has none.
+//! - [`PortcullisLayer::behind`]: the gateway has judged the request; here its signed word is checked, which names method and path.
+//!   Whoever reached the origin around the gateway has none.
 //! - [`PortcullisLayer::alone`]: there is no gateway; the layer judges the credential itself, by the route policy of the feed.
 //!
 //! Put it around the whole router, so that what is routed by is the path that was judged. In axum:
@@ -225,7 +225,7 @@ impl PortcullisLayer {
                 Judged::Answered(refuse(UNAUTHENTICATED))
             };
         };
-        let claims = match verifier.verify(&said).await {
+        let claims = match verifier.verify(&said, parts.method.as_str(), path).await {
             Ok(claims) => claims,
             Err(Unverified::NoKeys) => return Judged::Answered(refuse(STATE_STALE)),
             Err(error) => {

@@ -14,6 +14,7 @@ mod answer;
 mod assertion;
 mod client;
 mod clock;
+pub mod es512;
 mod feed;
 mod gate;
 mod headers;

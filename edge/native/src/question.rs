@@ -4,7 +4,8 @@ use edge::library::Question;
 use edge::validator::Credential;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, Version};
 use shared::verdict::Reason;
 
 use crate::random;
@@ -45,6 +46,20 @@ pub(crate) fn authority(parts: &Parts) -> String {
     in_target
         .or_else(|| header(&parts.headers, HOST.as_str()))
         .unwrap_or_default()
+}
+
+/// Whether a request says once which host it is for, or is too old to say it (RFC 9112 §3.2: 400 else). Of two, a server behind this
+/// one might go by the other.
+pub(crate) fn has_one_host(parts: &Parts) -> bool {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            let text = host.to_str().unwrap_or(",");
+            text.is_empty() || (text.parse::<Authority>().is_ok() && !text.contains('@'))
+        }
+        (None, _) => parts.version < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Whether content follows (RFC 9112 §6.3).

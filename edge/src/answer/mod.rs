@@ -9,6 +9,7 @@ pub mod metadata;
 
 use serde_json::json;
 use shared::dpop::ALGORITHMS;
+use shared::json_tree;
 use shared::verdict::{Outcome, Reason};
 
 use crate::validator::Scheme;
@@ -56,7 +57,7 @@ impl Problem {
             "detail": self.detail,
             "request_id": request_id,
         });
-        body.to_string()
+        json_tree::text(&body)
     }
 }
 

@@ -16,6 +16,7 @@ mod config;
 mod policy;
 
 use serde::{Deserialize, Serialize};
+use shared::assertion::Expected;
 use shared::dpop;
 use shared::feed::{Applied, Envelope, MAX_MESSAGE, Refusal, Replica, kinds, split_message};
 use shared::id::LIMIT;
@@ -473,17 +474,20 @@ pub fn assertion_keys(jwks: &str) -> Vec<shared::crypto::VerifyingKey> {
     config::assertion_keys(jwks)
 }
 
-/// Verifies a gateway's word to an origin (see [`shared::assertion`]): the claims as JSON, or why not. `keys`: the gate's JWKS.
+/// Verifies a gateway's word to an origin (see [`shared::assertion`]): the claims as JSON, or why not. `jwks`: the gate's.
 pub fn verify_assertion(
     text: &str,
     jwks: &str,
-    issuer: &str,
-    audience: &str,
+    expected: Expected<'_>,
     now: UnixMillis,
 ) -> Result<serde_json::Value, shared::assertion::Refused> {
     let keys = config::assertion_keys(jwks);
-    let audience = dpop::origin(audience).ok_or(shared::assertion::Refused::Audience)?;
-    let claims = shared::assertion::verify(text, &keys, issuer, &audience, now.seconds())?;
+    let audience = dpop::origin(expected.audience).ok_or(shared::assertion::Refused::Audience)?;
+    let expected = Expected {
+        audience: &audience,
+        ..expected
+    };
+    let claims = shared::assertion::verify(text, &keys, expected, now.seconds())?;
     serde_json::to_value(claims).map_err(|_| shared::assertion::Refused::Malformed)
 }
 
@@ -494,23 +498,26 @@ pub fn run_assertion_vector(json: &[u8]) -> Result<serde_json::Value, &'static s
     let claims = &vector.claims;
     let at = |time: u64| UnixMillis(time.saturating_mul(1000));
     let forged = vector.text.replacen('.', ".e30", 1);
-    let judge = |text: &str, issuer: &str, audience: &str, time: u64| match verify_assertion(
-        text,
-        &jwks,
-        issuer,
-        audience,
-        at(time),
-    ) {
-        Ok(claims) => claims,
-        Err(refused) => refused.to_string().into(),
-    };
     let (text, iat, exp) = (vector.text.as_str(), claims.iat.0, claims.exp.0);
+    let good = Expected {
+        issuer: &claims.iss,
+        audience: &claims.aud,
+        method: &vector.method,
+        path: &vector.path,
+        unbound: false,
+    };
+    let judge = |text: &str, expected: Expected<'_>, time: u64| {
+        verify_assertion(text, &jwks, expected, at(time)).unwrap_or_else(|refused| refused.to_string().into())
+    };
+    let other = "https://other.example";
     Ok(serde_json::json!({
-        "good": judge(text, &claims.iss, &claims.aud, iat),
-        "forged": judge(&forged, &claims.iss, &claims.aud, iat),
-        "other_issuer": judge(text, "https://other.example", &claims.aud, iat),
-        "other_audience": judge(text, &claims.iss, "https://other.example", iat),
-        "too_late": judge(text, &claims.iss, &claims.aud, exp),
+        "good": judge(text, good, iat),
+        "forged": judge(&forged, good, iat),
+        "other_issuer": judge(text, Expected { issuer: other, ..good }, iat),
+        "other_audience": judge(text, Expected { audience: other, ..good }, iat),
+        "other_method": judge(text, Expected { method: "DELETE", ..good }, iat),
+        "other_path": judge(text, Expected { path: "/admin/x", ..good }, iat),
+        "too_late": judge(text, good, exp),
     }))
 }
 
@@ -518,6 +525,8 @@ pub fn run_assertion_vector(json: &[u8]) -> Result<serde_json::Value, &'static s
 struct AssertionVector {
     claims: shared::assertion::Claims,
     jwk: serde_json::Value,
+    method: String,
+    path: String,
     text: String,
 }
 

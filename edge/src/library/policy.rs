@@ -26,7 +26,7 @@ impl PolicyKeeper {
             return;
         }
         self.refused = None;
-        self.compiled = match Policy::from_json(document).and_then(Policy::compile) {
+        self.compiled = match Policy::from_feed(document).and_then(Policy::compile) {
             // Scopes in keys are bits of the catalogue: another order would give them another meaning.
             Ok(policy) if !policy.catalogue().all().starts_with(&self.catalogue) => {
                 self.refused = Some(format!(

@@ -72,6 +72,7 @@ fn refused(answer: Answer) -> Refused {
 
 #[test]
 fn every_verdict_is_that_of_the_vectors() {
+    crate::testing::install_es512();
     let vectors = vectors();
     let message = message(&vectors);
     let mut compared = 0;

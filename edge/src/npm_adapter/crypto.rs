@@ -6,9 +6,10 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier};
 use jsonwebtoken::errors::Error;
 use jsonwebtoken::signature::{self, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use shared::crypto::install_es512;
 use wasm_bindgen::prelude::*;
 
-use crate::crypto_provider::{named_material, provider};
+use crate::crypto_provider::{halves, named_material, provider};
 
 #[wasm_bindgen(module = "/npm/crypto.js")]
 extern "C" {
@@ -29,6 +30,10 @@ static PROVIDER: CryptoProvider = provider(verifier);
 pub(super) fn install() {
     // An error means that it is installed already.
     let _ = PROVIDER.install_default();
+    install_es512(|point, message, signature| {
+        let holds = |(x, y)| verify("ES512", x, y, message, signature).unwrap_or(false);
+        halves(point).is_some_and(holds)
+    });
 }
 
 #[expect(

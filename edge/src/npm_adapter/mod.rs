@@ -11,6 +11,7 @@
 mod crypto;
 
 use js_sys::Date;
+use shared::assertion::Expected;
 use shared::time::UnixMillis;
 use wasm_bindgen::prelude::*;
 
@@ -109,8 +110,23 @@ fn cache(random: &[u8]) -> Result<StatementCache, JsError> {
 
 /// A gateway's word to an origin: the claims as JSON. The exception says why not.
 #[wasm_bindgen(js_name = verifyAssertion)]
-pub fn verify_assertion(text: &str, jwks: &str, issuer: &str, audience: &str) -> Result<String, JsError> {
-    library::verify_assertion(text, jwks, issuer, audience, now())
+pub fn verify_assertion(
+    text: &str,
+    jwks: &str,
+    issuer: &str,
+    audience: &str,
+    method: &str,
+    path: &str,
+    unbound: bool,
+) -> Result<String, JsError> {
+    let expected = Expected {
+        issuer,
+        audience,
+        method,
+        path,
+        unbound,
+    };
+    library::verify_assertion(text, jwks, expected, now())
         .map(|claims| claims.to_string())
         .map_err(JsError::from)
 }

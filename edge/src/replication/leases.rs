@@ -92,8 +92,11 @@ pub struct Leases {
 impl Leases {
     /// An empty book, opened at `now` for regions of these names.
     pub fn open(names: impl IntoIterator<Item = RegionName>, now: UnixMillis) -> Self {
+        // `collect` would sort, and bring a sort of its own into the Wasm.
+        let mut regions = BTreeMap::new();
+        regions.extend(names.into_iter().map(|name| (name, Known::default())));
         Self {
-            regions: names.into_iter().map(|name| (name, Known::default())).collect(),
+            regions,
             unknown_until: end_of_lease(now),
         }
     }

@@ -25,16 +25,6 @@ const OVERHEAD: usize = 112;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(u128);
 
-/// What the text of an identity depends on beside its statement and scopes: which origin it is signed for, and since when. The
-/// same always where nothing is signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Form {
-    /// The number of the origin.
-    pub origin: u32,
-    /// The number of the quarter minute.
-    pub time: u64,
-}
-
 /// How the memory has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheReport {
@@ -75,8 +65,8 @@ struct Slot {
     weight: usize,
     /// Since the hand last came.
     used: bool,
-    /// Under which number the outside has noted who this is, with these effective scopes and in this form.
-    identity: Option<(ScopeSet, Form, u32)>,
+    /// Under which number the outside has noted who this is, with these effective scopes.
+    identity: Option<(ScopeSet, u32)>,
 }
 
 impl Default for StatementCache {
@@ -157,21 +147,20 @@ impl StatementCache {
         });
     }
 
-    /// A number for the statement that was found or remembered last, with these effective scopes and in this form: what is noted
-    /// under it outside stays true, for a number never means anybody else. `None` for any other statement.
-    pub fn identity(&mut self, statement: &Arc<Statement>, effective: ScopeSet, form: Form) -> Option<u32> {
+    /// A number for the statement that was found or remembered last, with these effective scopes: what is noted under it
+    /// outside stays true, for a number never means anybody else. `None` for any other statement.
+    pub fn identity(&mut self, statement: &Arc<Statement>, effective: ScopeSet) -> Option<u32> {
         let slot = self.slots.get_mut(self.last)?;
         if !Arc::ptr_eq(&slot.statement, statement) {
             return None;
         }
-        if let Some((scopes, known, number)) = slot.identity
+        if let Some((scopes, number)) = slot.identity
             && scopes == effective
-            && known == form
         {
             return Some(number);
         }
         self.numbers = self.numbers.checked_add(1)?;
-        slot.identity = Some((effective, form, self.numbers));
+        slot.identity = Some((effective, self.numbers));
         Some(self.numbers)
     }
 

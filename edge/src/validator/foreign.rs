@@ -8,8 +8,7 @@
 //! | what it may do | the values that the binding knows, under its cap |
 //! | a position in a status list | nothing: our lists are for what we have signed |
 //!
-//! What it does not: fetch keys, or believe anything that the header says about them. ES512 is not supported: `jsonwebtoken`
-//! does not know it.
+//! What it does not: fetch keys, or believe anything that the header says about them.
 
 use serde_json::{Map, Value};
 use shared::crypto::VerifyingKey;

@@ -46,7 +46,7 @@ use shared::verdict::Reason;
 
 use crate::replication::LocalSet;
 
-pub use cache::{CacheReport, Form, StatementCache, Tag};
+pub use cache::{CacheReport, StatementCache, Tag};
 pub(crate) use canary::is_canary;
 pub use credential::{Credential, Scheme};
 pub use explain::{Explanation, Step};

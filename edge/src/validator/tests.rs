@@ -4,6 +4,7 @@
 mod cache;
 mod fixture;
 mod foreign;
+mod previous;
 
 use fixture::{Fixture, NOW, index};
 use shared::feed::{Entry, Expiry, KeyRef, Subject};

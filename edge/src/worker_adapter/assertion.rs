@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde_json::json;
-use shared::assertion::{self, Claims, LIFETIME_SECONDS};
+use shared::assertion;
 use shared::crypto::{VerifyingKey, base64url, from_base64url};
 use wasm_bindgen::prelude::*;
 
@@ -45,27 +45,16 @@ impl AssertionKeys {
         keys.filter(|keys| keys.len() <= 2).map(|keys| Self { keys })
     }
 
-    /// An assertion about a caller, at most half a minute old. Nothing if the runtime does not sign: then the origin, which
+    /// An assertion about a caller's request, at most half a minute old. Nothing if the runtime does not sign: then the origin, which
     /// insists on it, refuses.
-    pub(super) fn about(&self, caller: Caller, issuer: &str) -> Option<Arc<str>> {
+    fn about(&self, caller: Caller, issuer: &str) -> Option<Arc<str>> {
         let now = now().seconds();
         let known = MADE.with(|made| made.try_borrow().ok()?.find(&caller, now));
         if known.is_some() {
             return known;
         }
         let (kid, _) = self.keys.first()?;
-        let claims = Claims {
-            iss: issuer.to_owned(),
-            aud: caller.audience.clone(),
-            sub: caller.subject.clone(),
-            org: caller.org.clone(),
-            workspace: caller.workspace.clone(),
-            scope: caller.scope.clone(),
-            credential: caller.credential.clone(),
-            iat: now,
-            exp: now.saturating_add(LIFETIME_SECONDS),
-        };
-        let message = assertion::message(&claims, kid)?;
+        let message = assertion::message(&caller.claims(issuer, now), kid)?;
         let signature = sign(message.as_bytes())?;
         let text: Arc<str> = format!("{message}.{}", base64url(&signature)).into();
         MADE.with(|made| {
@@ -75,6 +64,11 @@ impl AssertionKeys {
         });
         Some(text)
     }
+}
+
+/// The gate's signed word about a request that goes on to its origin.
+pub(super) fn word(caller: Option<Caller>, config: &EdgeConfig) -> Option<Arc<str>> {
+    config.assertion.as_ref()?.about(caller?, &config.resource)
 }
 
 /// The gate's public keys (RFC 7517 §5); none if it makes no assertions.

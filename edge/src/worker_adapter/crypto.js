@@ -8,8 +8,8 @@ if (!crypto || !Buffer) {
 }
 
 const HASH = { RS256: "sha256", RS384: "sha384", RS512: "sha512", PS256: "sha256", PS384: "sha384", PS512: "sha512",
-  ES256: "sha256", ES384: "sha384", EdDSA: null };
-const CURVE = { ES256: "P-256", ES384: "P-384" };
+  ES256: "sha256", ES384: "sha384", ES512: "sha512", EdDSA: null };
+const CURVE = { ES256: "P-256", ES384: "P-384", ES512: "P-521" };
 
 // Slot number -> { key, hash, pss }. crypto.rs hands out the numbers and keeps them below its bound.
 const slots = [];

@@ -11,9 +11,10 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{self, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use shared::crypto::install_es512;
 use wasm_bindgen::prelude::*;
 
-use crate::crypto_provider::{named_material, provider};
+use crate::crypto_provider::{halves, named_material, provider};
 
 #[wasm_bindgen(module = "/src/worker_adapter/crypto.js")]
 extern "C" {
@@ -30,6 +31,14 @@ static PROVIDER: CryptoProvider = provider(verifier);
 pub(super) fn install() {
     // An error means that it is installed already.
     let _ = PROVIDER.install_default();
+    install_es512(|point, message, signature| {
+        let slot = halves(point).and_then(|(x, y)| slot("ES512", x, y));
+        slot.is_some_and(|slot| verify(slot, message, signature))
+    });
+}
+
+fn slot(name: &'static str, first: &[u8], second: &[u8]) -> Option<u32> {
+    KEYS.with(|keys| keys.try_borrow_mut().ok()?.slot(name, first, second))
 }
 
 #[expect(
@@ -38,9 +47,7 @@ pub(super) fn install() {
 )]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let (name, first, second) = named_material(*algorithm, key)?;
-    let slot = KEYS
-        .with(|keys| keys.try_borrow_mut().ok()?.slot(name, first, second))
-        .ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?;
+    let slot = slot(name, first, second).ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?;
     Ok(Box::new(RuntimeVerifier {
         algorithm: *algorithm,
         slot,

@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use shared::assertion;
-use shared::dpop::{self, Proof};
+use shared::dpop::Proof;
 use shared::id::StatusIndex;
 use shared::policy::limits::CompiledLimit;
 use shared::policy::{CompiledPolicy, OnStale};
@@ -25,7 +24,7 @@ use super::limits;
 use super::peers;
 use super::response::{CONFLICT, OK};
 use super::usage;
-use crate::assertion::Caller;
+use crate::assertion::{Caller, Destination};
 use crate::usage::Mark;
 use crate::validator::{
     Decision, Freshness, Grant, Need, Refusal, RequestFacts, Signer, Statement, StatementCache, Validator,
@@ -63,6 +62,8 @@ pub(super) struct Pass {
     pub(super) mark: Mark,
     /// `X-Portcullis-*`, empty on a public route.
     pub(super) identity: HeaderList,
+    /// What is to be signed for the origin, if the gate has a key for that.
+    pub(super) caller: Option<Caller>,
     pub(super) cors: HeaderList,
 }
 
@@ -245,8 +246,8 @@ fn judge(
         Some((Decision::Allow(grant), policy, _)) => {
             let mut pass = pass(&grant, facts.origin);
             if let Some(statement) = &grant.statement {
-                let upstream = config.upstream(grant.route.route.origin.as_deref());
-                pass.identity = identity(statement, grant.effective, policy, upstream, config);
+                pass.identity = identity(statement, grant.effective, policy);
+                pass.caller = caller(&grant, facts.method, policy, config);
             }
             let bound = grant.proof.map(|proof| (proof, grant.route.audience.clone()));
             Judged::Pass(pass, bound)
@@ -270,6 +271,7 @@ fn pass(grant: &Grant<'_>, origin: Option<&str>) -> Pass {
         limit: route.limit.clone(),
         limits: HeaderList::default(),
         identity: HeaderList::default(),
+        caller: None,
         mark: Mark::of(grant.statement.as_ref(), Some(route)),
         path: grant.path.clone(),
     }
@@ -286,40 +288,42 @@ pub(super) fn stop(refusal: &Refusal<'_>, policy: &CompiledPolicy, origin: Optio
     }
 }
 
-/// Who was let in, for the origin to read: in plain, and signed for it where the gate has a key.
-pub(super) fn identity(
-    statement: &Statement,
-    effective: ScopeSet,
-    policy: &CompiledPolicy,
-    upstream: Option<&str>,
-    config: &EdgeConfig,
-) -> HeaderList {
+/// Who was let in, for the origin to read.
+pub(super) fn identity(statement: &Statement, effective: ScopeSet, policy: &CompiledPolicy) -> HeaderList {
     let mut headers = HeaderList::default();
-    let scope = policy.catalogue().join(effective);
-    let workspace = statement
-        .workspace
-        .map_or_else(|| "all".to_owned(), |workspace| workspace.to_string());
-    let org = statement.org.to_string();
     headers.push("x-portcullis-subject", &statement.subject);
     if let Signer::Issuer { name, .. } = &statement.signer {
         headers.push("x-portcullis-issuer", name);
     }
-    headers.push("x-portcullis-org", &org);
-    headers.push("x-portcullis-workspace", &workspace);
-    headers.push("x-portcullis-scopes", &scope);
+    headers.push("x-portcullis-org", &statement.org.to_string());
+    headers.push("x-portcullis-workspace", &workspace(statement));
+    headers.push("x-portcullis-scopes", &policy.catalogue().join(effective));
     headers.push("x-portcullis-credential", &statement.credential);
-    if let (Some(keys), Some(audience)) = (&config.assertion, upstream.and_then(dpop::origin)) {
-        let caller = Caller {
-            audience,
-            subject: statement.subject.clone(),
-            org,
-            workspace,
-            scope,
-            credential: statement.credential.clone(),
-        };
-        if let Some(text) = keys.about(caller, &config.resource) {
-            headers.push(assertion::HEADER, &text);
-        }
-    }
     headers
+}
+
+/// What is signed for the origin about a request that was let in. `None`: nothing is, or there is nobody to speak of.
+pub(super) fn caller(
+    grant: &Grant<'_>,
+    method: &str,
+    policy: &CompiledPolicy,
+    config: &EdgeConfig,
+) -> Option<Caller> {
+    config.assertion.as_ref()?;
+    let statement = grant.statement.as_ref()?;
+    let upstream = config.upstream(grant.route.route.origin.as_deref())?;
+    Some(Caller {
+        to: Destination::of(upstream, method, &grant.path)?,
+        subject: statement.subject.clone(),
+        org: statement.org.to_string(),
+        workspace: workspace(statement),
+        scope: policy.catalogue().join(grant.effective),
+        credential: statement.credential.clone(),
+    })
+}
+
+fn workspace(statement: &Statement) -> String {
+    statement
+        .workspace
+        .map_or_else(|| "all".to_owned(), |workspace| workspace.to_string())
 }

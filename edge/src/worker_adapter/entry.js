@@ -40,6 +40,7 @@ async function guarded(use) {
 
 // As fast.rs has them.
 const ANSWER = 2;
+const ASKED = 32;
 const [REFRESH, STATUS, HEADERS, BODY, IDENTITY, FLAGS, UPSTREAM, PATH_AT, LIFETIME, WINDOW, COUNT] = Array(11).keys();
 
 const encoder = new TextEncoder(), decoder = new TextDecoder();
@@ -103,14 +104,14 @@ function fast(request, env, context) {
   if (headers.has("dpop") || headers.has("portcullis-min-seq")) return undefined;
   const sent = headers.get("x-request-id");
   const id = sent !== null && HARMLESS.test(sent) ? sent : crypto.randomUUID();
-  const asks = url.includes(VERIFY);
+  // Seldom, and for the other way, questions among them.
+  if (headers.has("upgrade") || (bodiless(request.method) && request.body !== null)) return undefined;
   let lines = request.method + "\n" + url + "\n" + (headers.get("authorization") ?? "\0") + "\n"
     + (headers.get("origin") ?? "\0") + "\n" + id + "\n" + (request.cf?.country ?? "");
-  if (asks) {
+  // It may be in the query, or deeper in the path: whether this is a question, fast.rs says.
+  if (url.includes(VERIFY)) {
     lines += "\n" + (headers.get("x-original-method") ?? "\0") + "\n" + (headers.get("x-forwarded-method") ?? "\0")
       + "\n" + (headers.get("x-original-uri") ?? "\0") + "\n" + (headers.get("x-forwarded-uri") ?? "\0");
-  } else if (headers.has("upgrade") || (bodiless(request.method) && request.body !== null)) {
-    return undefined;
   }
   const { read, written } = encoder.encodeInto(lines, text);
   // Too long, or not ASCII: one character must be one byte.
@@ -125,17 +126,18 @@ function fast(request, env, context) {
     const [status, end, body] = [numbers[STATUS], numbers[HEADERS], numbers[BODY]];
     return respond(status, decoder.decode(text.subarray(0, end)), decoder.decode(text.subarray(end, end + body)));
   }
-  return asks ? identity_answer(numbers[IDENTITY], id) : go_on(request, url, id);
+  return numbers[FLAGS] & ASKED ? identity_answer(numbers[IDENTITY], id) : go_on(request, url, id);
 }
 
 // Sends a request on that was let in.
 function go_on(request, url, id) {
-  const [flags, number, at, end] = [numbers[FLAGS], numbers[UPSTREAM], numbers[PATH_AT], numbers[HEADERS]];
+  const [flags, number, at, end, word] = [numbers[FLAGS], numbers[UPSTREAM], numbers[PATH_AT], numbers[HEADERS], numbers[BODY]];
   const lifetime_ms = numbers[LIFETIME] * 1000;
   const cors = end === 0 ? "" : decoder.decode(text.subarray(0, end));
+  const said = word === 0 ? [] : ["portcullis-assertion", decoder.decode(text.subarray(end, end + word))];
   const answer = [...listed(cors), "x-request-id", id];
   const colon = url.indexOf("://");
-  const outgoing = [...identity(numbers[IDENTITY]).pairs, "x-request-id", id,
+  const outgoing = [...identity(numbers[IDENTITY]).pairs, ...said, "x-request-id", id,
     "x-forwarded-proto", url.slice(0, colon), "x-forwarded-host", url.slice(colon + 3, at)];
   const target = (upstreams[number] ??= wasm.gate_upstream(number)) + url.slice(at);
   return pass_on(request, target, flags, outgoing, answer, lifetime_ms, 0)

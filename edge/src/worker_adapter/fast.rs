@@ -24,11 +24,11 @@ use super::decide::{self, Stop};
 use super::http::{HeaderList, split_url};
 use super::isolate::{self, Latch};
 use super::response::Answer;
-use super::{cors, feed, gateway, metadata, self_revoke, usage, verify};
+use super::{assertion, cors, feed, gateway, metadata, self_revoke, usage, verify};
 use crate::answer;
 use crate::original;
 use crate::usage::Mark;
-use crate::validator::{Decision, Form, Freshness, Grant, RequestFacts, Statement};
+use crate::validator::{Decision, Freshness, Grant, RequestFacts, Statement};
 
 /// Of the text, in both directions. A credential and a path have at most 8 KiB each.
 const TEXT: usize = 32 << 10;
@@ -38,13 +38,13 @@ const OTHER_WAY: u32 = 0;
 const PASS: u32 = 1;
 /// An answer: its headers and its body are in the text.
 const ANSWER: u32 = 2;
-/// An assertion that is up to half a minute old already is used for so long again: it is over after a minute.
-const RENEWAL_SECONDS: u64 = 15;
 
 /// Flags of a pass, as `forward` in `http.js` has them.
 const GUARDED: u32 = 1;
 const REMOVE_AUTHORIZATION: u32 = 2;
 const OWN_CORS: u32 = 8;
+/// It only asked: it goes nowhere.
+const ASKED: u32 = 32;
 
 /// The numbers beside a verdict, in this order.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +55,7 @@ struct Numbers {
     status: u32,
     /// Bytes of header lines at the front of the text.
     headers: u32,
-    /// Bytes of the body behind them.
+    /// Bytes of the body behind them; of a pass, of the gate's signed word.
     body: u32,
     /// 0: nobody, on a public route.
     identity: u32,
@@ -97,8 +97,8 @@ impl Numbers {
 struct Window {
     numbers: Vec<u32>,
     text: Vec<u8>,
-    /// Who was let in last, and to which origin.
-    last: Option<(Arc<Statement>, ScopeSet, u32)>,
+    /// Who was let in last.
+    last: Option<(Arc<Statement>, ScopeSet)>,
     /// Where requests go, by number. Never shrinks: policies do not change that often.
     upstreams: Vec<String>,
 }
@@ -160,18 +160,20 @@ pub fn gate_decide(length: u32, now: f64) -> u32 {
         window.text = text;
         match decided {
             Some((
-                Verdict::Pass(numbers, cors),
+                Verdict::Pass(numbers, cors, word),
                 Chores {
                     refresh,
                     window: opened,
                 },
             )) => {
-                let Some([headers, _]) = put(&mut window.text, [cors.lines(), ""]) else {
+                let word = word.as_deref().unwrap_or_default();
+                let Some([headers, body]) = put(&mut window.text, [cors.lines(), word]) else {
                     return OTHER_WAY;
                 };
                 let numbers = Numbers {
                     refresh,
                     headers,
+                    body,
                     window: opened,
                     ..numbers
                 };
@@ -210,15 +212,10 @@ pub fn gate_decide(length: u32, now: f64) -> u32 {
 #[wasm_bindgen]
 pub fn gate_identity() -> u32 {
     let lines = with_window(|window| {
-        let (statement, effective, origin) = window.last.as_ref()?;
-        let config = EdgeConfig::known()?;
-        let upstream = window
-            .upstreams
-            .get(usize::try_from(*origin).ok()?)
-            .map(String::as_str);
+        let (statement, effective) = window.last.as_ref()?;
         let lines = |isolate: &mut isolate::Isolate| {
             let policy = isolate.policy()?;
-            Some(decide::identity(statement, *effective, policy, upstream, &config))
+            Some(decide::identity(statement, *effective, policy))
         };
         let lines = isolate::with(lines).flatten()?;
         let [length, _] = put(&mut window.text, [lines.lines(), ""])?;
@@ -282,8 +279,8 @@ fn put(to: &mut [u8], parts: [&str; 2]) -> Option<[u32; 2]> {
 }
 
 enum Verdict {
-    /// With the CORS headers of the answer.
-    Pass(Numbers, HeaderList),
+    /// With the CORS headers of the answer, and the gate's signed word to the origin.
+    Pass(Numbers, HeaderList, Option<Arc<str>>),
     Answer(Answer),
 }
 
@@ -393,14 +390,14 @@ fn run(input: &str, now: UnixMillis) -> Option<(Verdict, Chores)> {
             Decision::Allow(grant) => {
                 let origin = upstream(config.upstream(grant.route.route.origin.as_deref())?)?;
                 let (identity, reason) = match &grant.statement {
-                    Some(statement) => {
-                        let form = form(&config, origin, now);
-                        (cache.identity(statement, grant.effective, form)?, Reason::Allowed)
-                    }
+                    Some(statement) => (cache.identity(statement, grant.effective)?, Reason::Allowed),
                     None => (0, Reason::Public),
                 };
                 let mark = Mark::of(grant.statement.as_ref(), Some(grant.route));
-                (pass(&grant, identity, origin, &asked)?, mark, reason)
+                let (numbers, cors) = pass(&grant, identity, origin, &asked)?;
+                let caller = (!asked.asks).then(|| decide::caller(&grant, asked.method, policy, &config));
+                let word = assertion::word(caller.flatten(), &config);
+                (Verdict::Pass(numbers, cors, word), mark, reason)
             }
         };
         // Here it is final.
@@ -428,7 +425,7 @@ fn refusal_of(stop: Stop, asked: &Asked<'_>, config: &EdgeConfig) -> Answer {
 }
 
 /// What there is to do for a request that is let in. `None`: more than this path does.
-fn pass(grant: &Grant<'_>, identity: u32, upstream: u32, asked: &Asked<'_>) -> Option<Verdict> {
+fn pass(grant: &Grant<'_>, identity: u32, upstream: u32, asked: &Asked<'_>) -> Option<(Numbers, HeaderList)> {
     let route = grant.route;
     if route.mcp.is_some() || route.limit.is_some() || grant.proof.is_some() {
         return None;
@@ -438,6 +435,7 @@ fn pass(grant: &Grant<'_>, identity: u32, upstream: u32, asked: &Asked<'_>) -> O
         ..Numbers::default()
     };
     let cors = if asked.asks {
+        numbers.flags = ASKED;
         HeaderList::default()
     } else {
         let ends = route.route.origin.as_deref() == Some("control-plane") && grant.path == self_revoke::PATH;
@@ -464,20 +462,9 @@ fn pass(grant: &Grant<'_>, identity: u32, upstream: u32, asked: &Asked<'_>) -> O
         window.last = grant
             .statement
             .clone()
-            .map(|statement| (statement, grant.effective, upstream));
+            .map(|statement| (statement, grant.effective));
     })?;
-    Some(Verdict::Pass(numbers, cors))
-}
-
-/// What the identity's text depends on: with an assertion in it, the origin, and a time that ends before the assertion does.
-fn form(config: &EdgeConfig, origin: u32, now: UnixMillis) -> Form {
-    match config.assertion {
-        Some(_) => Form {
-            origin,
-            time: now.seconds().0 / RENEWAL_SECONDS,
-        },
-        None => Form::default(),
-    }
+    Some((numbers, cors))
 }
 
 /// The number of an address.

@@ -3,6 +3,7 @@
 //! The request goes out in the canonical path that was judged, with the query as sent. What a caller says in headers of
 //! ours is dropped in both directions; `http.js` does that to every request and answer that passes.
 
+use shared::assertion::HEADER;
 use shared::id::LIMIT;
 use shared::path;
 use shared::verdict::Reason;
@@ -17,7 +18,7 @@ use super::response::{
     self, Answer, BODY_NOT_ALLOWED, METHOD_NOT_ALLOWED, MIN_SEQ, MISCONFIGURED, NOT_FOUND,
     ORIGIN_UNREACHABLE, Problem, STATE_STALE, UPGRADE_REFUSED,
 };
-use super::{cors, isolate, metadata, self_revoke};
+use super::{assertion, cors, isolate, metadata, self_revoke};
 use crate::answer;
 use crate::validator::{Credential, RequestFacts, Scheme};
 
@@ -117,6 +118,9 @@ async fn forward(
         None => format!("{upstream}{}", pass.path),
     };
     let mut outgoing = pass.identity;
+    if let Some(word) = assertion::word(pass.caller, config) {
+        outgoing.push(HEADER, &word);
+    }
     outgoing.push("x-request-id", &incoming.request_id);
     if let Some((scheme, host)) = incoming.base.split_once("://") {
         outgoing.push("x-forwarded-proto", scheme);

@@ -48,10 +48,12 @@ fn usage(isolate: &Isolate) -> Value {
 fn report(isolate: &mut Isolate) -> Value {
     let now = now();
     let age = isolate.contact_age_ms(now);
-    let reads: serde_json::Map<_, _> = isolate
-        .reads()
-        .map(|(cause, count)| (cause.to_owned(), count.into()))
-        .collect();
+    let mut reads = serde_json::Map::new();
+    reads.extend(
+        isolate
+            .reads()
+            .map(|(cause, count)| (cause.to_owned(), count.into())),
+    );
     let total = isolate
         .reads()
         .map(|(_, count)| count)

@@ -9,6 +9,8 @@ const OURS = /^(x[^a-z0-9]+)?portcullis([^a-z0-9]|$)/i;
 // Some frameworks let these replace the method or path that was judged.
 const OVERRIDES = new Set(["x-http-method", "x-http-method-override", "x-method", "x-method-override", "x-original-method",
   "x-original-uri", "x-original-url", "x-override-url", "x-rewrite-url", "x-forwarded-method", "x-forwarded-uri"]);
+// Where a request came from, as the hop before may say it: nobody but the caller says these to us.
+const CLAIMED = /^(forwarded|x-forwarded(-(?!(for|host|proto)$).*)?)$/;
 // What was judged, and what origins and proxies go by. No other spelling of it passes.
 const TRUSTED = /^(mcp-(method|name|protocol-version)|authorization|content-type|dpop|forwarded|x-request-id|x-real-ip|(x-forwarded|cf)-.+)$/;
 // Whatever `Connection` says, these belong to the request and not to the hop.
@@ -55,10 +57,10 @@ function remembered(judge) {
   };
 }
 
-// Headers that an origin could read as another request than the one that was judged, in any spelling.
+// Headers that an origin could read as another request than the one that was judged, or as another caller's, in any spelling.
 function is_disguised(name) {
   const read = name.replace(/[^a-z0-9]+/g, "-");
-  return OVERRIDES.has(read) || (read !== name && TRUSTED.test(read));
+  return OVERRIDES.has(read) || CLAIMED.test(read) || (read !== name && TRUSTED.test(read));
 }
 
 const ends_here = (name) => HOP_BY_HOP.has(name) || OURS.test(name);
@@ -134,11 +136,13 @@ function relay(origin, lifetime_ms) {
   return client;
 }
 
-// A body without a length may go on for ever (server-sent events): it is cut when the time is up. One with a length is left
-// to the runtime, which passes it on without us.
+// A body may go on for ever (server-sent events), or say how long it is and take as long: it is cut when the time is up.
 function limited(answer, lifetime_ms) {
-  if (!answer.body || answer.headers.has("content-length")) return answer.body;
-  const { readable, writable } = new TransformStream();
+  if (!answer.body) return answer.body;
+  const length = answer.headers.get("content-length");
+  // What the runtime unpacks on its way through us has another length.
+  const fixed = length !== null && /^[0-9]{1,15}$/.test(length) && !answer.headers.has("content-encoding");
+  const { readable, writable } = fixed ? new FixedLengthStream(Number(length)) : new TransformStream();
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(new Error("max_connection")), lifetime_ms);
   answer.body.pipeTo(writable, { signal: stop.signal }).catch(() => {}).finally(() => clearTimeout(timer));
@@ -171,12 +175,15 @@ export async function pass_on(request, url, flags, request_headers, response_hea
   // The credential is gone from the request: a cache would give one caller's answer to another.
   if (guarded && !upgrade) init.cache = "no-store";
   if (wait_ms) init.signal = AbortSignal.timeout(wait_ms);
+  // The time of who was let in begins here, and not when the origin has.
+  const began = Date.now();
   const answer = await fetch(url, init);
+  const rest_ms = Math.max(0, lifetime_ms - (Date.now() - began));
 
-  const socket = guarded && answer.webSocket ? relay(answer.webSocket, lifetime_ms) : answer.webSocket;
+  const socket = guarded && answer.webSocket ? relay(answer.webSocket, rest_ms) : answer.webSocket;
   const response = socket
     ? new Response(null, { status: 101, webSocket: socket, headers: answer.headers })
-    : new Response(guarded ? limited(answer, lifetime_ms) : answer.body, answer);
+    : new Response(guarded ? limited(answer, rest_ms) : answer.body, answer);
   const headers = response.headers;
   const found = strip(headers, on_the_way_out);
   if (flags & 8 && found & 4) for (const name of [...headers.keys()]) if (CORS.test(name)) headers.delete(name);

@@ -327,7 +327,7 @@ impl Isolate {
         if self.policy_document == document {
             return;
         }
-        self.policy = match Policy::from_json(document).and_then(Policy::compile) {
+        self.policy = match Policy::from_feed(document).and_then(Policy::compile) {
             // Scopes in keys are bits of the catalogue: another order would give them another meaning.
             Ok(policy) if !policy.catalogue().all().starts_with(&self.catalogue) => {
                 console_error!(

@@ -4,6 +4,7 @@
 //! (draft-ietf-httpapi-ratelimit-headers), and with a refusal `Retry-After`.
 
 use shared::policy::limits::Failures;
+use shared::strict_json;
 use shared::verdict::{Outcome, Reason};
 use worker::{Context, Env, Result, SqlStorage, SqlStorageValue, console_error};
 
@@ -140,7 +141,7 @@ async fn ask(quota: &Quota, env: &Env, config: &EdgeConfig) -> Option<Taken> {
     let body = serde_json::to_vec(&question).unwrap_or_default();
     let asked = peers::ask_peer(env, config, Peer::Region(&region), PATH, Some(&body), WAIT_MS).await;
     let grant: Option<Grant> = match asked {
-        Ok(answer) if answer.status == OK => serde_json::from_slice(&answer.body).ok(),
+        Ok(answer) if answer.status == OK => strict_json::read_any(&answer.body).ok(),
         Ok(answer) => {
             console_error!("{} answered {} about a limit", region, answer.status);
             None

@@ -7,6 +7,7 @@
 use js_sys::{Array, Promise, Uint8Array};
 use shared::dpop::Proof;
 use shared::feed::{Head, MAX_MESSAGE};
+use shared::strict_json;
 use shared::time::UnixMillis;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -88,7 +89,7 @@ impl Answer {
         let account = parts.get(1).as_string()?;
         Some(Self {
             status: status(&parts.get(0)),
-            account: serde_json::from_str(&account).ok(),
+            account: strict_json::read_any(account.as_bytes()).ok(),
             body: Uint8Array::new(&parts.get(2)).to_vec(),
         })
     }
@@ -247,7 +248,7 @@ pub(super) async fn cached(key: &str) -> Option<(UnixMillis, Account, Vec<u8>)> 
         reason = "saturates; a time in milliseconds fits"
     )]
     let started = UnixMillis(parts.get(0).as_f64()? as u64);
-    let account = serde_json::from_str(&parts.get(1).as_string()?).ok()?;
+    let account = strict_json::read_any(parts.get(1).as_string()?.as_bytes()).ok()?;
     Some((started, account, Uint8Array::new(&parts.get(2)).to_vec()))
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 use shared::feed::Refusal;
+use shared::json_tree;
 use wasm_bindgen::JsValue;
 
 use super::http::{self, HeaderList};
@@ -91,5 +92,5 @@ pub(super) fn json_answer(
 ) -> Result<web_sys::Response, JsValue> {
     headers.push("content-type", "application/json");
     headers.push("x-request-id", request_id);
-    http::answer(status, &headers, Some(&value.to_string()))
+    http::answer(status, &headers, Some(&json_tree::text(value)))
 }

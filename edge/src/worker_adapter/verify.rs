@@ -6,6 +6,9 @@
 //! A proof names the origin of `RESOURCE`, or that of `X-Forwarded-Host` if it is among `PUBLIC_ORIGINS`. The path goes
 //! through the same canonical form as in the gateway: nothing that the gateway refuses passes here.
 //!
+//! Everybody can ask, and about any request: so what a gate signs for origins is never in the answer. It goes with requests that the
+//! gateway itself sends on.
+//!
 //! Answers 200 with the identity headers, 401, 403, 400 for a request that cannot be judged, 503 for a stale state. nginx
 //! takes only 2xx, 401 and 403 for an answer: `?answers=auth_request` turns the rest into 403.
 

@@ -9,7 +9,7 @@ mod target;
 pub mod vectors;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::crypto::{Algorithm, Digest, VerifyingKey, base64url, from_base64url, sha256};
 use crate::jwk::{self, Thumbprint};
@@ -117,15 +117,6 @@ pub struct Proof {
 }
 
 #[derive(Deserialize)]
-struct Header {
-    alg: String,
-    typ: String,
-    jwk: Map<String, Value>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
 struct Claims {
     jti: String,
     htm: String,
@@ -165,20 +156,26 @@ fn parse(text: &str) -> Result<Parsed<'_>, ProofError> {
     if decoded(signature)?.is_empty() {
         return Err(ProofError::Shape);
     }
-    let header: Header = strict_json::from_slice(&header).map_err(|_| ProofError::Header)?;
-    if header.typ != "dpop+jwt" {
+    let header = strict_json::object(&header).ok_or(ProofError::Header)?;
+    let text = |name| header.get(name).and_then(Value::as_str).ok_or(ProofError::Header);
+    let (alg, typ) = (text("alg")?, text("typ")?);
+    let jwk = header
+        .get("jwk")
+        .and_then(Value::as_object)
+        .ok_or(ProofError::Header)?;
+    if typ != "dpop+jwt" {
         return Err(ProofError::Type);
     }
-    if !ALGORITHMS.contains(&header.alg.as_str()) {
+    if !ALGORITHMS.contains(&alg) {
         return Err(ProofError::Algorithm);
     }
-    let algorithm = Algorithm::from_jose(&header.alg).ok_or(ProofError::Algorithm)?;
-    let changes_reading = |name: &&str| header.rest.contains_key(*name);
+    let algorithm = Algorithm::from_jose(alg).ok_or(ProofError::Algorithm)?;
+    let changes_reading = |name: &&str| header.contains_key(*name);
     if ["crit", "b64", "jku", "x5c", "x5u"].iter().any(changes_reading) {
         return Err(ProofError::Header);
     }
-    let key = jwk::admit(&header.jwk, algorithm).map_err(|_| ProofError::Key)?;
-    let claims: Claims = strict_json::from_slice(&claims).map_err(|_| ProofError::Claims)?;
+    let key = jwk::admit(jwk, algorithm).map_err(|_| ProofError::Key)?;
+    let claims: Claims = strict_json::read(&claims).map_err(|_| ProofError::Claims)?;
     if !(1..=MAX_JTI).contains(&claims.jti.chars().count()) {
         return Err(ProofError::Claims);
     }

@@ -13,10 +13,12 @@
 //! | 9 | retired | ranges of list numbers, written as in `revoked` | union |
 //! | 10 | issuer | another issuer, see `issuer` | highest version |
 //! | 11 | admitted | varint version, varint n, n × varint org: strictly ascending | highest version; of two, what both list |
+//! | 12 | issuer | as 10, of an issuer with a key for ES512 | the same as 10 |
 //!
 //! A gap is counted from the end of the previous range (from 0 for the first). Subject: `1 org | 2 workspace | 3 org,user |
 //! 4 client text | 5 session text | 6 issuer text | 7 index | 8 org,user,workspace | 9 issuer text, subject text`; 9 came with
-//! kind 10 and is understood wherever that is. Key reference: `0, varint number` for ours, `1, text issuer, text kid` for another
+//! kind 10 and is understood wherever that is. Kind 12 is kind 10 for those who know the algorithm ES512 as well: an issuer with
+//! such a key is in no entry of kind 10, and one without in none of kind 12. Key reference: `0, varint number` for ours, `1, text issuer, text kid` for another
 //! issuer's. Purpose: 1 API keys, 2 access tokens, 3 another issuer's, which is not written: those keys are in `issuer`. A
 //! `key_removed` of one is for ever, whatever version of `issuer` lists it. A list is 2^20
 //! indexes; everything in a retired one is dead for ever, and a state keeps nothing else about it. `admitted` is only in the feed
@@ -24,7 +26,7 @@
 
 use super::issuer::IssuerEntry;
 use super::ranges;
-use crate::crypto::{Ed25519Signature, VerifyingKey};
+use crate::crypto::{Algorithm, Ed25519Signature, VerifyingKey};
 use crate::feed::FeedId;
 use crate::id::{LIMIT, OrgId, SigningKeyId, StatusIndex, UserId, WorkspaceId};
 use crate::scope::ScopeSet;
@@ -55,8 +57,10 @@ pub mod kinds {
     pub const ISSUER: u8 = 10;
     /// The organisations that a group of edges admits.
     pub const ADMITTED: u8 = 11;
+    /// Other issuers, with a key for ES512.
+    pub const ISSUER_ES512: u8 = 12;
     /// All of them, ascending.
-    pub const SUPPORTED: [u8; 11] = [
+    pub const SUPPORTED: [u8; 12] = [
         REVOKED,
         NOT_BEFORE,
         NOT_AFTER,
@@ -68,6 +72,7 @@ pub mod kinds {
         RETIRED,
         ISSUER,
         ADMITTED,
+        ISSUER_ES512,
     ];
 }
 
@@ -267,6 +272,7 @@ impl Entry {
             Self::Block(_) => kinds::BLOCK,
             Self::Policy { .. } => kinds::POLICY,
             Self::Retired(_) => kinds::RETIRED,
+            Self::Issuer(issuer) if issuer.has_es512() => kinds::ISSUER_ES512,
             Self::Issuer(_) => kinds::ISSUER,
             Self::Admitted { .. } => kinds::ADMITTED,
             Self::Unknown { kind, .. } => *kind,
@@ -407,7 +413,13 @@ impl Entry {
                 version: r.varint()?,
                 json: r.bytes(crate::policy::MAX_BYTES)?.to_vec(),
             },
-            kinds::ISSUER => Self::Issuer(Box::new(IssuerEntry::read(r)?)),
+            kinds::ISSUER | kinds::ISSUER_ES512 => {
+                let entry = Self::Issuer(Box::new(IssuerEntry::read(r)?));
+                if entry.kind() != kind {
+                    return Err(Malformed);
+                }
+                entry
+            }
             kinds::ADMITTED => Self::Admitted {
                 version: r.varint()?,
                 orgs: read_orgs(r)?,
@@ -461,6 +473,9 @@ fn read_key(r: &mut Reader<'_>) -> Result<IssuingKey, Malformed> {
         _ => return Err(Malformed),
     };
     let key = VerifyingKey::read(r)?;
+    if key.algorithm() == Algorithm::Es512 {
+        return Err(Malformed);
+    }
     let owner = match (&reference, purpose, r.option(Reader::array)?) {
         (KeyRef::Ours(_), IssuingPurpose::ApiKey | IssuingPurpose::AccessToken, Some(root)) => {
             KeyOwner::Ours(root)

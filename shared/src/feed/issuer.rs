@@ -20,7 +20,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::crypto::VerifyingKey;
+use crate::crypto::{Algorithm, VerifyingKey};
 use crate::id::{OrgId, WorkspaceId};
 use crate::scope::ScopeSet;
 use crate::wire::{Malformed, Reader, Writer};
@@ -111,6 +111,12 @@ impl IssuerEntry {
             w.finish()
         };
         self.version > other.version || (self.version == other.version && bytes(self) < bytes(other))
+    }
+
+    /// Whether a consumer must know ES512 to read this.
+    pub fn has_es512(&self) -> bool {
+        let mut keys = self.binding.iter().flat_map(|binding| binding.keys.values());
+        keys.any(|key| key.algorithm() == Algorithm::Es512)
     }
 
     pub(super) fn write(&self, w: &mut Writer) {

@@ -140,7 +140,10 @@ impl State {
                 }
             }
             Entry::Admitted { version, orgs } => {
-                let orgs: BTreeSet<OrgId> = orgs.into_iter().collect();
+                let mut named = BTreeSet::new();
+                // `collect` would sort, and bring a sort of its own into the edge's Wasm.
+                named.extend(orgs);
+                let orgs = named;
                 match &mut self.admitted {
                     Some((known, _)) if *known > version => {}
                     // Two of one version: what both admit, so that the order cannot matter.

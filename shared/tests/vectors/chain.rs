@@ -289,6 +289,8 @@ fn issuers(tale: &mut Tale) {
         ("the same version, not trusted", not_trusted(301)),
         ("the same version, trusted", at(301, &trusted)),
         ("trusted again", at(302, &trusted)),
+        ("with a key for ES512", at(303, &es512_issuer())),
+        ("without it again", at(304, &trusted)),
     ] {
         tale.publish(what, vec![Entry::Issuer(Box::new(entry))]);
     }

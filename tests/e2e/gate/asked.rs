@@ -35,9 +35,9 @@ async fn every_asker_gets_the_verdict_of_the_proxy() {
     let reader = gate.key("read").await;
     let admin = gate.stack.admin_key.clone();
     for (name, ask) in askers() {
-        let status = async |request: Request| gate.anon().send(request).await.status;
+        let status = async |request: Request| gate.asks().send(request).await.status;
         let allowed = gate
-            .caller(&reader.key)
+            .asker(&reader.key)
             .send(ask("GET", "/v1/memory/x?q=1"))
             .await
             .expect(200);
@@ -97,7 +97,7 @@ async fn no_asker_is_told_that_a_trick_is_fine() {
     let key = gate.key("read").await.key;
     for (name, ask) in askers() {
         for (target, expected) in TABLE.iter().filter(|(target, _)| target.starts_with('/')) {
-            let status = gate.anon().send(ask("GET", target)).await.status;
+            let status = gate.asks().send(ask("GET", target)).await.status;
             let good = match expected {
                 Expected::Malformed if name == "auth_request" => status == 403,
                 Expected::Malformed => matches!(status, 400 | 403),
@@ -106,7 +106,7 @@ async fn no_asker_is_told_that_a_trick_is_fine() {
             };
             assert!(good, "{name} {target}: {status}, {expected:?}");
             let climbing = target.replacen("/public", "/v1/memory", 1);
-            let status = gate.caller(&key).send(ask("GET", &climbing)).await.status;
+            let status = gate.asker(&key).send(ask("GET", &climbing)).await.status;
             let may = status != 200 || !matches!(expected, Expected::Malformed);
             assert!(may, "{name} {climbing}: {status}");
         }
@@ -160,7 +160,7 @@ async fn unclear_questions_are_refused_as_by_the_worker() {
     };
     for (number, question) in questions.iter().enumerate() {
         let theirs = gate.stack.anon().send(question.clone()).await;
-        let ours = gate.anon().send(question.clone()).await;
+        let ours = gate.asks().send(question.clone()).await;
         assert_eq!(told(&ours), told(&theirs), "{number}: {question:?}");
         assert_eq!(identity(&ours), identity(&theirs), "{number}: {question:?}");
     }
@@ -178,13 +178,21 @@ async fn envoy_is_told_what_to_take_away() {
             .unwrap_or_default();
         text.split(',').map(str::to_owned).collect::<Vec<_>>()
     };
-    let answer = gate.caller(&key).send(ask(PATH)).await.expect(200);
+    let answer = gate.asker(&key).send(ask(PATH)).await.expect(200);
     let gone = removed(&answer);
     for name in [
         "authorization",
         "dpop",
         "portcullis-assertion",
         "x-portcullis-issuer",
+        // Read as the same name by many origins, and passed on by Envoy unless it is told not to.
+        "x_portcullis_subject",
+        "x-portcullis_subject",
+        "x_portcullis-org",
+        "portcullis_assertion",
+        "x-http-method-override",
+        "x_http_method_override",
+        "x-original-url",
     ] {
         assert!(gone.iter().any(|known| known == name), "{name}: {gone:?}");
     }
@@ -192,9 +200,16 @@ async fn envoy_is_told_what_to_take_away() {
         !gone.iter().any(|known| known == "x-portcullis-subject"),
         "it is set: {gone:?}"
     );
+    // And what it shows of the client's own.
+    let odd = ask(PATH)
+        .header("x.portcullis.org", "org_forged")
+        .header("x.passes", "1");
+    let gone = removed(&gate.asker(&key).send(odd).await.expect(200));
+    assert!(gone.iter().any(|known| known == "x.portcullis.org"), "{gone:?}");
+    assert!(!gone.iter().any(|known| known == "x.passes"), "{gone:?}");
     // Nobody in particular: then nobody is what the origin hears.
     let answer = gate
-        .anon()
+        .asks()
         .send(ask("/public/x").header("authorization", "Basic dTpw"))
         .await
         .expect(200);
@@ -212,6 +227,39 @@ async fn envoy_is_told_what_to_take_away() {
         "another scheme: {gone:?}"
     );
     for path in ["", "x", "?q=/public/x"] {
-        assert_eq!(gate.anon().send(ask(path)).await.status, 403, "{path:?}");
+        assert_eq!(gate.asks().send(ask(path)).await.status, 403, "{path:?}");
+    }
+}
+
+/// Its answers say what the gate signs: whoever has a credential would go with that where no gate is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_of_a_proxy_can_not_ask() {
+    let scene = crate::library::Example::scene().await;
+    let upstream = scene.0.origin.url();
+    let seed = shared::crypto::base64url(&[44; 32]);
+    let gate = Gate::before(scene, &upstream, &[("ASSERTION_KEY", &seed)]).await;
+    gate.stack.secrets.saw(&seed);
+    let key = gate.key("read").await.key;
+    for (name, ask) in askers() {
+        let public = gate.caller(&key).send(ask("GET", PATH)).await;
+        assert_eq!(public.status, 404, "{name}");
+        assert_eq!(public.header("portcullis-assertion"), None, "{name}");
+        assert_eq!(public.header("x-portcullis-subject"), None, "{name}");
+        let told = gate.asker(&key).send(ask("GET", PATH)).await.expect(200);
+        assert!(told.header("portcullis-assertion").is_some(), "{name}");
+    }
+    assert!(gate.stack.origin.take().is_empty());
+    // There, nothing else is to be had; the documents are for everybody.
+    gate.asker(&key).get(PATH).await.expect(404);
+    for address in [gate.port.address(), gate.ask_address()] {
+        let keys = e2e::Anon::new(&address)
+            .get(shared::assertion::JWKS_PATH)
+            .await
+            .expect(200);
+        assert_eq!(keys.json()["keys"].as_array().unwrap().len(), 1);
+        e2e::Anon::new(&address)
+            .get("/.well-known/oauth-protected-resource")
+            .await
+            .expect(200);
     }
 }

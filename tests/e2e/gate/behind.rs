@@ -77,7 +77,7 @@ async fn an_axum_origin_believes_the_native_gate() {
     let key = gate.key("read").await.key;
     // What the gate says to another origin: the asker's, whose upstream is the same, so of another gate.
     let asked = gate
-        .caller(&key)
+        .asker(&key)
         .send(Request::verify("GET", PATH))
         .await
         .expect(200);
@@ -87,6 +87,12 @@ async fn an_axum_origin_believes_the_native_gate() {
         .to_owned();
     let direct = Request::get(PATH).header("portcullis-assertion", &said);
     http::once(&port.address(), &direct).await.unwrap().expect(200);
+    // It is for that request, and for no other around the gateway.
+    for request in [Request::new("POST", PATH), Request::get("/v1/memory/other")] {
+        let other = request.header("portcullis-assertion", &said);
+        let refused = http::once(&port.address(), &other).await.unwrap().expect(401);
+        assert_eq!(refused.json()["code"], "invalid_token");
+    }
     let other = other_gates_word(&said);
     only_the_gateways_word_counts(&gate.port.address(), &port.address(), &key, &other).await;
     // The gateway is away: what it said holds for its minute, and its keys are known.

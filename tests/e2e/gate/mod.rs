@@ -25,6 +25,8 @@ struct Gate {
     stack: Stack,
     process: Process,
     port: Port,
+    /// Where it answers questions; at `port` if it is no proxy.
+    ask: Option<Port>,
     status: Port,
 }
 
@@ -39,7 +41,7 @@ impl Gate {
     /// One before this upstream, with further variables; ready.
     async fn before(scene: (Stack, Vec<(String, String)>), upstream: &str, more: &[(&str, &str)]) -> Self {
         let (stack, vars) = scene;
-        let (port, status) = (Port::reserve(), Port::reserve());
+        let (port, ask, status) = (Port::reserve(), Port::reserve(), Port::reserve());
         let mut command = stack.control.command(&["gate"]).unwrap();
         command
             .envs(vars)
@@ -47,11 +49,16 @@ impl Gate {
             .env("GATE_LISTEN", port.address())
             .env("GATE_STATUS_LISTEN", status.address())
             .envs(more.iter().copied());
+        let ask = (!upstream.is_empty()).then_some(ask);
+        if let Some(ask) = &ask {
+            command.env("GATE_ASK_LISTEN", ask.address());
+        }
         let process = spawn(&stack, command);
         let gate = Self {
             stack,
             process,
             port,
+            ask,
             status,
         };
         gate.ready().await;
@@ -81,11 +88,25 @@ impl Gate {
         Anon::new(&self.port.address())
     }
 
+    fn ask_address(&self) -> String {
+        self.ask.as_ref().unwrap_or(&self.port).address()
+    }
+
+    /// As the server in front, which has this credential to ask about.
+    fn asker(&self, credential: &str) -> EdgeCaller {
+        EdgeCaller::new(&self.ask_address(), credential)
+    }
+
+    /// The same without a credential.
+    fn asks(&self) -> Anon {
+        Anon::new(&self.ask_address())
+    }
+
     /// A key that the gate knows to be good.
     async fn key(&self, scope: &str) -> e2e::Created {
         let key = self.stack.admin().key(scope).await;
         wait::until_true("it has heard of the key's block", WAIT, || async {
-            self.caller(&key.key)
+            self.asker(&key.key)
                 .send(Request::verify("GET", PATH))
                 .await
                 .status

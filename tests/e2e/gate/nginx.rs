@@ -85,11 +85,39 @@ async fn debians_nginx_lets_in_whom_the_gate_lets_in() {
             .header("X-Portcullis-Scopes", "admin")
             .header("Portcullis-Assertion", "forged")
             .header("x_portcullis_org", "org_forged")
-            .header("X-Http-Method-Override", "DELETE")
             .header("X-Forwarded-Uri", "/public/x")
             .header("X-Original-URI", "/public/x")
             .header("X-Original-Method", "GET")
     };
+    // Every header that some framework would take for the method, the path or the caller's address.
+    let replacing = [
+        "x-http-method",
+        "x-http-method-override",
+        "x-method",
+        "x-method-override",
+        "x-original-method",
+        "x-original-uri",
+        "x-original-url",
+        "x-override-url",
+        "x-rewrite-url",
+        "x-forwarded-method",
+        "forwarded",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-client-ip",
+        "x_http_method_override",
+    ];
+    let replaced = replacing
+        .into_iter()
+        .fold(Request::get(PATH), |request, name| request.header(name, "forged"));
+    let answer = caller.send(replaced).await;
+    let seen = origin.take();
+    assert_eq!((answer.status, seen.len()), (200, 1), "{seen:?}");
+    assert!(!format!("{seen:?}").contains("forged"), "{seen:?}");
+    assert_eq!(seen[0].headers["x-real-ip"], "127.0.0.1");
     caller
         .send(spoofed(Request::get("/v1/memory/x?q=1")))
         .await

@@ -63,6 +63,10 @@ async fn it_says_what_the_worker_says_and_sends_what_the_worker_sends() {
             .header("X-Original-URI", "/forged")
             .header("X-Rewrite-URL", "/forged")
             .header("Content_Type", "forged")
+            .header("Forwarded", "for=1.2.3.4;host=forged")
+            .header("X-Forwarded-Prefix", "/forged")
+            .header("X-Forwarded-Port", "1")
+            .header("X_Forwarded_Prefix", "/forged")
             .header("X-Passes", "passes")
     };
     let preflight = |path: &str, method: &str| {
@@ -208,6 +212,38 @@ async fn nothing_is_smuggled_past_it() {
         assert!(answer.status == 400, "{what}: {}", answer.status);
         assert!(gate.stack.origin.take().is_empty(), "{what}");
     }
+    // RFC 9112 §3.2: one host, and no two readings of which.
+    for (what, hosts) in [
+        ("two hosts", "host: x\r\nhost: y\r\n"),
+        ("the same twice", "host: x\r\nhost: x\r\n"),
+        ("none", ""),
+        ("two in one", "host: x, y\r\n"),
+        ("somebody's", "host: me@x\r\n"),
+    ] {
+        for version in ["1.1", "1.0"] {
+            let request = format!("GET /public/x HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+            let answer = gate.anon().raw(request.as_bytes()).await;
+            // HTTP/1.0 knows no Host.
+            let expected = if version == "1.0" && hosts.is_empty() {
+                200
+            } else {
+                400
+            };
+            assert_eq!(answer.status, expected, "{what}, {version}");
+            let seen = gate.stack.origin.take();
+            assert_eq!(seen.len(), usize::from(expected == 200), "{what}: {seen:?}");
+        }
+    }
+    // Who says where it came from: this gate, and no caller.
+    let claims = "forwarded: for=1.2.3.4\r\nx-real-ip: 1.2.3.4\r\ncf-connecting-ip: 1.2.3.4\r\ntrue-client-ip: 1.2.3.4\r\n\
+                  x-forwarded-prefix: /admin\r\nx-forwarded-port: 1\r\nx-forwarded-for: 5.6.7.8\r\n";
+    let request = format!("GET /public/x HTTP/1.1\r\nhost: x\r\n{claims}connection: close\r\n\r\n");
+    assert_eq!(gate.anon().raw(request.as_bytes()).await.status, 200);
+    let seen = gate.stack.origin.take();
+    assert!(!format!("{seen:?}").contains("1.2.3.4"), "{seen:?}");
+    assert!(!seen[0].headers.contains_key("x-forwarded-prefix"), "{seen:?}");
+    assert!(!seen[0].headers.contains_key("x-forwarded-port"), "{seen:?}");
+    assert_eq!(seen[0].headers["x-forwarded-for"], "5.6.7.8, 127.0.0.1");
     // Both: chunks count (RFC 9112 §6.3), and no length goes on.
     let both =
         format!("{head}content-length: 100\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
@@ -330,6 +366,20 @@ async fn nothing_stays_open_past_the_routes_time_and_routes_go_where_they_say() 
     assert_eq!(connection.read_head().await.unwrap().status, 200);
     let start = Instant::now();
     while let Ok(Some(_)) = connection.read_chunk().await {}
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+
+    // One that says how long it is may take as long.
+    let whole = gate
+        .caller(&key)
+        .get("/v1/memory/x?demo=measured&chunks=3")
+        .await
+        .expect(200);
+    assert_eq!(whole.header("content-length"), Some("21"));
+    let mut connection = Connection::open(&address).await.unwrap();
+    let slow = Request::get("/v1/memory/x?demo=measured&chunks=2000").bearer(&key);
+    connection.send(&slow.encode(&address)).await.unwrap();
+    let start = Instant::now();
+    assert!(connection.read_response("GET").await.is_err(), "it is cut");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 
     let mut request = format!("ws://{address}{PATH}").into_client_request().unwrap();

@@ -55,7 +55,7 @@ pub(super) struct DoctorArgs {
     /// A registered client, so that the redirect rules are tried with one that exists
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
-    /// The report as JSON, like --format json
+    /// The report as JSON, like --output json
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]

@@ -24,6 +24,26 @@ async fn nobody_sees_a_page_without_a_session() {
     }
 }
 
+/// A sign-in that asked for nothing in particular ends at the dashboard; one that did ends where it was asked for.
+#[tokio::test]
+async fn a_sign_in_leads_to_the_dashboard() {
+    let test = TestApp::start().await;
+    for (n, role) in (100..).zip(ROLES) {
+        let mut browser = somebody(&test, n, role).await;
+        assert_eq!(location(&browser.get("/").await), "/dashboard", "{role:?}");
+    }
+    let mut browser = Browser::new(&test);
+    browser.get("/login?return_to=%2Faccount%2Fkeys").await;
+    let (email, password) = (test.made.admin_email.clone(), test.made.admin_password.clone());
+    let fields = [
+        ("return_to", "/account/keys"),
+        ("email", &*email),
+        ("password", &*password),
+    ];
+    let answer = browser.post("/login", &fields).await;
+    assert_eq!(location(&answer), "/account/keys");
+}
+
 /// Every role on every page: the table, and nothing but the table, decides.
 #[tokio::test]
 async fn every_role_on_every_page() {

@@ -23,7 +23,7 @@ async fn an_app_counts_once_its_code_was_right() {
     let mut other = Browser::new(&test);
     assert_eq!(
         location(&other.try_sign_in(&email, &password).await),
-        "/account",
+        "/",
         "nothing is on before"
     );
     // A draft is its session's own.
@@ -140,7 +140,7 @@ async fn removal_needs_the_password() {
     );
     assert!(browser.is_signed_in().await);
     let mut other = Browser::new(&test);
-    assert_eq!(location(&other.try_sign_in(&email, &password).await), "/account");
+    assert_eq!(location(&other.try_sign_in(&email, &password).await), "/");
     let trail = audited(&test, &test.made.user.to_string()).await;
     assert!(trail.contains(&"totp.remove".to_owned()), "{trail:?}");
 }

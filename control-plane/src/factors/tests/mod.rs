@@ -94,7 +94,7 @@ async fn half_way<'a>(test: &'a TestApp, address: &str, email: &str, password: &
     let answer = browser.try_sign_in(email, password).await;
     assert_eq!(
         (answer.status.as_u16(), location(&answer)),
-        (303, "/login/code?return_to=%2Faccount"),
+        (303, "/login/code?return_to=%2F"),
         "{}",
         answer.raw
     );

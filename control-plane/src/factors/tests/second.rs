@@ -31,7 +31,7 @@ async fn a_code_after_the_password_signs_in() {
     let left = browser.get("/login/code").await;
     assert_eq!(
         location(&left),
-        "/login?return_to=%2Faccount",
+        "/login?return_to=%2F",
         "there is nothing to go on with"
     );
     assert!(audited(&test, &user.to_string()).await.is_empty(), "no lock-out");

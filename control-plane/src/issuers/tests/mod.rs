@@ -33,8 +33,8 @@ struct Says {
 }
 
 /// An issuer.
-struct Served {
-    url: String,
+pub(crate) struct Served {
+    pub(crate) url: String,
     says: Arc<Mutex<Says>>,
 }
 
@@ -68,7 +68,7 @@ async fn answer(State((base, says)): State<(String, Arc<Mutex<Says>>)>, uri: Uri
 }
 
 impl Served {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let says = Arc::new(Mutex::new(Says {
             keys: json!({"keys": [key("one", 1)]}),
             status: 200,

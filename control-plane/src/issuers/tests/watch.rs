@@ -2,12 +2,15 @@
 
 use axum::http::Method;
 use serde_json::json;
-use shared::feed::{Entry, IssuerEntry, State, Subject};
+use shared::crypto::base64url;
+use shared::feed::{Entry, IssuerEntry, State, Subject, kinds};
 use shared::id::OrgId;
 use shared::scope::ScopeSet;
 
 use super::super::{take_over, watch};
-use super::{World, key};
+use super::{Served, World, key};
+use crate::config::Edge;
+use crate::oauth::tests::support::published_with;
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -217,4 +220,48 @@ async fn a_restored_database_goes_by_what_the_edge_knows() {
     );
     let bob = tx.blocked_subject(&known.issuer, "bob").await.expect("found");
     assert_eq!(bob.map(|bob| (bob.version, bob.blocked_at)), Some((4, Some(now))));
+}
+
+/// A real point: one that is not on the curve would be left out for that.
+fn es512_key(kid: &str) -> serde_json::Value {
+    use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(66);
+    json!({"kty": "EC", "crv": "P-521", "use": "sig", "kid": kid, "x": base64url(x), "y": base64url(y)})
+}
+
+/// An edge of the release before could not read an entry that holds one.
+#[tokio::test]
+async fn a_key_for_es512_waits_for_every_edge_and_then_stays() {
+    let test = published_with(|config| config.edges = vec![Edge::push("old", "http://127.0.0.1:9")]).await;
+    let world = World {
+        test,
+        idp: Served::start().await,
+    };
+    let feed = &world.test.app.feed;
+    world
+        .idp
+        .say(|s| s.keys = json!({"keys": [key("one", 1), es512_key("p521")]}));
+    let known: Vec<u8> = kinds::SUPPORTED
+        .into_iter()
+        .filter(|kind| *kind != kinds::ISSUER_ES512)
+        .collect();
+    feed.hear_kinds("old", &known);
+    world.trust(json!({})).await;
+    assert_eq!(world.kids().await, ["one"]);
+    let asked = world
+        .post(
+            "",
+            world.body(json!({"issuer": "https://b.example", "algorithms": ["ES512"]})),
+        )
+        .await;
+    assert_eq!(asked.outcome(), (409, "edges_behind"), "{asked:?}");
+
+    feed.hear_kinds("old", &kinds::SUPPORTED);
+    world.later().await;
+    assert_eq!(world.kids().await, ["one", "p521"]);
+    // After a start no edge has said anything yet: that takes no key away.
+    feed.hear_kinds("old", &[]);
+    world.later().await;
+    assert_eq!(world.kids().await, ["one", "p521"]);
 }

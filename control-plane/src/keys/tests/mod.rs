@@ -5,6 +5,8 @@ mod create;
 mod end;
 mod line;
 mod list;
+mod owners;
+mod stale;
 mod together;
 
 use serde_json::{Value, json};

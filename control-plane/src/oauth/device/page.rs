@@ -27,7 +27,7 @@ use crate::http::address::ClientAddress;
 use crate::http::frame::RequestId;
 use crate::pages::{self, PageError};
 use crate::sessions::{self, Session, csrf};
-use crate::store::clients::Client;
+use crate::store::clients::{Client, Origin};
 use crate::store::device_codes::{DeviceCode, Person};
 use crate::store::grants::Terms;
 
@@ -164,6 +164,11 @@ async fn step(
         return Err(PageError::bad_request(
             "The device asks for nothing that you may give. Nothing was allowed.",
         ));
+    }
+    // The command line acts for a person in everything: a browser that somebody left open does not give that away.
+    if client.origin == Origin::BuiltIn && !sessions::is_recent(app, &session).await? {
+        let here = format!("/device?user_code={}", user_code.shown());
+        return Ok(sessions::see_other(&sessions::again(&here)));
     }
     // 4. Asked, or answered over what was shown.
     let decision = Decision {

@@ -91,9 +91,7 @@ async fn a_person_calls_v1_as_themselves() {
 async fn a_demoted_person_is_demoted_at_the_command_line() {
     let test = published().await;
     let token = signed_in(&test).await.text("access_token");
-    let (second, _) = crate::testing::member(&test, 7, Role::Owner).await;
-    let body = json!({"name": "second", "scope": "admin", "workspace": "all", "user": second});
-    let key = test.admin(Method::POST, KEYS, Some(body)).await.text("key");
+    let (_, key) = crate::testing::member(&test, 7, Role::Owner).await;
     let path = format!("/v1/memberships/{}?wait=none", test.made.user);
     let viewer = Some(json!({"role": "viewer"}));
     let demoted = test.call(Method::PATCH, &path, &key, viewer).await;

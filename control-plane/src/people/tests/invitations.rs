@@ -88,7 +88,7 @@ async fn somebody_without_an_account_makes_one_and_joins() {
     let answer = register(&mut browser, &link).await;
     assert_eq!(
         (answer.status.as_u16(), location(&answer)),
-        (303, "/account"),
+        (303, "/"),
         "{}",
         answer.raw
     );
@@ -310,11 +310,7 @@ async fn an_address_gets_five_invitations_in_an_hour_whoever_sends_them() {
         let set = tx.set_role(org, test.made.user, Role::Owner, version).await;
         assert!(set.expect("set"));
         tx.commit().await.expect("commit");
-        inviters.push(crate::people::Inviter {
-            org,
-            user: test.made.user,
-            actor: crate::audit::Actor::system(),
-        });
+        inviters.push(crate::testing::caller(&test, org, test.made.user).await);
     }
     for inviter in &inviters[..5] {
         let made = crate::people::invite(&test.app, inviter, (EMAIL, Role::Viewer), None).await;

@@ -68,7 +68,7 @@ async fn an_account_exists_once_its_link_is_confirmed() {
     let answer = browser.post_exactly("/signup/confirm", &fields, &headers).await;
     assert_eq!(
         (answer.status.as_u16(), location(&answer)),
-        (303, "/account"),
+        (303, "/"),
         "{}",
         answer.raw
     );

@@ -25,6 +25,7 @@ async fn all(test: &TestApp) {
     conditions_are_joined(test).await;
     grants_match_too(test).await;
     the_calling_key_is_left_out(test).await;
+    an_admin_spares_owners(test).await;
     there_is_a_most(test).await;
 }
 
@@ -187,6 +188,30 @@ async fn the_calling_key_is_left_out(test: &TestApp) {
     assert_receipt(&receipt);
     assert!(receipt.text("left_out").starts_with("key_"), "{receipt:?}");
     assert!(!works(test, &dev).await && works(test, &test.made.admin_key).await);
+}
+
+async fn an_admin_spares_owners(test: &TestApp) {
+    let (user, admin) = member(test, 73, Role::Admin).await;
+    let (_, theirs) = key(test, "spare me", json!({"user": user})).await;
+    let (_, owners) = key(test, "spare me too", json!({})).await;
+    let ask = async |dry_run: bool| {
+        let body = json!({"filter": {"name_prefix": "spare"}, "reason": "superseded", "dry_run": dry_run});
+        test.call(Method::POST, PATH, &admin, Some(body)).await
+    };
+    let counted = ask(true).await;
+    assert_eq!(
+        (&counted.body["matched"]["keys"], &counted.body["owners_left_out"]),
+        (&json!(1), &json!(1)),
+        "{counted:?}"
+    );
+    let receipt = ask(false).await;
+    assert_receipt(&receipt);
+    assert!(!works(test, &theirs).await && works(test, &owners).await);
+    // All of an owner is for owners, by a filter too.
+    let body = json!({"filter": {"user": test.made.user}, "reason": "superseded"});
+    let none = test.call(Method::POST, PATH, &admin, Some(body)).await;
+    assert_eq!(none.body["matched"]["keys"], 0, "{none:?}");
+    assert_eq!(matched(test, json!({"name_prefix": "spare"})).await, 1);
 }
 
 /// In tests the most is small.

@@ -131,7 +131,7 @@ impl<'a> Browser<'a> {
         let answer = self.try_sign_in(&email, &password).await;
         assert_eq!(
             (answer.status.as_u16(), location(&answer)),
-            (303, "/account"),
+            (303, "/"),
             "{}",
             answer.raw
         );

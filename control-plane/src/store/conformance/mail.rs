@@ -209,7 +209,11 @@ pub(super) async fn an_invitation_ends_in_one_way(store: Store) {
     );
     assert_eq!(tx.invitation(org(9), first.id).await.expect("asked"), None);
     let ids = |list: Vec<Invitation>| list.into_iter().map(|one| one.id.get()).collect::<Vec<_>>();
-    assert_eq!(ids(tx.invitations_of(org(1), 10).await.expect("list")), [3, 2, 1]);
+    let all = tx.invitations_of(org(1), None, 10).await.expect("list");
+    assert_eq!(ids(all.clone()), [3, 2, 1]);
+    let place = Some((all[0].created_at, all[0].id));
+    let rest = tx.invitations_of(org(1), place, 1).await.expect("list");
+    assert_eq!(ids(rest), [2], "the page after the first");
 
     assert!(
         !tx.accept_invitation(first.id, user(2), LATER)
@@ -235,7 +239,7 @@ pub(super) async fn an_invitation_ends_in_one_way(store: Store) {
     assert!(!tx.revoke_invitation(org(1), third, NOW).await.expect("once"));
     assert!(!tx.accept_invitation(third, user(2), NOW).await.expect("revoked"));
     let mut statuses = Vec::new();
-    for one in tx.invitations_of(org(1), 10).await.expect("list") {
+    for one in tx.invitations_of(org(1), None, 10).await.expect("list") {
         statuses.push(one.status(NOW));
     }
     assert_eq!(

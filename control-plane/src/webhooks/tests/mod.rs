@@ -540,6 +540,46 @@ async fn a_webhook_of_others_is_not_there(store: Store) {
 }
 
 #[tokio::test]
+async fn a_webhook_is_made_once_and_changed_as_it_was_read() {
+    let test = TestApp::start().await;
+    let send = async |method: Method, path: &str, header: (&str, &str), body: Value| {
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .header(header.0, header.1)
+            .header("authorization", format!("Bearer {}", test.made.admin_key));
+        let body = axum::body::Body::from(body.to_string());
+        test.send(request.body(body).expect("a request")).await
+    };
+    let make = async |events: Value| {
+        let body = json!({"url": "https://example.com/hooks", "events": events});
+        send(Method::POST, "/v1/webhooks", ("idempotency-key", "k"), body).await
+    };
+    let made = make(json!(["key.*"])).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let again = make(json!(["key.*"])).await;
+    assert_eq!(again.outcome(), (409, "already_created"), "its secret was shown");
+    assert_eq!(again.text("id"), made.text("id"));
+    assert_eq!(make(json!(["*"])).await.outcome(), (422, "idempotency_mismatch"));
+
+    let path = format!("/v1/webhooks/{}", made.text("id"));
+    let tag = made.headers["etag"].to_str().expect("text").to_owned();
+    let seen = test.admin(Method::GET, &path, None).await;
+    assert_eq!(seen.headers["etag"], *tag);
+    let rename = async |name: &str, tag: &str| {
+        let body = json!({"description": name});
+        send(Method::PATCH, &path, ("if-match", tag), body).await
+    };
+    let first = rename("a", &tag).await;
+    assert_eq!(first.status, 200, "{first:?}");
+    assert_ne!(first.headers["etag"], *tag);
+    assert_eq!(rename("b", &tag).await.outcome(), (412, "precondition_failed"));
+    let now = test.admin(Method::GET, &path, None).await;
+    assert_eq!(now.text("description"), "a");
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let test = TestApp::start().await;
     for (url, events, field) in [

@@ -92,6 +92,25 @@ async fn a_workspace_is_archived_with_its_keys_and_taken_out_again() {
     assert!(!works(&test, &fresh).await);
 }
 
+/// The second call once kept the database to itself while it waited for somebody who writes.
+#[tokio::test]
+async fn a_second_archiving_waits_for_the_receipt_of_the_first() {
+    let test = published().await;
+    let id = made(&test, "Staging").await;
+    let first = call(&test, Method::POST, &format!("/{id}/archive?wait=none"), None).await;
+    assert_eq!(first.status, 200, "{first:?}");
+    let second = call(
+        &test,
+        Method::POST,
+        &format!("/{id}/archive?wait=effective"),
+        None,
+    )
+    .await;
+    assert_eq!(second.status, 200, "{second:?}");
+    assert!(second.body["effective_at"].is_string(), "{second:?}");
+    assert_eq!(second.text("revocation"), first.text("revocation"));
+}
+
 /// How often the edge was told that a workspace's keys are dead.
 async fn told(test: &TestApp, id: &str) -> usize {
     let mut tx = test.app.store.begin_read().await.expect("tx");

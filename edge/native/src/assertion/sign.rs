@@ -4,12 +4,11 @@
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use edge::assertion::{Assertions, Caller};
+use edge::assertion::{Assertions, Caller, Destination};
 use edge::library::Allowed;
 use secrecy::{ExposeSecret as _, SecretString};
-use shared::assertion::{self, Claims, LIFETIME_SECONDS};
+use shared::assertion;
 use shared::crypto::{VerifyingKey, base64url, from_base64url};
-use shared::dpop;
 use shared::time::UnixSeconds;
 
 use crate::settings::SettingsError;
@@ -70,17 +69,18 @@ impl AssertionSigner {
         serde_json::json!({ "keys": keys })
     }
 
-    /// An assertion about somebody who was let in, by the gate of the resource `issuer`, for the origin of `upstream`; at most half
-    /// a minute old. None on public routes, which tell no identity.
+    /// An assertion about somebody who was let in with this method, by the gate of the resource `issuer`, for the origin of
+    /// `upstream`; at most half a minute old. None on public routes, which tell no identity.
     pub(crate) fn about(
         &self,
         allowed: &Allowed,
         issuer: &str,
         upstream: &str,
+        method: &str,
         now: UnixSeconds,
     ) -> Option<Arc<str>> {
         let caller = Caller {
-            audience: dpop::origin(upstream)?,
+            to: Destination::of(upstream, method, &allowed.path)?,
             subject: allowed.subject.clone()?,
             org: allowed.org.clone()?,
             workspace: allowed.workspace.clone()?,
@@ -91,18 +91,7 @@ impl AssertionSigner {
         if known.is_some() {
             return known;
         }
-        let claims = Claims {
-            iss: issuer.to_owned(),
-            aud: caller.audience.clone(),
-            sub: caller.subject.clone(),
-            org: caller.org.clone(),
-            workspace: caller.workspace.clone(),
-            scope: caller.scope.clone(),
-            credential: caller.credential.clone(),
-            iat: now,
-            exp: now.saturating_add(LIFETIME_SECONDS),
-        };
-        let message = assertion::message(&claims, &self.kid)?;
+        let message = assertion::message(&caller.claims(issuer, now), &self.kid)?;
         let signature = self.pair.sign(message.as_bytes());
         let text: Arc<str> = format!("{message}.{}", base64url(signature.as_ref())).into();
         self.made.lock().ok()?.remember(caller, Arc::clone(&text), now);

@@ -1,4 +1,4 @@
-//! Whether a request came through the gateway, and as whom: by the assertion that the gateway signed.
+//! Whether a request came through the gateway, and as whom: by the assertion that the gateway signed for it.
 //!
 //! The gateway's keys are given, or fetched from its `/.portcullis/jwks.json`. Fetched ones are looked up again after five minutes,
 //! and at once when an assertion names a key that is not among them, but not more than once in ten seconds, whatever comes.
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use edge::library::assertion_keys;
 use http::{HeaderMap, StatusCode, Uri};
-use shared::assertion::{self, Claims, JWKS_PATH, Refused};
+use shared::assertion::{self, Claims, Expected, JWKS_PATH, Refused};
 use shared::crypto::VerifyingKey;
 use shared::dpop;
 
@@ -44,6 +44,7 @@ pub struct AssertionVerifier(Arc<Inner>);
 struct Inner {
     issuer: String,
     audience: String,
+    unbound: bool,
     keys: Mutex<Known>,
     source: Option<Source>,
     clock: Clock,
@@ -99,10 +100,21 @@ impl AssertionVerifier {
         Ok(Self(Arc::new(Inner {
             issuer: issuer.to_owned(),
             audience,
+            unbound: false,
             keys: Mutex::new(Known { keys, at: None }),
             source,
             clock: Clock::system(),
         })))
+    }
+
+    /// One that also takes assertions which name no request, of a gateway from before they did: while that is upgraded, and no longer.
+    /// Before it is used or cloned; later it changes nothing.
+    #[must_use]
+    pub fn allowing_unbound(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.unbound = true;
+        }
+        self
     }
 
     /// The gateway's resource identifier.
@@ -110,8 +122,9 @@ impl AssertionVerifier {
         &self.0.issuer
     }
 
-    /// The claims of an assertion that holds, for this origin, now.
-    pub async fn verify(&self, text: &str) -> Result<Claims, Unverified> {
+    /// The claims of an assertion that holds, for this origin, now, and for the request that it came with: its method, and its
+    /// path as the gateway sent it.
+    pub async fn verify(&self, text: &str, method: &str, path: &str) -> Result<Claims, Unverified> {
         let inner = &self.0;
         if inner.is_due(FRESH) {
             let is_done =
@@ -124,11 +137,11 @@ impl AssertionVerifier {
                 tokio::spawn(async move { inner.fetch(is_done).await });
             }
         }
-        match inner.check(text)? {
+        match inner.check(text, method, path)? {
             Err(Refused::KeyUnknown) if inner.source.is_some() => {
                 let before = inner.fetched_at();
                 inner.fetch(|known, _| known.at > before).await;
-                Ok(inner.check(text)??)
+                Ok(inner.check(text, method, path)??)
             }
             checked => Ok(checked?),
         }
@@ -136,19 +149,20 @@ impl AssertionVerifier {
 }
 
 impl Inner {
-    fn check(&self, text: &str) -> Result<Result<Claims, Refused>, Unverified> {
+    fn check(&self, text: &str, method: &str, path: &str) -> Result<Result<Claims, Refused>, Unverified> {
         let known = self.keys.lock().map_err(|_| Unverified::NoKeys)?;
         if known.keys.is_empty() || self.is_over(&known) {
             return Err(Unverified::NoKeys);
         }
         let now = self.clock.now().seconds();
-        Ok(assertion::verify(
-            text,
-            &known.keys,
-            &self.issuer,
-            &self.audience,
-            now,
-        ))
+        let expected = Expected {
+            issuer: &self.issuer,
+            audience: &self.audience,
+            method,
+            path,
+            unbound: self.unbound,
+        };
+        Ok(assertion::verify(text, &known.keys, expected, now))
     }
 
     fn is_over(&self, known: &Known) -> bool {

@@ -197,6 +197,34 @@ async fn a_strict_route_reads_for_each_request_and_those_at_once_share() {
     );
 }
 
+/// One caller after the other, as fast as answers come: the control plane grants a key 6000 fetches in a minute.
+#[tokio::test]
+async fn nobody_uses_up_what_the_control_plane_grants() {
+    let vectors = vectors();
+    let control = ControlPlane::start(message(&vectors)).await;
+    let named = |name: &str| vectors.cases.iter().find(|case| case.name == name).unwrap();
+    let case = Case {
+        path: "/admin/x".into(),
+        ..named("admin implies the rest").clone()
+    };
+    let gate = Gate::idle(
+        &settings(&vectors, &control.url()),
+        Clock::manual(UnixMillis(case.now * 1000)),
+        client(),
+    )
+    .unwrap();
+    let ask = || question::about(&parts(&case).unwrap());
+    assert_eq!(code(&gate.verify(ask()).await), "allowed");
+    let (before, begun) = (control.asked(), tokio::time::Instant::now());
+    for _ in 0..20 {
+        assert_eq!(code(&gate.verify(ask()).await), "allowed");
+    }
+    let (asked, took) = (control.asked() - before, begun.elapsed());
+    assert_eq!(asked, 20, "each begins after its request arrived");
+    let a_minute = took * u32::try_from(6000 / (2 * asked)).unwrap();
+    assert!(a_minute >= Duration::from_mins(1), "{asked} fetches in {took:?}");
+}
+
 #[tokio::test]
 async fn settings_are_refused_by_name() {
     let vectors = vectors();

@@ -92,6 +92,44 @@ fn headers_of_a_hop_stay_on_their_hop_and_connection_takes_nothing_that_counts()
     assert_eq!(left, ["content-type", "cookie", "mcp-method", "x-forwarded-for"]);
 }
 
+/// A caller writes them as easily as a proxy. What passes within the process is the business of the proxy before it.
+#[test]
+fn where_a_request_came_from_the_gate_says() {
+    let mut headers = map(&[
+        ("forwarded", "for=1.2.3.4"),
+        ("x-real-ip", "1.2.3.4"),
+        ("x_real_ip", "1.2.3.4"),
+        ("cf-connecting-ip", "1.2.3.4"),
+        ("true-client-ip", "1.2.3.4"),
+        ("x-client-ip", "1.2.3.4"),
+        ("x-forwarded", "1.2.3.4"),
+        ("x-forwarded-port", "443"),
+        ("x-forwarded-prefix", "/admin"),
+        ("x-forwarded-server", "a"),
+        ("x_forwarded_prefix", "/admin"),
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x-passes", "1"),
+    ]);
+    let mut within = headers.clone();
+    strip_request(&mut headers);
+    let mut left = names(&headers);
+    left.sort_unstable();
+    assert_eq!(left, ["x-forwarded-for", "x-passes"]);
+    strip_claims(&mut within);
+    assert!(within.contains_key("x-real-ip") && within.contains_key("x-forwarded-prefix"));
+}
+
+#[test]
+fn each_hyphen_may_be_an_underscore() {
+    assert_eq!(spellings("dpop"), ["dpop"]);
+    let mut all = spellings("x-portcullis-org");
+    assert_eq!(all[0], "x-portcullis-org");
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!(all.iter().all(|name| is_ours(name)), "{all:?}");
+}
+
 #[test]
 fn what_one_caller_got_is_not_for_another() {
     for (said, expected) in [

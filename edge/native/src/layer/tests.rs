@@ -154,16 +154,18 @@ async fn behind_a_gateway_only_its_word_counts() {
         .unwrap();
     let gate = gate_for(&vectors, case, client());
     let asked = crate::question::about(&request(case).unwrap().into_parts().0);
-    let Decision::Allow(allowed) = gate.verify(asked).await else {
+    let Decision::Allow(mut allowed) = gate.verify(asked).await else {
         panic!("a good key");
     };
+    // What it was let in to.
+    allowed.path = "/x".into();
     let signer = signer();
     let now = crate::clock::Clock::system().now().seconds();
-    let about = |issuer: &str, origin: &str| signer.about(&allowed, issuer, origin, now).unwrap();
+    let about = |issuer: &str, origin: &str| signer.about(&allowed, issuer, origin, "GET", now).unwrap();
     let verifier = AssertionVerifier::with_keys(GATE, ORIGIN, &signer.jwks().to_string()).unwrap();
     let layer = PortcullisLayer::behind(verifier.clone());
 
-    let good = about(GATE, &format!("{ORIGIN}/base"));
+    let good = about(GATE, ORIGIN);
     let (status, _, told) = call(&layer, with_assertion(&good)).await;
     assert_eq!(status, 200, "{told}");
     assert_eq!(told["subject"], allowed.subject.clone().unwrap());
@@ -176,10 +178,15 @@ async fn behind_a_gateway_only_its_word_counts() {
 
     let other =
         AssertionSigner::from_seeds(&SecretString::from(shared::crypto::base64url(&[8; 32]))).unwrap();
-    let signer_of_another = other.about(&allowed, GATE, ORIGIN, now).unwrap();
+    let signer_of_another = other.about(&allowed, GATE, ORIGIN, "GET", now).unwrap();
     for (what, text) in [
         ("another origin's", about(GATE, "https://other.example")),
         ("another key", signer_of_another),
+        ("another path", about(GATE, &format!("{ORIGIN}/base"))),
+        (
+            "another method",
+            signer.about(&allowed, GATE, ORIGIN, "DELETE", now).unwrap(),
+        ),
         ("changed", good.replacen('.', ".e30", 1).into()),
     ] {
         let (status, headers, body) = call(&layer, with_assertion(&text)).await;
@@ -197,9 +204,13 @@ async fn behind_a_gateway_only_its_word_counts() {
     }
     // The memory of assertions goes by the caller, so another signer tells another gate's.
     let foreign = self::signer()
-        .about(&allowed, "https://other.example", ORIGIN, now)
+        .about(&allowed, "https://other.example", ORIGIN, "GET", now)
         .unwrap();
     assert_eq!(call(&layer, with_assertion(&foreign)).await.0, 401);
+    // The path that counts is the one that this origin gets, in any spelling, and whatever the query.
+    let mut below = with_assertion(&about(GATE, &format!("{ORIGIN}/base")));
+    *below.uri_mut() = "/base/%78?q=1".parse().unwrap();
+    assert_eq!(call(&layer, below).await.0, 200);
     let mut twice = with_assertion(&good);
     twice.headers_mut().append(HEADER, good.parse().unwrap());
     assert_eq!(call(&layer, twice).await.0, 401, "two are none");

@@ -7,10 +7,15 @@
 //!
 //! **`/.portcullis/ext_authz/…`**, for Envoy's `ext_authz` filter over HTTP with this path as its `path_prefix`: method and path are
 //! those of the question itself, behind the prefix. Whatever a client sent in headers that only a gate may set, Envoy is told to
-//! take away.
+//! take away, in every spelling with underscores, and so is what could replace the method or path that was judged.
+//!
+//! Nobody but the server in front may reach these addresses: what a gate signs for origins is in the answer. So they are on the
+//! gate's own listener only where it is for that server anyway, and on one of their own else ([`super`]).
 //!
 //! The path goes through the same canonical form as everywhere: nothing that the proxy refuses passes here. A proof names the
 //! origin of the resource, or that of `X-Forwarded-Host` if it is among the public origins.
+
+use std::collections::BTreeSet;
 
 use edge::answer::{self as outside, FORBIDDEN, INVALID_TOKEN, ORIGINAL_REQUEST_UNCLEAR};
 use edge::library::{Allowed, Question};
@@ -71,7 +76,7 @@ pub(super) async fn verify(server: &Server, parts: &Parts) -> Response<Body> {
     };
     let question = question::about_another(parts, method, path);
     match judge(server, question).await {
-        Ok(allowed) => allow(server, parts, &allowed, &request_id),
+        Ok((method, allowed)) => allow(server, parts, &method, &allowed, &request_id),
         Err(response) if only_three(parts) && !is_one_of_three(&response) => {
             answer::problem(FORBIDDEN, &request_id)
         }
@@ -87,42 +92,61 @@ pub(super) async fn ext_authz(server: &Server, parts: &Parts, original: &str) ->
     }
     let question = question::about_another(parts, parts.method.as_str(), original);
     let has_credential = question::has_credential(question.authorization.as_deref());
-    let allowed = match judge(server, question).await {
-        Ok(allowed) => allowed,
+    let (method, allowed) = match judge(server, question).await {
+        Ok(judged) => judged,
         Err(response) => return response,
     };
-    let mut response = allow(server, parts, &allowed, &request_id);
+    let mut response = allow(server, parts, &method, &allowed, &request_id);
     let said = response.headers_mut();
-    let mut gone: Vec<&str> = SAID
+    let ours = SAID.iter().flat_map(|name| headers::spellings(name));
+    let overrides = headers::OVERRIDES
         .iter()
-        .copied()
-        .filter(|name| !said.contains_key(*name))
-        .collect();
+        .flat_map(|name| [(*name).to_owned(), name.replace('-', "_")]);
+    // What the client sent, as far as Envoy shows it: a lenient origin reads more signs than `_` as a hyphen.
+    let sent = parts
+        .headers
+        .keys()
+        .map(HeaderName::as_str)
+        .filter(|name| headers::is_dropped(name));
+    let all = ours.chain(overrides).chain(sent.map(str::to_owned));
+    let mut gone: BTreeSet<String> = all.filter(|name| !said.contains_key(name.as_str())).collect();
     if is_consumed(&allowed, has_credential) {
-        gone.extend(headers::CREDENTIALS);
+        gone.extend(
+            headers::CREDENTIALS
+                .iter()
+                .flat_map(|name| headers::spellings(name)),
+        );
     }
+    let gone: Vec<String> = gone.into_iter().collect();
     headers::insert(said, REMOVE, &gone.join(","));
     response
 }
 
 /// What is asked about is never one of the gate's own addresses, and never a method that would show what goes to the origin.
-async fn judge(server: &Server, question: Question) -> Result<Box<Allowed>, Response<Body>> {
+async fn judge(server: &Server, question: Question) -> Result<(String, Box<Allowed>), Response<Body>> {
     if outside::is_refused_method(&question.method) || is_own(&question.path) {
         return Err(answer::problem(FORBIDDEN, &question.request_id));
     }
+    let method = question.method.clone();
     match server.gate.verify(question).await {
-        Decision::Allow(allowed) => Ok(allowed),
+        Decision::Allow(allowed) => Ok((method, allowed)),
         Decision::Refuse(refused) => Err(answer::refusal(&refused)),
     }
 }
 
-/// 200, and who it is.
-fn allow(server: &Server, parts: &Parts, allowed: &Allowed, request_id: &str) -> Response<Body> {
+/// 200, and who it is: as far as a route goes to the upstream, also signed for it.
+fn allow(
+    server: &Server,
+    parts: &Parts,
+    method: &str,
+    allowed: &Allowed,
+    request_id: &str,
+) -> Response<Body> {
     let mut pairs = allowed.headers.clone();
     pairs.push("cache-control", "no-store");
     pairs.push("x-request-id", request_id);
     let mut response = answer::bare(200, &pairs);
-    server.assert(allowed, response.headers_mut());
+    server.assert(allowed, method, response.headers_mut());
     tracing::trace!(request = request_id, path = parts.uri.path(), "asked, and let in");
     response
 }

@@ -2,11 +2,14 @@
 //!
 //! | address | what it is |
 //! | --- | --- |
-//! | `/.portcullis/verify` | [`asked`]: nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth` |
-//! | `/.portcullis/ext_authz/…` | [`asked`]: Envoy's `ext_authz` over HTTP, by its path prefix |
+//! | `/.portcullis/verify` | for [who asks](asked): nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth` |
+//! | `/.portcullis/ext_authz/…` | for [who asks](asked): Envoy's `ext_authz` over HTTP, by its path prefix |
 //! | `/.portcullis/jwks.json` | the public half of the assertion key |
 //! | `/.well-known/oauth-protected-resource…` | where to get a token (RFC 9728) |
 //! | everything else | [`proxy`]: to the upstream, if there is one |
+//!
+//! Callers get no answer to questions, for it says what the gate signs: questions are taken where there is no upstream, so that only
+//! a server in front has a reason to come, and else on a listener of their own alone.
 //!
 //! Health and metrics are on a listener of their own ([`status`]): they are not for callers.
 //!
@@ -22,12 +25,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge::answer::{NOT_FOUND, Problem};
+use edge::answer::{INVALID_REQUEST, NOT_FOUND, Problem};
+use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use shared::assertion::JWKS_PATH;
 use shared::path;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::answer::{self, Body};
 use crate::assertion::AssertionSigner;
@@ -78,12 +83,22 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
 }
 
-/// Serves callers at `listener`, and health and metrics at `status`, until `stop` is there; then what is open may end.
+/// Where a gate is reached.
+#[derive(Debug)]
+pub struct Listeners {
+    /// By callers; where there is no upstream, by those who ask.
+    pub callers: TcpListener,
+    /// By those who ask, and nobody else. Then `callers` answers no question.
+    pub askers: Option<TcpListener>,
+    /// By whoever watches it.
+    pub status: Option<TcpListener>,
+}
+
+/// Serves until `stop` is there; then what is open may end.
 pub async fn serve(
     gate: Gate,
     options: Options,
-    listener: TcpListener,
-    status: Option<TcpListener>,
+    listeners: Listeners,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let base = |name: &str, url: &str| {
@@ -103,9 +118,14 @@ pub async fn serve(
         signer: options.signer,
         unreachable: std::sync::atomic::AtomicU64::new(0),
     });
+    let Listeners {
+        callers,
+        askers,
+        status,
+    } = listeners;
     let watching = status.map(|status| {
         let server = Arc::clone(&server);
-        tokio::spawn(listen::serve(
+        let watching = listen::serve(
             status,
             Duration::ZERO,
             std::future::pending(),
@@ -113,13 +133,37 @@ pub async fn serve(
                 let server = Arc::clone(&server);
                 async move { status::answer(&server, &request) }
             },
-        ))
+        );
+        tokio::spawn(watching)
     });
-    listen::serve(listener, options.grace, stop, move |request, peer| {
+    let (stopping, stopped) = watch::channel(false);
+    let is_public = server.upstream.is_some() || askers.is_some();
+    let asking = askers.map(|askers| {
         let server = Arc::clone(&server);
-        async move { server.answer(request, peer).await }
+        let mut stopped = stopped.clone();
+        let stop = async move {
+            // An error means that the process ends.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let asking = listen::serve(askers, options.grace, stop, move |request, _| {
+            let server = Arc::clone(&server);
+            async move { server.answer_asker(request).await }
+        });
+        tokio::spawn(asking)
+    });
+    let stop = async {
+        stop.await;
+        stopping.send_replace(true);
+    };
+    listen::serve(callers, options.grace, stop, move |request, peer| {
+        let server = Arc::clone(&server);
+        async move { server.answer(request, peer, is_public).await }
     })
     .await;
+    if let Some(asking) = asking {
+        // An error means that it ended early.
+        let _ = asking.await;
+    }
     if let Some(watching) = watching {
         watching.abort();
     }
@@ -127,30 +171,53 @@ pub async fn serve(
 }
 
 impl Server {
-    /// The gate's own addresses, and the API behind it.
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    /// The gate's own addresses, and the API behind it. Who is public gets no answer to a question.
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, is_public: bool) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let is_head = parts.method == Method::HEAD;
-        let path = parts.uri.path();
-        let mut response = if path == asked::VERIFY {
-            asked::verify(self, &parts).await
-        } else if let Some(original) = path.strip_prefix(asked::EXT_AUTHZ) {
-            asked::ext_authz(self, &parts, original).await
-        } else if path == JWKS_PATH {
-            self.keys(&parts)
-        } else if let Some(document) = metadata_for(&self.gate, &parts, &question::request_id(&parts.headers))
-        {
-            document
-        } else {
-            return proxy::handle(self, parts, body, peer).await;
-        };
-        if is_head {
-            *response.body_mut() = answer::empty();
+        if !question::has_one_host(&parts) {
+            return answer::problem(INVALID_REQUEST, &question::request_id(&parts.headers));
         }
-        response
+        let known = match self.shown(&parts) {
+            None if !is_public => self.answer_question(&parts).await,
+            known => known,
+        };
+        match known {
+            Some(response) => headed(&parts, response),
+            None => proxy::handle(self, parts, body, peer).await,
+        }
     }
 
-    fn keys(&self, parts: &http::request::Parts) -> Response<Body> {
+    /// The gate's own addresses for a server in front of the API.
+    async fn answer_asker(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        let known = match self.shown(&parts) {
+            None => self.answer_question(&parts).await,
+            known => known,
+        };
+        let response = known.unwrap_or_else(|| not_found(&question::request_id(&parts.headers)));
+        headed(&parts, response)
+    }
+
+    /// A document that everybody may read.
+    fn shown(&self, parts: &Parts) -> Option<Response<Body>> {
+        if parts.uri.path() == JWKS_PATH {
+            Some(self.keys(parts))
+        } else {
+            metadata_for(&self.gate, parts, &question::request_id(&parts.headers))
+        }
+    }
+
+    async fn answer_question(&self, parts: &Parts) -> Option<Response<Body>> {
+        let path = parts.uri.path();
+        if path == asked::VERIFY {
+            Some(asked::verify(self, parts).await)
+        } else {
+            let original = path.strip_prefix(asked::EXT_AUTHZ)?;
+            Some(asked::ext_authz(self, parts, original).await)
+        }
+    }
+
+    fn keys(&self, parts: &Parts) -> Response<Body> {
         let request_id = question::request_id(&parts.headers);
         let none = || serde_json::json!({ "keys": [] });
         let keys = self.signer.as_ref().map_or_else(none, AssertionSigner::jwks);
@@ -174,6 +241,14 @@ fn is_own(raw: &str) -> bool {
         path.strip_prefix(OWN_PREFIX)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
+}
+
+/// An answer to HEAD has no body.
+fn headed(parts: &Parts, mut response: Response<Body>) -> Response<Body> {
+    if parts.method == Method::HEAD {
+        *response.body_mut() = answer::empty();
+    }
+    response
 }
 
 /// There is no such address.

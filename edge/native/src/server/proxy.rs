@@ -16,7 +16,7 @@ use edge::library::{Allowed, HeaderPairs};
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -84,6 +84,8 @@ pub(super) async fn handle(
     if wanted {
         upgrade::ask(going);
     }
+    // From here on, and not from when the upstream has begun: who was let in now is out by then.
+    let end = (!allowed.public).then(|| end_of(&allowed));
     let sent = tokio::time::timeout(server.upstream_limit, server.client.send(outgoing)).await;
     let response = match sent {
         Ok(Ok(response)) => response,
@@ -95,9 +97,9 @@ pub(super) async fn handle(
         if !wanted {
             return unreachable(server, "an upgrade that nobody asked for", &request_id, &allowed);
         }
-        return upgrade::join(parts, response, &allowed);
+        return upgrade::join(parts, response, &allowed, end);
     }
-    passed_back(response, &allowed)
+    passed_back(response, &allowed, end)
 }
 
 /// The upstream's address for the path that was judged.
@@ -124,36 +126,40 @@ fn headers_for(server: &Server, parts: &Parts, allowed: &Allowed, has_credential
         going.remove(name);
     }
     answer::set(&mut going, &allowed.headers);
-    server.assert(allowed, &mut going);
+    server.assert(allowed, parts.method.as_str(), &mut going);
     going
 }
 
 impl Server {
-    /// Adds the gate's signed word, if it has a key for that.
-    pub(super) fn assert(&self, allowed: &Allowed, headers: &mut HeaderMap) {
+    /// Adds the gate's signed word about a request with this method, if it has a key for that.
+    pub(super) fn assert(&self, allowed: &Allowed, method: &str, headers: &mut HeaderMap) {
         let upstream = self.upstream(allowed.route.origin.as_deref());
         if let (Some(signer), Some(upstream)) = (&self.signer, upstream)
-            && let Some(text) = signer.about(allowed, &self.gate.resource(), upstream, self.gate.now())
+            && let Some(text) =
+                signer.about(allowed, &self.gate.resource(), upstream, method, self.gate.now())
         {
             headers::insert(headers, HeaderName::from_static(shared::assertion::HEADER), &text);
         }
     }
 }
 
-fn passed_back(response: Response<Incoming>, allowed: &Allowed) -> Response<Body> {
+/// When a connection that was let in now is over.
+fn end_of(allowed: &Allowed) -> Pin<Box<Sleep>> {
+    let limit = Duration::from_secs(allowed.route.max_connection_seconds);
+    Box::pin(tokio::time::sleep(limit))
+}
+
+/// The answer. Its body is cut at `end`: it may go on for ever (server-sent events), and one that says how long it is may take as long.
+fn passed_back(
+    response: Response<Incoming>,
+    allowed: &Allowed,
+    end: Option<Pin<Box<Sleep>>>,
+) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     finish(&mut parts.headers, allowed);
-    let has_length = parts.headers.contains_key(CONTENT_LENGTH);
-    let body = if allowed.public || has_length {
-        body.map_err(Into::into).boxed_unsync()
-    } else {
-        // It may go on for ever (server-sent events).
-        let limit = Duration::from_secs(allowed.route.max_connection_seconds);
-        Limited {
-            body,
-            end: Box::pin(tokio::time::sleep(limit)),
-        }
-        .boxed_unsync()
+    let body = match end {
+        Some(end) if !body.is_end_stream() => Limited { body, end }.boxed_unsync(),
+        _ => body.map_err(Into::into).boxed_unsync(),
     };
     Response::from_parts(parts, body)
 }

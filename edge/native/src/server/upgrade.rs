@@ -3,7 +3,7 @@
 //! What passes on an open socket is not judged; strict routes and MCP routes take none. On guarded routes the connection is cut
 //! at the route's `max_connection_seconds`.
 
-use std::time::Duration;
+use std::pin::Pin;
 
 use edge::library::Allowed;
 use http::header::{CONNECTION, UPGRADE};
@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use tokio::time::Sleep;
 
 use super::proxy;
 use crate::answer::{self, Body};
@@ -34,11 +35,15 @@ pub(super) fn ask(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, WEBSOCKET);
 }
 
-/// Both sides have agreed: joins them, and answers the caller.
-pub(super) fn join(parts: Parts, mut response: Response<Incoming>, allowed: &Allowed) -> Response<Body> {
+/// Both sides have agreed: joins them until `end`, and answers the caller.
+pub(super) fn join(
+    parts: Parts,
+    mut response: Response<Incoming>,
+    allowed: &Allowed,
+    end: Option<Pin<Box<Sleep>>>,
+) -> Response<Body> {
     let theirs = hyper::upgrade::on(&mut response);
     let ours = hyper::upgrade::on(Request::from_parts(parts, ()));
-    let lifetime = (!allowed.public).then(|| Duration::from_secs(allowed.route.max_connection_seconds));
     tokio::spawn(async move {
         let (Ok(ours), Ok(theirs)) = tokio::join!(ours, theirs) else {
             tracing::debug!("an upgrade was agreed on and did not come");
@@ -47,8 +52,11 @@ pub(super) fn join(parts: Parts, mut response: Response<Incoming>, allowed: &All
         let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
         let relayed = tokio::io::copy_bidirectional(&mut ours, &mut theirs);
         // However it ends, both are closed then.
-        match lifetime {
-            Some(lifetime) => drop(tokio::time::timeout(lifetime, relayed).await),
+        match end {
+            Some(end) => tokio::select! {
+                ended = relayed => drop(ended),
+                () = end => {}
+            },
             None => drop(relayed.await),
         }
     });

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use shared::scope::ScopeSet;
 use shared::verdict::Reason;
 
-use super::super::{Form, StatementCache};
+use super::super::StatementCache;
 use super::fixture::Fixture;
-
-const PLAIN: Form = Form { origin: 0, time: 0 };
 
 #[test]
 fn a_memory_under_pressure_keeps_what_is_used_and_its_budget() {
@@ -64,32 +62,23 @@ fn a_number_means_one_statement_with_one_set_of_scopes() {
     let (one, other) = (Arc::new(fixture.statement()), Arc::new(fixture.statement()));
     let (few, many) = (ScopeSet(1), ScopeSet(3));
     let mut cache = StatementCache::default();
-    assert_eq!(cache.identity(&one, few, PLAIN), None, "never seen");
+    assert_eq!(cache.identity(&one, few), None, "never seen");
     let (tag, next) = (cache.tag("a"), cache.tag("b"));
     cache.insert(tag, Arc::clone(&one));
-    let first = cache.identity(&one, few, PLAIN);
+    let first = cache.identity(&one, few);
     assert!(first.is_some());
-    assert_eq!(cache.identity(&one, few, PLAIN), first);
-    assert_eq!(cache.identity(&other, few, PLAIN), None, "it was not the last");
-    let wider = cache.identity(&one, many, PLAIN);
+    assert_eq!(cache.identity(&one, few), first);
+    assert_eq!(cache.identity(&other, few), None, "it was not the last");
+    let wider = cache.identity(&one, many);
     assert_ne!(wider, first);
-    assert_ne!(
-        cache.identity(&one, few, PLAIN),
-        first,
-        "a number is never used again"
-    );
-    let signed = Form { origin: 1, time: 7 };
-    let for_origin = cache.identity(&one, few, signed);
-    assert_eq!(cache.identity(&one, few, signed), for_origin);
-    let later = Form { time: 8, ..signed };
-    assert_ne!(cache.identity(&one, few, later), for_origin, "an assertion ends");
+    assert_ne!(cache.identity(&one, few), first, "a number is never used again");
     cache.insert(next, Arc::clone(&other));
-    assert!(![first, wider].contains(&cache.identity(&other, few, PLAIN)));
+    assert!(![first, wider].contains(&cache.identity(&other, few)));
     assert!(cache.find(cache.tag("c")).is_none());
-    assert_eq!(cache.identity(&other, few, PLAIN), None, "nothing was found");
+    assert_eq!(cache.identity(&other, few), None, "nothing was found");
     cache.clear();
     cache.insert(tag, Arc::clone(&one));
-    assert!(![first, wider, None].contains(&cache.identity(&one, few, PLAIN)));
+    assert!(![first, wider, None].contains(&cache.identity(&one, few)));
     assert_ne!(StatementCache::with_key([1; 16]).tag("a"), tag, "the key counts");
 }
 

@@ -25,6 +25,7 @@ const RESOURCE: &str = "https://api.example";
 const RSA: &[u8] = include_bytes!("../../../../shared/vectors/test_only_rsa.der");
 const P256: &[u8] = include_bytes!("../../../../shared/vectors/test_only_p256.der");
 const P384: &[u8] = include_bytes!("../../../../shared/vectors/test_only_p384.der");
+const P521: &[u8] = include_bytes!("../../../../shared/vectors/test_only_p521.der");
 pub(super) const IDP: &str = "https://idp.example";
 pub(super) const IDP_ORG: u64 = 44;
 pub(super) const OTHER_IDP: &str = "https://other-idp.example/";
@@ -72,6 +73,7 @@ pub(super) struct Fixture {
 #[expect(clippy::unused_self, reason = "reads as what the deployment issues")]
 impl Fixture {
     pub(super) fn new() -> Self {
+        crate::testing::install_es512();
         let root = VerifyingKey::ed25519(public(ROOT));
         let mut fixture = Self {
             replica: Replica::new(Trust {
@@ -368,6 +370,7 @@ fn sign_as(algorithm: Algorithm, message: &[u8]) -> String {
         Algorithm::Ed25519 => return base64url(&sign(IDP_KEY, message).expect("signs")),
         Algorithm::Es256 => (EncodingKey::from_ec_der(P256), Jws::ES256),
         Algorithm::Es384 => (EncodingKey::from_ec_der(P384), Jws::ES384),
+        Algorithm::Es512 => return base64url(&sign_es512(message)),
         Algorithm::Rs256 => (rsa(), Jws::RS256),
         Algorithm::Rs384 => (rsa(), Jws::RS384),
         Algorithm::Rs512 => (rsa(), Jws::RS512),
@@ -378,10 +381,18 @@ fn sign_as(algorithm: Algorithm, message: &[u8]) -> String {
     jsonwebtoken::crypto::sign(message, &key, algorithm).expect("signs")
 }
 
+fn sign_es512(message: &[u8]) -> Vec<u8> {
+    use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair};
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, P521).expect("the test key");
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    pair.sign(&random, message).expect("signs").as_ref().to_vec()
+}
+
 /// The other issuer's key for an algorithm: its `kid` is the algorithm's name.
 fn idp_key(algorithm: Algorithm) -> VerifyingKey {
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+        EcdsaKeyPair,
     };
     let point = |curve, der| {
         let pair = EcdsaKeyPair::from_pkcs8(curve, der).expect("the test key");
@@ -392,6 +403,7 @@ fn idp_key(algorithm: Algorithm) -> VerifyingKey {
         Algorithm::Ed25519 => VerifyingKey::ed25519(public(IDP_KEY)),
         Algorithm::Es256 => point(&ECDSA_P256_SHA256_FIXED_SIGNING, P256),
         Algorithm::Es384 => point(&ECDSA_P384_SHA384_FIXED_SIGNING, P384),
+        Algorithm::Es512 => point(&ECDSA_P521_SHA512_FIXED_SIGNING, P521),
         _ => {
             let pair = RsaKeyPair::from_der(RSA).expect("the test key");
             let modulus = pair

@@ -7,6 +7,15 @@ fn signed_once(name: &str, sign: impl FnOnce() -> String) -> String {
     known.unwrap_or_else(sign)
 }
 
+/// A token for ES512 with one bit of its signature changed.
+fn bad_es512(f: &Fixture) -> String {
+    let token = f.foreign(Algorithm::Es512, |_| {}, |_| {});
+    let (message, signature) = token.rsplit_once('.').expect("a signature");
+    let mut signature = shared::crypto::from_base64url(signature).expect("base64url");
+    signature[70] ^= 1;
+    format!("{message}.{}", base64url(&signature))
+}
+
 /// Tokens of other issuers.
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn foreign(f: &Fixture) -> Vec<Case> {
@@ -44,6 +53,7 @@ fn foreign(f: &Fixture) -> Vec<Case> {
         let token = signed_once(&name, || f.foreign(algorithm, |_| {}, |_| {}));
         expect(&name, token, "allowed")
     });
+    let es512 = "an ES512 signature, changed";
     let swapped = "a PS256 signature under an RS256 header";
     let claims_own = |org: u64| {
         let token = f.foreign(ED, |_| {}, |c| { c["org"] = json!(OrgId::from_u64(11).expect("small")); });
@@ -61,7 +71,9 @@ fn foreign(f: &Fixture) -> Vec<Case> {
         header("the other name of EdDSA", "alg", "Ed25519".into(), "allowed"),
         header("alg none, foreign", "alg", "none".into(), "algorithm_refused"),
         header("HS256 with the public key, foreign", "alg", "HS256".into(), "algorithm_refused"),
-        header("ES512, which nothing here knows", "alg", "ES512".into(), "algorithm_refused"),
+        header("ES256K, which nothing here knows", "alg", "ES256K".into(), "algorithm_refused"),
+        header("ES512 in the header, a key for EdDSA", "alg", "ES512".into(), "algorithm_refused"),
+        expect(es512, signed_once(es512, || bad_es512(f)), "signature_invalid"),
         header("a kid that the issuer does not have", "kid", "other".into(), "signing_key_unknown"),
         header("a kid of ours in a foreign token", "kid", "k4".into(), "signing_key_unknown"),
         header("a key that is distrusted for ever", "kid", "stolen".into(), "signing_key_unknown"),

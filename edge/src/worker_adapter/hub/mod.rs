@@ -27,6 +27,8 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use shared::feed::{Head, MAX_MESSAGE, kinds};
 use shared::id::StatusIndex;
+use shared::json_tree;
+use shared::strict_json;
 use shared::time::UnixMillis;
 use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
@@ -164,8 +166,7 @@ impl Hub {
             let account = hub.account(now);
             Ok(Reply {
                 status: taken.refused.map_or(OK, response::feed_status),
-                body: receipt(hub, &account, &taken, &self.usage_report(), now)
-                    .to_string()
+                body: json_tree::text(&receipt(hub, &account, &taken, &self.usage_report(), now))
                     .into_bytes(),
                 account: Some(account),
             })
@@ -244,7 +245,7 @@ impl Hub {
 
     /// A region tells of credentials that were ended there.
     fn add_local(&self, body: &[u8]) -> Option<Reply> {
-        let Ok(indexes) = serde_json::from_slice::<Vec<StatusIndex>>(body) else {
+        let Ok(indexes) = strict_json::read_any::<Vec<StatusIndex>>(body) else {
             return Some(Reply::status(INVALID_REQUEST.status));
         };
         let now = http::now();
@@ -325,5 +326,5 @@ fn receipt(hub: &Core, account: &Account, taken: &Taken, usage: &Value, now: Uni
 }
 
 fn refused(code: &str) -> Vec<u8> {
-    json!({ "refused": [{ "code": code }] }).to_string().into_bytes()
+    json_tree::text(&json!({ "refused": [{ "code": code }] })).into_bytes()
 }

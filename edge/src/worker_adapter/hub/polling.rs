@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::json_tree;
 use shared::time::UnixMillis;
 use worker::{Result, console_error};
 
@@ -114,7 +115,7 @@ impl Hub {
             });
             Ok((
                 peers::place_query(account.head.as_ref()),
-                report.to_string(),
+                json_tree::text(&report),
                 is_settled,
             ))
         })?;

@@ -23,6 +23,7 @@ use std::time::Duration;
 use shared::feed::{MAX_MESSAGE, Refusal};
 use shared::id::StatusIndex;
 use shared::policy::Policy;
+use shared::strict_json;
 use shared::time::UnixMillis;
 use shared::usage::join_records;
 use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
@@ -286,7 +287,7 @@ impl Inner {
 
     /// Gives an isolate its next batch of a limit.
     fn grant(&self, question: &[u8]) -> Option<Reply> {
-        let Ok(question) = serde_json::from_slice(question) else {
+        let Ok(question) = strict_json::read_any(question) else {
             return Some(Reply::status(INVALID_REQUEST.status));
         };
         let sql = self.state.storage().sql();
@@ -374,7 +375,7 @@ impl Inner {
 
     /// Ends a credential, whose holder has shown it to the gate.
     async fn end_locally(&self, name: &RegionName, body: &[u8]) -> Option<Reply> {
-        let Ok([index]) = serde_json::from_slice::<[StatusIndex; 1]>(body) else {
+        let Ok([index]) = strict_json::read_any::<[StatusIndex; 1]>(body) else {
             return Some(Reply::status(INVALID_REQUEST.status));
         };
         let now = http::now();
@@ -421,7 +422,7 @@ fn judge_canary(region: &mut Core, authorization: &[u8], config: &EdgeConfig, no
     let local = region.local().clone();
     let state = region.feed().state();
     let policy = state.policy().and_then(|(_, document)| {
-        let policy = Policy::from_json(document).ok()?;
+        let policy = Policy::from_feed(document).ok()?;
         policy.compile().ok()
     });
     let Some(policy) = policy else {

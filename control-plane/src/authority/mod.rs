@@ -1,8 +1,13 @@
-//! Who may do what in an organisation: one table of acts by role, and one of the pages by act.
+//! Who may do what in an organisation: one table of acts by role, and two of what asks for them: pages here, the calls of `/v1`
+//! in [`calls`].
 //!
-//! Pages are refused unless they have a line in [`PAGES`]. Tests walk both tables through the real router, every role on every
-//! page. What it does not: scopes, which say what a *credential* may do (`http::auth`), and whose an object is: that
-//! is part of every query.
+//! What has no line in its table is refused. Tests walk both tables through the real router: every role on every page, and
+//! on every call with objects of their own and of another organisation. What is not here: what a *credential* may do
+//! (`http::auth`), and whose an object is: that is part of every query.
+
+pub mod calls;
+#[cfg(test)]
+mod matrix;
 
 use axum::http::Method;
 
