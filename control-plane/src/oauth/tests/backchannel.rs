@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::{FromRequestParts as _, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ use super::support::{
 use crate::http::tag::IfMatch;
 use crate::members::{Change, change};
 use crate::revocation::Wait;
-use crate::testing::{Answer, TestApp};
+use crate::store::orgs::Role;
+use crate::testing::{Answer, TestApp, caller, member};
 
 /// An app's server: keeps what it gets, and answers as it is told to.
 #[derive(Clone, Default)]
@@ -199,37 +200,8 @@ async fn an_app_is_told_of_a_deactivation() {
     let mut person = Person::signed_in(&test).await;
     granted(&test, &mut person, &client).await;
     // Somebody else must be left to do it.
-    let boss = {
-        use crate::store::orgs::{NewUser, Role};
-        let user = shared::id::UserId::from_u64(71).expect("small");
-        let new = NewUser {
-            id: user,
-            email: "boss@example.com",
-            name: "Boss",
-            password_hash: None,
-        };
-        let mut tx = test.app.store.begin().await.expect("tx");
-        tx.insert_user(&new, test.clock.now()).await.expect("user");
-        tx.insert_membership(test.made.org, user, Role::Owner, test.clock.now())
-            .await
-            .expect("member");
-        tx.commit().await.expect("commit");
-        let body = json!({"name": "boss", "scope": "admin", "environment": "live", "user": user});
-        test.create_key(body).await.1
-    };
-    let caller = {
-        let mut headers = axum::http::HeaderMap::new();
-        headers.insert(
-            "authorization",
-            format!("Bearer {boss}").parse().expect("a value"),
-        );
-        let mut request = axum::http::Request::new(());
-        *request.headers_mut() = headers;
-        let (mut parts, ()) = request.into_parts();
-        crate::http::auth::Caller::from_request_parts(&mut parts, &test.app)
-            .await
-            .expect("a caller")
-    };
+    let (boss, _) = member(&test, 71, Role::Owner).await;
+    let caller = caller(&test, test.made.org, boss).await;
     change(
         &test.app,
         &caller,
