@@ -91,6 +91,11 @@ impl Form {
         Ok((Self(form), repeated))
     }
 
+    /// Whether it has a parameter with another name than these.
+    pub fn has_more_than(&self, known: &[&str]) -> bool {
+        self.0.keys().any(|name| !known.contains(&name.as_str()))
+    }
+
     /// The value of a parameter, unless it is absent or empty.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0

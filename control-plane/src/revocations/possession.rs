@@ -39,6 +39,9 @@ use crate::store::keys::KeyStatus;
 /// Where it is: part of what a DPoP proof names.
 pub const PATH: &str = "/v1/auth/self-revoke";
 
+/// What the form may hold.
+const FIELDS: [&str; 2] = ["token", "reason"];
+
 /// The query.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +64,7 @@ pub(crate) struct Held {
 
 /// For the document: the form.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = SelfRevocation)]
 #[expect(dead_code)]
 struct FormBody {
@@ -97,6 +101,11 @@ pub async fn post(
             Some(form.map_err(|error| ApiError::new(Code::InvalidField, error.to_string()))?)
         }
     };
+    if form.as_ref().is_some_and(|form| form.has_more_than(&FIELDS)) {
+        // Its name is not repeated: it may be the credential, sent without one.
+        let detail = "the form has `token` and `reason`, and nothing else";
+        return Err(ApiError::new(Code::UnknownField, detail));
+    }
     let field = |name: &str| form.as_ref().and_then(|form| form.value(name));
     let reason = match field("reason") {
         Some(text) => text
