@@ -110,7 +110,7 @@ impl Caller {
     }
 
     /// Whose credential a request carries; the call counts.
-    pub(super) async fn present(app: &App, parts: &Parts) -> Result<Self, ApiError> {
+    pub(crate) async fn present(app: &App, parts: &Parts) -> Result<Self, ApiError> {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         let text = bearer(&parts.headers)?;
         let caller = authenticate(app, text, request_id.unwrap_or_default()).await?;

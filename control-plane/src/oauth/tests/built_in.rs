@@ -142,12 +142,10 @@ async fn whoever_ends_the_sign_in_waits_or_is_seen() {
     let token = signed_in(&test).await.text("access_token");
     let caller = {
         let request = axum::http::Request::builder().header("authorization", format!("Bearer {token}"));
-        let (mut parts, ()) = request.body(()).expect("a request").into_parts();
-        <crate::http::auth::Caller as axum::extract::FromRequestParts<_>>::from_request_parts(
-            &mut parts, &test.app,
-        )
-        .await
-        .expect("it counts")
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        crate::http::auth::Caller::present(&test.app, &parts)
+            .await
+            .expect("it counts")
     };
     // Between the look at the token and the work, the person signs out everywhere else.
     let mut tx = test.app.store.begin().await.expect("tx");
