@@ -81,8 +81,12 @@ pub const CALLS: &[Call] = &[
     ("POST", "/v1/auth/self-revoke", By::Bearer),
     // Revocations
     ("POST", "/v1/revocations", By::Admin(Act::ManageKeys)),
-    ("GET", "/v1/revocations/{id}", By::Admin(Act::See)),
-    ("GET", "/v1/revocations/{id}/credentials", By::Admin(Act::See)),
+    ("GET", "/v1/revocations/{id}", By::Admin(Act::ManageKeys)),
+    (
+        "GET",
+        "/v1/revocations/{id}/credentials",
+        By::Admin(Act::ManageKeys),
+    ),
     // The caller, and what is refused
     ("GET", "/v1/whoami", By::Holder),
     ("POST", "/v1/explain", By::Admin(Act::ManagePolicies)),

@@ -200,7 +200,9 @@ pub async fn get(
     };
     let mut tx = app.store.begin_read().await?;
     let mut rows = tx.usage(&filter).await?;
-    let age = age(&app, &mut tx, OrgId::from_u64(org), (from, to)).await?;
+    // 0 is nobody's.
+    let whole_for = OrgId::from_u64(org).filter(|_| org > 0);
+    let age = age(&app, &mut tx, whole_for, (from, to)).await?;
     let more = paging::cut(&mut rows, limit);
     let next_cursor = rows.last().filter(|_| more).map(|last| encode_cursor(&last.key));
     Ok(Json(Page {

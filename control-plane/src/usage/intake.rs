@@ -103,10 +103,9 @@ impl Usage {
     /// The turn of an edge; `None`: another parcel of it is being applied.
     pub(super) fn turn<'a>(&'a self, edge: &'a str) -> Option<Turn<'a>> {
         let turns = &self.turns;
-        turns
-            .lock()
-            .insert(edge.to_owned())
-            .then_some(Turn { turns, edge })
+        let is_free = turns.lock().insert(edge.to_owned());
+        // Made only then: one that is dropped gives the turn back.
+        is_free.then(|| Turn { turns, edge })
     }
 
     /// Counts the rows of a parcel for its edge, or says when there is room for them.
