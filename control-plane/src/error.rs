@@ -79,6 +79,8 @@ pub enum Code {
     MissingField,
     /// Nothing sends mail here.
     NoMail,
+    /// Nothing that could be replaced by another secret.
+    NoSecret,
     /// No form that the caller accepts.
     NotAcceptable,
     /// Somebody must be shut out before.
@@ -161,6 +163,7 @@ impl Code {
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
             Self::MissingField => (S::BAD_REQUEST, "missing_field", "Missing field"),
             Self::NoMail => (S::SERVICE_UNAVAILABLE, "no_mail", "No mail"),
+            Self::NoSecret => (S::CONFLICT, "no_secret", "No secret"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not_acceptable", "Not acceptable"),
             Self::NotDeactivated => (S::CONFLICT, "not_deactivated", "Not deactivated"),
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Ref, Type};
+use utoipa::openapi::schema::{AnyOf, ObjectBuilder, Ref, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Header, OpenApi, RefOr, Response, ServerBuilder};
 use utoipa::{Modify, OpenApi as _, ToSchema};
@@ -268,6 +268,24 @@ impl Modify for Uniform {
                 complete(&method, path, operation);
             }
         }
+        let schemas = document
+            .components
+            .iter_mut()
+            .flat_map(|parts| parts.schemas.values_mut());
+        schemas.for_each(any_of);
+    }
+}
+
+/// What is one of several shapes may have the members of another as well: a receipt of many has all that one of one has. `oneOf`
+/// would forbid that.
+fn any_of(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::OneOf(shapes)) = schema
+        && shapes.discriminator.is_none()
+    {
+        let mut wider = AnyOf::new();
+        wider.items = std::mem::take(&mut shapes.items);
+        wider.description = shapes.description.take();
+        *schema = RefOr::T(Schema::AnyOf(wider));
     }
 }
 

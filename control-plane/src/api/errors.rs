@@ -47,6 +47,7 @@ explained! {
     MethodNotAllowed: "The path exists, but not with this method. The header `Allow` lists those that there are.",
     MissingField: "`field` is required.",
     NameTaken: "Something else of the same kind in the organisation, perhaps archived, has this name. Choose another one.",
+    NoSecret: "The OAuth client shows no secret: it is public, or proves who it is with a key of its own. There is nothing to rotate.",
     NoMail: "This deployment sends no mail, and the request needs one sent. An operator sets `mail.smtp_host` and `mail.from`.",
     NotAcceptable: "None of the forms that `Accept` lists exists here.",
     NotDeactivated: "Only somebody who is deactivated can be erased. Deactivate them first: that ends their keys, tokens and sessions.",

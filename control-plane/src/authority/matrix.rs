@@ -57,7 +57,6 @@ async fn send(test: &TestApp, line: &Call, asked: &Asked, key: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not seen to its end yet; run it with --run-ignored only"]
 async fn every_role_on_every_call() {
     let world = World::start().await;
     for role in ROLES {
@@ -116,7 +115,6 @@ async fn on_anothers(world: &World, role: Role, line: &Call) {
 
 /// What names an object elsewhere than in the path.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not seen to its end yet; run it with --run-ignored only"]
 async fn another_organisations_objects_are_not_there_in_bodies_and_queries_either() {
     let world = World::start().await;
     for (line, asked, expected) in asked::elsewhere(&world.other_ids) {

@@ -18,7 +18,7 @@ use crate::http::idempotency::Creation;
 use crate::http::json::{NO_STORE, NoBody, OptionalJson, StrictJson, StrictQuery};
 use crate::http::paging;
 use crate::http::tag::IfMatch;
-use crate::http::wait::wait;
+use crate::http::wait::{WaitQuery, wait};
 use crate::keys::scopes_of;
 use crate::revocations::Reason;
 
@@ -107,11 +107,11 @@ pub struct SecretView {
     client_secret: Option<String>,
 }
 
-/// The query of what waits.
+/// The query of a revocation.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct WaitQuery {
+pub struct RevokeQuery {
     /// What the answer waits for; `effective`, if absent.
     #[param(value_type = Option<crate::revocation::Wait>, inline)]
     wait: Option<String>,
@@ -312,7 +312,7 @@ pub async fn disable(
     description = "It may ask again.",
     params(
         ("id" = String, Path, description = "The client, by its number.", pattern = "^cli_[0-9A-Za-z]{9}$", example = "cli_000000001"),
-        WaitQuery,
+        RevokeQuery,
     ),
     responses((status = 200, description = "The receipt.", body = crate::revocations::RevocationReceipt)),
 )]
@@ -320,7 +320,7 @@ pub async fn revoke(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
-    StrictQuery(query): StrictQuery<WaitQuery>,
+    StrictQuery(query): StrictQuery<RevokeQuery>,
     OptionalJson(NoBody {}): OptionalJson<NoBody>,
 ) -> Result<Response, ApiError> {
     let reason: Reason = query.reason.as_deref().map_or(Ok(Reason::default()), |text| {

@@ -279,7 +279,7 @@ pub async fn rotate_secret(app: &App, caller: &Caller, id: ClientId) -> Result<W
     .await?
     .ok_or_else(|| {
         let detail = "this client shows no secret: it is public, or proves who it is with a key";
-        ApiError::new(Code::NotSupported, detail)
+        ApiError::new(Code::NoSecret, detail)
     })?;
     let client = ClientView::read(&mut tx, app, caller.org, before, COUNTED).await?;
     tx.commit().await?;

@@ -58,8 +58,8 @@ pub async fn show(
 #[serde(deny_unknown_fields)]
 #[schema(as = PolicyToCheck)]
 pub struct CheckBody {
-    /// The document.
-    #[schema(value_type = Object, example = json!({}))]
+    /// The document; what is none has a mistake like any other.
+    #[schema(value_type = Value, example = json!({}))]
     policy: Value,
 }
 
@@ -150,6 +150,7 @@ pub struct RollBackBody {
     request_body = RollBackBody,
     responses(
         (status = 200, description = "The version in force now, and the receipt.", body = AppliedView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        (status = 404, description = "There is no such version."),
         (status = 409, description = "`managed_by_file`, `edges_behind`, `rights_changed`."),
         (status = 422, description = "`invalid_policy`: it has mistakes."),
         (status = 428, description = "`If-Match` is missing: here it is required."),

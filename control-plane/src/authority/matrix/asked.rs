@@ -125,7 +125,6 @@ pub(super) fn elsewhere(theirs: &Ids) -> Vec<(Call, Asked, u16)> {
         // Lists of nothing.
         query("/v1/sessions", format!("user={}&limit=10", id("user")), 200),
         query("/v1/grants", format!("client={}", id("client")), 200),
-        query("/v1/auth/keys", format!("user={}", id("user")), 200),
         query("/v1/audit", format!("actor={}", id("user")), 200),
     ];
     for kind in ["key", "grant", "client", "user", "session", "org", "workspace"] {

@@ -186,7 +186,9 @@ impl World {
     }
 
     async fn new_key(&self, side: &Side) -> String {
-        let body = json!({"name": "made", "scope": "read"});
+        // Of a member: an owner's is for owners to rotate.
+        let user = self.member(side, Role::Member).await;
+        let body = json!({"name": "made", "scope": "read", "user": user});
         self.post(side, "/v1/auth/keys", body).await.text("id")
     }
 

@@ -132,7 +132,7 @@ async fn the_kind_decides_what_a_client_needs() {
         assert_eq!(answer.body["client_secret"], Value::Null);
         let path = format!("/{}/rotate-secret", answer.text("id"));
         let none = call(&test, Method::POST, &path, None).await;
-        assert_eq!(none.outcome(), (501, "not_supported"));
+        assert_eq!(none.outcome(), (409, "no_secret"));
     }
     let machine = made(&test, json!({"name": "M", "kind": "machine", "scope": "read"})).await;
     let token = app(&machine)
