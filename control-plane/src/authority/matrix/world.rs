@@ -241,13 +241,14 @@ impl World {
         let now = self.test.clock.now();
         let number = self.next();
         let sid = SessionId::from_u64(number).expect("small");
+        let user = self.member(side, Role::Member).await;
         let mut tx = self.test.app.store.begin().await.expect("tx");
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&number.to_be_bytes());
         tx.insert_session(&SessionRow {
             digest,
             sid,
-            user: side.owner,
+            user,
             org: side.org,
             created_at: now,
             last_seen_at: now,
@@ -271,6 +272,7 @@ impl World {
             .text("id")
             .parse()
             .expect("an id");
+        let user = self.member(side, Role::Member).await;
         let (app, now) = (&self.test.app, self.test.clock.now());
         let end = now.seconds().saturating_add(3600);
         let mut tx = app.store.begin().await.expect("tx");
@@ -281,7 +283,7 @@ impl World {
             id: GrantId::from_u64(self.next()).expect("small"),
             terms: Terms {
                 client,
-                user: side.owner,
+                user,
                 org: side.org,
                 scopes: ScopeSet::EMPTY,
                 identity: 0,
