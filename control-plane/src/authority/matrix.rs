@@ -62,7 +62,9 @@ async fn every_role_on_every_call() {
     for role in ROLES {
         for line in CALLS.iter().filter(|line| line.2.authenticates()) {
             on_own(&world, role, line).await;
-            if names_an_object(line.1) {
+            // The operator's administrators, who these are, may end anybody's trust in an issuer.
+            let is_operators = (line.0, line.1) == ("DELETE", "/v1/issuers/{id}");
+            if names_an_object(line.1) && !is_operators {
                 on_anothers(&world, role, line).await;
             }
         }
