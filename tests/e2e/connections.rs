@@ -97,8 +97,13 @@ async fn a_slow_answer_of_a_known_length_ends_when_its_time_is_up() {
             "the length is passed on"
         );
         assert_eq!(whole.text(), "line 0\nline 1\nline 2\n");
-        // Would take fifty seconds.
-        let cut = tokio::time::timeout(LIMIT, ask(1000)).await.expect("it ends");
+        // These would take minutes. What is short comes whole or not at all.
+        let late = tokio::time::timeout(LIMIT, ask(1000)).await.expect("it ends");
+        assert_eq!(
+            late.expect("an answer").expect(502).json()["code"],
+            "origin_unreachable"
+        );
+        let cut = tokio::time::timeout(LIMIT, ask(3000)).await.expect("it ends");
         assert!(cut.is_err(), "{cut:?}");
     }
     let head = stack
