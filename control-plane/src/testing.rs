@@ -226,6 +226,7 @@ pub(crate) async fn caller(test: &TestApp, org: OrgId, user: UserId) -> Caller {
         role: membership.role,
         membership_version: membership.version,
         credential: Credential::Session(SessionId::from_u64(user.get()).expect("small")),
+        holder: user,
         request_id: String::new(),
     }
 }

@@ -86,6 +86,8 @@ pub struct Caller {
     pub membership_version: u64,
     /// What was presented.
     pub credential: Credential,
+    /// In whose hands that is: of a key whoever made it, who is not always its user.
+    pub holder: UserId,
     /// The current request.
     pub request_id: String,
 }
@@ -140,6 +142,7 @@ impl Caller {
             role: membership.role,
             membership_version: membership.version,
             credential: Credential::Session(session.sid),
+            holder: session.user,
             request_id,
         }))
     }
@@ -262,6 +265,7 @@ async fn of_token(app: &App, text: &str, request_id: String) -> Result<Caller, A
         role: person.role,
         membership_version: person.membership_version,
         credential: Credential::AccessToken { grant: person.grant },
+        holder: person.user,
         request_id,
     })
 }
@@ -305,6 +309,8 @@ async fn of_key(app: &App, text: &str, request_id: String) -> Result<Caller, Api
         .expand(row.scopes)
         .intersection(app.catalogue().expand(ceiling))
         .intersection(app.catalogue().expand(quarantine));
+    // The first one was made by nobody, for its user.
+    let holder = row.created_by.parse().unwrap_or(row.user);
     Ok(Caller {
         org: row.org,
         user: row.user,
@@ -312,22 +318,19 @@ async fn of_key(app: &App, text: &str, request_id: String) -> Result<Caller, Api
         environment: row.environment,
         scopes,
         ends_at: row.ends_at(),
-        role: role_of_key(&row, membership.role),
+        role: role_of_key(&row, holder, membership.role),
         membership_version: membership.version,
         credential: Credential::ApiKey(row.id),
+        holder,
         request_id,
     })
 }
 
-/// The role that a key acts with: its user's, but for a key that somebody else made, and whose text they may have. It does not
-/// become an owner's when its user does.
-fn role_of_key(key: &ApiKey, user: Role) -> Role {
-    let is_of_another = key
-        .created_by
-        .parse::<UserId>()
-        .is_ok_and(|maker| maker != key.user);
+/// The role that a key acts with: its user's, but for a key in the hands of somebody else, who made it. It does not become an
+/// owner's when its user does.
+fn role_of_key(key: &ApiKey, holder: UserId, user: Role) -> Role {
     match user {
-        Role::Owner if is_of_another => Role::Admin,
+        Role::Owner if holder != key.user => Role::Admin,
         user => user,
     }
 }

@@ -114,7 +114,7 @@ pub(super) async fn create_from(
         drawn,
     };
     let (plain, masked) = draft.build(app)?;
-    let key = draft.row(name, masked, caller.actor().who, now);
+    let key = draft.row(name, masked, caller.holder.to_string(), now);
     tx.insert_key(&key).await?;
     let event = Event {
         org: Some(caller.org),
@@ -201,7 +201,8 @@ impl Draft {
         }
     }
 
-    /// The row of a first key; a successor changes the line.
+    /// The row of a first key; a successor changes the line. Who made it is who gets its text,
+    /// and not whoever a borrowed key acts for.
     pub(super) fn row(&self, name: String, masked: String, created_by: String, now: UnixMillis) -> ApiKey {
         ApiKey {
             id: self.drawn.id,

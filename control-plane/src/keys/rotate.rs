@@ -144,13 +144,7 @@ async fn rotate_key(
         drawn,
     };
     let (plain, masked) = draft.build(app)?;
-    // Whose hands the text is in: a key that rotates itself stays where it is.
-    let maker = if itself {
-        old.created_by.clone()
-    } else {
-        caller.actor().who
-    };
-    let mut key = draft.row(old.name.clone(), masked, maker, now);
+    let mut key = draft.row(old.name.clone(), masked, caller.holder.to_string(), now);
     key.family = old.family;
     key.rotated_from = Some(old.id);
     tx.insert_key(&key).await?;

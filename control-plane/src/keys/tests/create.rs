@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use shared::key;
 
 use super::{KEYS, read_key};
-use crate::store::orgs::Role;
 use crate::testing::TestApp;
 
 #[tokio::test]
@@ -292,16 +291,8 @@ async fn a_caller_that_dies_on_the_way_gives_nothing_out() {
     let (id, _) = test.create_key(json!({"name": "a", "scope": "admin"})).await;
     let id: shared::id::KeyId = id.parse().expect("an id");
     let mut caller = Caller {
-        org: test.made.org,
-        user: test.made.user,
-        workspace: None,
-        environment: key::Environment::Live,
-        scopes: shared::scope::ScopeSet::ALL,
-        ends_at: None,
-        role: Role::Owner,
-        membership_version: 1,
         credential: Credential::ApiKey(id),
-        request_id: String::new(),
+        ..crate::testing::caller(&test, test.made.org, test.made.user).await
     };
     let new = crate::keys::NewKey {
         name: "b".to_owned(),

@@ -59,9 +59,13 @@ async fn what_somebody_else_made_does_not_become_an_owners() {
     let made = test.call(Method::POST, KEYS, &maker, Some(body)).await;
     let lent = made.text("key");
     assert_eq!(role(&test, &lent).await, "admin");
+    // What it makes is in the same hands, whomever it acts for.
+    let body = json!({"name": "made with it", "scope": "admin"});
+    let made = test.call(Method::POST, KEYS, &lent, Some(body)).await.text("key");
     set_role(&test, user, Role::Owner).await;
     assert_eq!(role(&test, &theirs).await, "owner");
     assert_eq!(role(&test, &lent).await, "admin");
+    assert_eq!(role(&test, &made).await, "admin");
     // Nor by rotating itself: the text stays in the same hands.
     let path = format!("{KEYS}/self/rotate");
     let rotated = test.call(Method::POST, &path, &lent, Some(json!({}))).await;
