@@ -25,6 +25,7 @@ use crate::random::Random;
 use crate::routes;
 use crate::store::Store;
 use crate::store::orgs::{NewUser, Role};
+use crate::store::sessions::SessionRow;
 
 /// 2026-11-21T23:08:40Z.
 pub(crate) const START: UnixMillis = UnixMillis(1_795_302_520_000);
@@ -175,21 +176,7 @@ pub(crate) async fn eventually(mut check: impl AsyncFnMut() -> bool) {
 
 /// A member of the first organisation, and an admin key of theirs if the role allows one, or a reading one.
 pub(crate) async fn member(test: &TestApp, number: u64, role: Role) -> (UserId, String) {
-    let id = UserId::from_u64(number).expect("small");
-    let email = format!("{number}@example.com");
-    let user = NewUser {
-        id,
-        email: &email,
-        name: "Somebody",
-        password_hash: None,
-    };
-    let now = test.clock.now();
-    let mut tx = test.app.store.begin().await.expect("tx");
-    tx.insert_user(&user, now).await.expect("user");
-    tx.insert_membership(test.made.org, id, role, now)
-        .await
-        .expect("membership");
-    tx.commit().await.expect("commit");
+    let id = person(test, test.made.org, (number, role), None).await;
     let preset = match role {
         Role::Owner | Role::Admin => "admin",
         Role::Member | Role::Viewer => "read",
@@ -206,6 +193,48 @@ pub(crate) async fn member(test: &TestApp, number: u64, role: Role) -> (UserId, 
     let caller = caller(test, test.made.org, id).await;
     let issued = keys::create(&test.app, &caller, new, None).await.expect("a key");
     (id, issued.plain.expose().to_owned())
+}
+
+/// A member of an organisation: `{number}@example.com`, with a password or without one.
+pub(crate) async fn person(
+    test: &TestApp,
+    org: OrgId,
+    (number, role): (u64, Role),
+    password_hash: Option<&str>,
+) -> UserId {
+    let id = UserId::from_u64(number).expect("small");
+    let user = NewUser {
+        id,
+        email: &format!("{number}@example.com"),
+        name: "Somebody",
+        password_hash,
+    };
+    let now = test.clock.now();
+    let mut tx = test.app.store.begin().await.expect("tx");
+    tx.insert_user(&user, now).await.expect("user");
+    tx.insert_membership(org, id, role, now)
+        .await
+        .expect("membership");
+    tx.commit().await.expect("commit");
+    id
+}
+
+/// A session of a quarter of an hour and more that nobody has the cookie of.
+pub(crate) fn session(test: &TestApp, number: u64, (org, user): (OrgId, UserId)) -> SessionRow {
+    let now = test.clock.now();
+    SessionRow {
+        digest: shared::crypto::sha256(&number.to_be_bytes()),
+        sid: SessionId::from_u64(number).expect("small"),
+        user,
+        org,
+        created_at: now,
+        last_seen_at: now,
+        auth_time: now,
+        expires_at: now.saturating_add(1_000_000),
+        user_agent: "curl/8".to_owned(),
+        address: "192.0.2.1".to_owned(),
+        methods: "pwd".to_owned(),
+    }
 }
 
 /// A member as their session makes them, without one.

@@ -8,7 +8,7 @@
 
 use axum::http::Method;
 
-use super::{Act, allows};
+use super::{Act, allows, as_listed};
 use crate::store::orgs::Role;
 
 /// Who may make a call.
@@ -263,12 +263,7 @@ pub const ROOT: &str = "/v1/";
 
 /// Who may make a call; `None`: it is not in the table, and nobody may.
 pub fn by(method: &Method, path: &str) -> Option<By> {
-    // HEAD is GET without its body.
-    let method = if *method == Method::HEAD {
-        "GET"
-    } else {
-        method.as_str()
-    };
+    let method = as_listed(method);
     let line = CALLS.iter().find(|(m, p, _)| *m == method && *p == path);
     line.map(|(_, _, by)| *by)
 }

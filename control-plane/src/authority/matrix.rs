@@ -65,7 +65,7 @@ async fn every_role_on_every_call() {
             // The operator's administrators, who these are, may end anybody's trust in an issuer.
             let is_operators = (line.0, line.1) == ("DELETE", "/v1/issuers/{id}");
             if names_an_object(line.1) && !is_operators {
-                on_anothers(&world, role, line).await;
+                on_foreign(&world, role, line).await;
             }
         }
     }
@@ -100,7 +100,7 @@ async fn on_own(world: &World, role: Role, line: &Call) {
 }
 
 /// With another organisation's: whoever may is told that there is no such thing; whoever may not learns nothing either.
-async fn on_anothers(world: &World, role: Role, line: &Call) {
+async fn on_foreign(world: &World, role: Role, line: &Call) {
     let (verb, _, by) = *line;
     let ids = world.others(line.1);
     let asked = asked::of(line, &ids);

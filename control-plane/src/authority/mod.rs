@@ -294,14 +294,18 @@ pub const PAGES: &[Page] = &[
     ("POST", "/dashboard/settings/rotate", Act::ManageSettings),
 ];
 
-/// What a page asks for; `None`: it is not in the table, and nobody may see it.
-pub fn act_of(method: &Method, path: &str) -> Option<Act> {
-    // HEAD is GET without its body.
-    let method = if *method == Method::HEAD {
+/// A method as the tables write it: HEAD is GET without its body.
+pub fn as_listed(method: &Method) -> &str {
+    if *method == Method::HEAD {
         "GET"
     } else {
         method.as_str()
-    };
+    }
+}
+
+/// What a page asks for; `None`: it is not in the table, and nobody may see it.
+pub fn act_of(method: &Method, path: &str) -> Option<Act> {
+    let method = as_listed(method);
     let line = PAGES.iter().find(|(m, p, _)| *m == method && *p == path);
     line.map(|(_, _, act)| *act)
 }

@@ -43,12 +43,7 @@ const RECENT: &[(&str, &str)] = &[
 
 /// Whether a page is listed.
 pub(super) fn is_wanted(method: &Method, path: &str) -> bool {
-    let method = if *method == Method::HEAD {
-        "GET"
-    } else {
-        method.as_str()
-    };
-    RECENT.contains(&(method, path))
+    RECENT.contains(&(authority::as_listed(method), path))
 }
 
 /// Where to come back to after signing in: the page itself, or for a form without one the page that it stands on. `path` as the

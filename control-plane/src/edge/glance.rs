@@ -64,6 +64,7 @@ pub struct Canary {
 
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "units belong to the names")]
 pub struct Measured {
     /// Half of the canaries were refused by then.
     pub median_ms: u64,
@@ -174,8 +175,8 @@ mod tests {
         }
     }
 
-    fn measured(outcome: Outcome, p50_ms: u64, last_ms: u64) -> Option<Summary> {
-        Some(Summary {
+    fn measured(outcome: Outcome, p50_ms: u64, last_ms: u64) -> Summary {
+        Summary {
             outcome,
             at: UnixMillis(0).into(),
             bound_ms: 3000,
@@ -186,13 +187,13 @@ mod tests {
                 max_ms: p50_ms,
                 last_ms,
             }),
-        })
+        }
     }
 
     #[test]
     fn the_worst_region_stands_first() {
         let mut slow = region("hub/weur", Some(9), 0, 10);
-        slow.canary = measured(Outcome::TooLong, 4000, 4100);
+        slow.canary = Some(measured(Outcome::TooLong, 4000, 4100));
         let regions = [
             region("hub/apac", Some(9), 0, 10),
             region("hub/enam", Some(9), 0, 900),
@@ -209,9 +210,9 @@ mod tests {
     #[test]
     fn the_canary_of_the_slowest_region_counts() {
         let mut one = region("hub/weur", Some(9), 0, 10);
-        one.canary = measured(Outcome::InTime, 300, 900);
+        one.canary = Some(measured(Outcome::InTime, 300, 900));
         let mut other = region("hub/enam", Some(9), 0, 10);
-        other.canary = measured(Outcome::InTime, 500, 200);
+        other.canary = Some(measured(Outcome::InTime, 500, 200));
         let canary = Canary::of(true, &[&one, &other]);
         let expected = Measured {
             median_ms: 500,

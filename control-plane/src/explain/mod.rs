@@ -100,7 +100,7 @@ async fn explain_under(
     drop(tx);
     let nothing = State::default();
     let state = match known.insert(replica).state() {
-        state if is_anothers(state, caller, asked.authorization) => &nothing,
+        state if is_foreign(state, caller, asked.authorization) => &nothing,
         state => state,
     };
     let now = app.clock.now().seconds();
@@ -194,7 +194,7 @@ fn asking(
 
 /// Whether a token names an issuer that another organisation trusts. Its signature is not looked at: whatever came of that would
 /// tell that somebody does.
-fn is_anothers(state: &State, caller: &Caller, authorization: Option<&str>) -> bool {
+fn is_foreign(state: &State, caller: &Caller, authorization: Option<&str>) -> bool {
     let Ok(Credential::Token(text)) = Credential::from_authorization(authorization) else {
         return false;
     };

@@ -6,9 +6,10 @@
 //!
 //! What it does not: count. No list says how many there are.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use shared::crypto::{base64url, from_base64url};
+use utoipa::IntoParams;
 
 use crate::error::{ApiError, Code};
 
@@ -20,6 +21,18 @@ pub const LARGEST: u32 = 200;
 const MAX_CURSOR: usize = 4096;
 /// Changes when a cursor of before must not be read any more.
 const VERSION: u8 = 1;
+
+/// The query of a list that has no conditions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
 
 /// The number of rows that is asked for.
 pub fn limit(asked: Option<u32>) -> Result<u32, ApiError> {

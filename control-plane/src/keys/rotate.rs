@@ -18,7 +18,7 @@ use crate::revocation::{self, Wait};
 use crate::settings;
 use crate::store::Tx;
 use crate::store::keys::{ApiKey, KeyStatus};
-use crate::store::orgs::{IssueSubjects, Role};
+use crate::store::orgs::IssueSubjects;
 
 const HOUR_MS: u64 = 3_600_000;
 /// The operation's name in the idempotency table.
@@ -119,10 +119,7 @@ async fn rotate_key(
     };
     let issued_at = tx.issue_time(subjects, now.seconds()).await?;
     confirm_rights(&mut tx, caller).await?;
-    let user = confirm_user(&mut tx, &old).await?;
-    if !itself {
-        may_act_for(caller, user)?;
-    }
+    confirm_user(&mut tx, &old, caller, itself).await?;
 
     // The claim decides between rivals: exactly one of them sees a row.
     let not_after = end_of_overlap(&old, overlap, now.seconds());
@@ -184,14 +181,17 @@ async fn rotate_key(
     })
 }
 
-/// The role of the key's user, who must be an active member.
-async fn confirm_user(tx: &mut Tx, key: &ApiKey) -> Result<Role, ApiError> {
+/// The key's user must be an active member; if it is an owner, only owners rotate the key, or the key does itself.
+async fn confirm_user(tx: &mut Tx, key: &ApiKey, caller: &Caller, itself: bool) -> Result<(), ApiError> {
     let member = tx.membership(key.org, key.user).await?;
     let detail = "the key's user is not an active member; revoke the key";
-    member
+    let user = member
         .filter(|member| member.alive)
-        .map(|member| member.role)
-        .ok_or_else(|| ApiError::new(Code::RightsChanged, detail))
+        .ok_or_else(|| ApiError::new(Code::RightsChanged, detail))?;
+    if itself {
+        return Ok(());
+    }
+    may_act_for(caller, user.role)
 }
 
 fn refuse_unless_active(key: &ApiKey, now: UnixSeconds) -> Result<(), ApiError> {

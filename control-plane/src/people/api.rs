@@ -10,14 +10,14 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use shared::id::{InvitationId, OrgId, UserId};
 use shared::time::UnixMillis;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
 use crate::http::json::{NO_STORE, StrictQuery};
-use crate::http::paging;
+use crate::http::paging::{self, ListQuery};
 use crate::http::time::Timestamp;
 use crate::orgs::must_reach_everything;
 use crate::store::invitations::{Invitation, InvitationStatus};
@@ -66,18 +66,6 @@ struct InvitationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     revoked_at: Option<Timestamp>,
-}
-
-/// The query of `GET /v1/invitations`.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListQuery {
-    /// How many at most.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// The answer of `GET /v1/invitations`.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::change::Applied;
 use super::json::{AppliedView, CheckedView, CurrentView, ShownView, VersionView, tried};
@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::{Admin, Caller};
 use crate::http::json::{NO_STORE, StrictJson, StrictQuery};
-use crate::http::paging;
+use crate::http::paging::{self, ListQuery};
 use crate::http::wait::{WaitQuery, wait};
 
 /// Whoever has it asks whether it still is so.
@@ -179,18 +179,6 @@ pub async fn roll_back(
 fn answer(applied: Applied) -> Response {
     let etag = (ETAG, format!("\"{}\"", applied.version));
     ([NO_STORE], [etag], Json(AppliedView::from(applied))).into_response()
-}
-
-/// The query of `GET /v1/policy/history`.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListQuery {
-    /// How many at most.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// The answer of `GET /v1/policy/history`.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::id::{MessageId, WebhookId};
 use shared::time::UnixMillis;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{Changes, New, WebhookSecret, WebhookView};
 use crate::app::App;
@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::http::auth::Admin;
 use crate::http::idempotency::{Creation, IdempotencyKeyHeader};
 use crate::http::json::{NO_STORE, OptionalJson, StrictJson, StrictQuery};
-use crate::http::paging;
+use crate::http::paging::{self, ListQuery};
 use crate::http::tag::{IfMatch, IfMatchHeader};
 use crate::http::time::Timestamp;
 use crate::store::webhooks::Delivery;
@@ -324,31 +324,19 @@ pub async fn ping(
     Ok((StatusCode::ACCEPTED, [NO_STORE], Json(Pinged { message })).into_response())
 }
 
-/// The query of `GET /v1/webhooks/{id}/messages`.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct MessagesQuery {
-    /// 1 to 200.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    pub limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
-
 /// `GET /v1/webhooks/{id}/messages`
 #[utoipa::path(
     get, path = "/v1/webhooks/{id}/messages", tag = "webhooks",
     summary = "List messages of a webhook",
     description = "Newest first, of the last 30 days.",
-    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"), MessagesQuery),
+    params(("id" = String, Path, description = "The webhook.", pattern = "^whk_[0-9A-Za-z]{9}$", example = "whk_000000001"), ListQuery),
     responses((status = 200, description = "A page of messages.", body = MessagePage)),
 )]
 pub async fn messages(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Path(id): Path<String>,
-    StrictQuery(query): StrictQuery<MessagesQuery>,
+    StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Response, ApiError> {
     let limit = paging::limit(query.limit)?;
     let cursor = query.cursor.as_deref();

@@ -180,6 +180,10 @@ async fn spend(
     })
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once: a box would be an allocation for every request"
+)]
 enum Judged {
     /// With the proof that must count, and the resource that it came to.
     Pass(Pass, Option<(Proof, String)>),

@@ -71,6 +71,7 @@ impl Nginx {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn debians_nginx_lets_in_whom_the_gate_lets_in() {
     let mut nginx = Nginx::start().await;
     let origin = &nginx.gate.stack.origin;

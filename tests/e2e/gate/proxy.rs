@@ -47,6 +47,7 @@ fn compared(seen: Vec<Seen>) -> Vec<Compared> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn it_says_what_the_worker_says_and_sends_what_the_worker_sends() {
     let gate = Gate::start().await;
     let reader = gate.key("read").await.key;

@@ -41,7 +41,9 @@ fn body(method: &str, path: &str, ids: &Ids) -> Option<Value> {
     let id = |name: &str| ids.get(name).cloned().unwrap_or_default();
     Some(match (method, path) {
         ("POST", "/v1/auth/keys") => json!({"name": "made", "scope": "read"}),
-        ("PATCH", "/v1/auth/keys/{id}" | "/v1/workspaces/{id}") => json!({"name": id("name")}),
+        ("PATCH", "/v1/auth/keys/{id}" | "/v1/workspaces/{id}") | ("POST", "/v1/workspaces") => {
+            json!({"name": id("name")})
+        }
         ("POST", "/v1/auth/keys/{id}/reissue") => json!({"user": id("colleague")}),
         ("POST", "/v1/auth/keys/{id}/quarantine") => json!({"ceiling": "none"}),
         ("POST", "/v1/revocations") => json!({"target": {"key": id("key")}}),
@@ -52,7 +54,6 @@ fn body(method: &str, path: &str, ids: &Ids) -> Option<Value> {
             json!({"email": format!("{}@example.com", id("name")), "role": "viewer"})
         }
         ("POST", "/v1/service-accounts") => json!({"name": id("name"), "role": "viewer"}),
-        ("POST", "/v1/workspaces") => json!({"name": id("name")}),
         ("POST", "/v1/clients") => json!({"name": "App", "kind": "machine", "scope": "read"}),
         ("PATCH", "/v1/clients/{id}") => json!({"name": "Other"}),
         ("POST", "/v1/issuers") => json!({
@@ -61,8 +62,7 @@ fn body(method: &str, path: &str, ids: &Ids) -> Option<Value> {
         ("PATCH", "/v1/issuers/{id}") => json!({"audiences": ["other"]}),
         ("POST", "/v1/issuers/{id}/block" | "/v1/issuers/{id}/unblock") => json!({"subject": "eve"}),
         ("POST", "/v1/policy/test") => json!({"path": "/v1/memory/x", "scopes": ["memory:read"]}),
-        ("PUT", "/v1/policy") => json!({"policy": {}}),
-        ("POST", "/v1/policy/check") => json!({"policy": {}}),
+        ("PUT", "/v1/policy") | ("POST", "/v1/policy/check") => json!({"policy": {}}),
         ("POST", "/v1/policy/rollback") => json!({"version": 1}),
         ("POST", "/v1/webhooks") => {
             json!({"url": "https://example.com/hooks", "events": ["user.deactivated"]})

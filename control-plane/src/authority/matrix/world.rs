@@ -14,9 +14,8 @@ use crate::issuers::tests::Served;
 use crate::revocation::Reach;
 use crate::signing::{self, Purpose};
 use crate::store::grants::{Grant, Terms};
-use crate::store::orgs::{NewUser, Role};
-use crate::store::sessions::SessionRow;
-use crate::testing::{Answer, TestApp};
+use crate::store::orgs::Role;
+use crate::testing::{Answer, TestApp, person, session};
 
 /// An organisation, and its owner's key.
 pub(super) struct Side {
@@ -109,23 +108,7 @@ impl World {
 
     /// A new member.
     async fn member(&self, side: &Side, role: Role) -> UserId {
-        let number = self.next();
-        let id = UserId::from_u64(number).expect("small");
-        let email = format!("{number}@example.com");
-        let user = NewUser {
-            id,
-            email: &email,
-            name: "Somebody",
-            password_hash: None,
-        };
-        let now = self.test.clock.now();
-        let mut tx = self.test.app.store.begin().await.expect("tx");
-        tx.insert_user(&user, now).await.expect("user");
-        tx.insert_membership(side.org, id, role, now)
-            .await
-            .expect("membership");
-        tx.commit().await.expect("commit");
-        id
+        person(&self.test, side.org, (self.next(), role), None).await
     }
 
     /// A key of a member of the caller's organisation: always the same one, unless the call would replace it.
@@ -159,10 +142,10 @@ impl World {
         if path.ends_with("/reissue") {
             ids.insert("colleague", self.member(side, Role::Member).await.to_string());
         }
-        if let Some((_, _, kind)) = KINDS.iter().find(|(root, ..)| path.starts_with(root)) {
-            if path.contains("{id}") {
-                ids.insert("id", self.one(side, kind, &ids.clone()).await);
-            }
+        if let Some((_, _, kind)) = KINDS.iter().find(|(root, ..)| path.starts_with(root))
+            && path.contains("{id}")
+        {
+            ids.insert("id", self.one(side, kind, &ids.clone()).await);
         }
         if path.contains("{message}") {
             ids.insert("message", self.message(side, &ids["id"]).await);
@@ -238,28 +221,11 @@ impl World {
     }
 
     async fn session(&self, side: &Side) -> SessionId {
-        let now = self.test.clock.now();
-        let number = self.next();
-        let sid = SessionId::from_u64(number).expect("small");
         let user = self.member(side, Role::Member).await;
+        let row = session(&self.test, self.next(), (side.org, user));
+        let sid = row.sid;
         let mut tx = self.test.app.store.begin().await.expect("tx");
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&number.to_be_bytes());
-        tx.insert_session(&SessionRow {
-            digest,
-            sid,
-            user,
-            org: side.org,
-            created_at: now,
-            last_seen_at: now,
-            auth_time: now,
-            expires_at: now.saturating_add(1_000_000),
-            user_agent: "curl/8".to_owned(),
-            address: "192.0.2.1".to_owned(),
-            methods: "pwd".to_owned(),
-        })
-        .await
-        .expect("session");
+        tx.insert_session(&row).await.expect("session");
         tx.commit().await.expect("commit");
         sid
     }
@@ -385,23 +351,11 @@ async fn every_role_may_hold_admin(test: &TestApp) {
 /// Another organisation with an owner.
 async fn elsewhere(test: &TestApp) -> Side {
     let org = OrgId::from_u64(900).expect("small");
-    let owner = UserId::from_u64(901).expect("small");
-    let now = test.clock.now();
+    let made = test.clock.now().saturating_add(1000);
     let mut tx = test.app.store.begin().await.expect("tx");
-    tx.insert_org(org, "Elsewhere", now.saturating_add(1000))
-        .await
-        .expect("org");
-    let user = NewUser {
-        id: owner,
-        email: "owner@other.example",
-        name: "Other",
-        password_hash: None,
-    };
-    tx.insert_user(&user, now).await.expect("user");
-    tx.insert_membership(org, owner, Role::Owner, now)
-        .await
-        .expect("membership");
+    tx.insert_org(org, "Elsewhere", made).await.expect("org");
     tx.commit().await.expect("commit");
+    let owner = person(test, org, (901, Role::Owner), None).await;
     let made = crate::revocations::local::admin_key(&test.app, Some(org))
         .await
         .expect("a key");

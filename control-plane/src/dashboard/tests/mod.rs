@@ -3,9 +3,9 @@
 mod frame;
 
 use crate::sessions::tests::{Browser, PASSWORD};
-use crate::store::orgs::{NewUser, Role};
-use crate::testing::TestApp;
-use shared::id::{OrgId, UserId};
+use crate::store::orgs::Role;
+use crate::testing::{TestApp, person};
+use shared::id::OrgId;
 
 pub(crate) const ROLES: [Role; 4] = [Role::Viewer, Role::Member, Role::Admin, Role::Owner];
 
@@ -26,24 +26,11 @@ pub(crate) async fn stranger(test: &TestApp, number: u64) -> Browser<'_> {
 }
 
 async fn member_of(test: &TestApp, org: OrgId, number: u64, role: Role) -> Browser<'_> {
-    let id = UserId::from_u64(number).expect("small");
-    let email = format!("{number}@example.com");
     let hash = crate::orgs::password::hash(PASSWORD.into())
         .await
         .expect("hashed");
-    let user = NewUser {
-        id,
-        email: &email,
-        name: "Somebody",
-        password_hash: Some(&hash),
-    };
-    let now = test.clock.now();
-    let mut tx = test.app.store.begin().await.expect("tx");
-    tx.insert_user(&user, now).await.expect("user");
-    tx.insert_membership(org, id, role, now)
-        .await
-        .expect("membership");
-    tx.commit().await.expect("commit");
+    person(test, org, (number, role), Some(&hash)).await;
+    let email = format!("{number}@example.com");
     let mut browser = Browser::new(test);
     let answer = browser.try_sign_in(&email, PASSWORD).await;
     assert_eq!(answer.status.as_u16(), 303, "{}", answer.raw);

@@ -7,7 +7,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use shared::feed::{Entry, EnvelopeType, Frame, Replica, Snapshot, State, Subject, Trust};
 use shared::feed::{Envelope, split_message};
-use shared::id::{KeyId, OrgId, SessionId, StatusIndex, UserId, WorkspaceId};
+use shared::id::{KeyId, OrgId, StatusIndex, UserId, WorkspaceId};
 use shared::time::UnixSeconds;
 
 use super::{configure, id_of};
@@ -678,23 +678,11 @@ async fn a_session_concerns_every_organisation_of_its_person() {
     tx.insert_membership(org(ACME), user, Role::Viewer, now)
         .await
         .expect("membership");
-    let sid = SessionId::from_u64(5).expect("small");
-    tx.insert_session(&crate::store::sessions::SessionRow {
-        digest: [9; 32],
-        sid,
-        user,
-        org: first,
-        created_at: now,
-        last_seen_at: now,
-        auth_time: now,
-        expires_at: now.saturating_add(1_000_000),
-        user_agent: "curl/8".to_owned(),
-        address: "192.0.2.1".to_owned(),
-        methods: "pwd".to_owned(),
-    })
-    .await
-    .expect("session");
-    let reach = Reach::of_session(&mut tx, &sid.to_string()).await.expect("asked");
+    let row = crate::testing::session(&pair.test, 5, (first, user));
+    tx.insert_session(&row).await.expect("session");
+    let reach = Reach::of_session(&mut tx, &row.sid.to_string())
+        .await
+        .expect("asked");
     assert_eq!(reach, Reach::from(first).and(org(ACME).into()));
     let nobodys = Reach::of_session(&mut tx, "ses_000000009").await.expect("asked");
     assert_eq!(nobodys, Reach::All);

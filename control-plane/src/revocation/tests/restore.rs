@@ -1,7 +1,7 @@
 //! Databases that lost something, and new epochs.
 
 use shared::feed::{Block, Entry, Subject};
-use shared::id::{GrantId, KeyId, SessionId, StatusIndex};
+use shared::id::{GrantId, KeyId, StatusIndex};
 use shared::scope::ScopeSet;
 
 use super::{Hub, backup, head, key, pair, publish, reopen, revoke};
@@ -15,25 +15,6 @@ use crate::store::clients::ClientKind;
 use crate::store::grants::{Grant, Terms};
 use crate::store::members::MemberState;
 use crate::store::orgs::Role;
-use crate::store::sessions::SessionRow;
-use crate::testing::TestApp;
-
-fn session(test: &TestApp, sid: SessionId) -> SessionRow {
-    let now = test.clock.now();
-    SessionRow {
-        digest: [7; 32],
-        sid,
-        user: test.made.user,
-        org: test.made.org,
-        created_at: now,
-        last_seen_at: now,
-        auth_time: now,
-        expires_at: now.saturating_add(1000),
-        user_agent: "curl/8".to_owned(),
-        address: "192.0.2.1".to_owned(),
-        methods: "pwd".to_owned(),
-    }
-}
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one story")]
@@ -159,9 +140,10 @@ async fn a_session_that_ended_after_the_backup_stays_ended() {
     let mut link = Link::new(hub.edge("hub"));
     let folder = tempfile::tempdir().expect("a folder");
     let old = folder.path().join("old.db");
-    let sid = SessionId::from_u64(77).expect("small");
+    let row = crate::testing::session(&test, 77, (test.made.org, test.made.user));
+    let sid = row.sid;
     let mut tx = test.app.store.begin().await.expect("tx");
-    tx.insert_session(&session(&test, sid)).await.expect("a session");
+    tx.insert_session(&row).await.expect("a session");
     tx.commit().await.expect("commit");
     publish(&test.app, &mut link).await;
     backup(&test, &old).await;

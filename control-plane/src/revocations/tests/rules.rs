@@ -5,7 +5,6 @@ use shared::id::OrgId;
 use super::*;
 use crate::oauth::tests::support::{client_with, confidential};
 use crate::store::orgs::NewUser;
-use crate::store::sessions::SessionRow;
 
 /// One of each, of the first owner's.
 async fn targets(test: &TestApp) -> Vec<(&'static str, String)> {
@@ -114,21 +113,8 @@ async fn nothing_of_another_organisation_is_in_reach() {
     tx.insert_membership(org, eve, Role::Owner, now)
         .await
         .expect("membership");
-    tx.insert_session(&SessionRow {
-        digest: [9; 32],
-        sid: shared::id::SessionId::from_u64(5).expect("small"),
-        user: eve,
-        org,
-        created_at: now,
-        last_seen_at: now,
-        auth_time: now,
-        expires_at: now.saturating_add(1_000_000),
-        user_agent: "curl/8".to_owned(),
-        address: "192.0.2.1".to_owned(),
-        methods: "pwd".to_owned(),
-    })
-    .await
-    .expect("session");
+    let row = crate::testing::session(&test, 5, (org, eve));
+    tx.insert_session(&row).await.expect("session");
     tx.commit().await.expect("commit");
     let theirs = client_with(&test, |new| new.org = Some(org)).await;
     let made = crate::revocations::local::admin_key(&test.app, Some(org))

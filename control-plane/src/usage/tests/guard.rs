@@ -267,12 +267,10 @@ async fn age(test: &TestApp) -> Value {
     json!([until, answer.body["open_windows"], answer.body["incomplete"]])
 }
 
-fn nothing_waits() -> Option<Waiting> {
-    Some(Waiting {
-        records: Some(0),
-        refused: 0,
-    })
-}
+const NOTHING_WAITS: Option<Waiting> = Some(Waiting {
+    records: Some(0),
+    refused: 0,
+});
 
 /// An opening of a window, the `number`th, that began when it says.
 fn began(isolate: u8, number: u64, from: UnixMillis) -> Vec<u8> {
@@ -286,7 +284,7 @@ fn began(isolate: u8, number: u64, from: UnixMillis) -> Vec<u8> {
 #[tokio::test]
 async fn edges_of_others_hold_no_numbers_up() {
     let test = start(None).await;
-    test.app.usage.heard(EDGE, nothing_waits(), test.clock.now());
+    test.app.usage.heard(EDGE, NOTHING_WAITS, test.clock.now());
     // The other edge was never heard of, says that windows are open since the beginning of time, and misses a thousand.
     let whole = json!(["2026-11-21T23:08:35Z", 0, []]);
     assert_eq!(age(&test).await, whole);
@@ -294,7 +292,7 @@ async fn edges_of_others_hold_no_numbers_up() {
     apply(&test.app, GUESTS, &openings).await.expect("applied");
     assert_eq!(age(&test).await, whole);
     test.clock.advance_ms(40_000);
-    test.app.usage.heard(EDGE, nothing_waits(), test.clock.now());
+    test.app.usage.heard(EDGE, NOTHING_WAITS, test.clock.now());
     assert_eq!(
         age(&test).await,
         json!(["2026-11-21T23:09:15Z", 0, []]),
@@ -312,7 +310,7 @@ async fn edges_of_others_hold_no_numbers_up() {
 #[tokio::test]
 async fn an_edge_of_ours_holds_numbers_up_for_minutes_at_most() {
     let test = start(None).await;
-    test.app.usage.heard(EDGE, nothing_waits(), test.clock.now());
+    test.app.usage.heard(EDGE, NOTHING_WAITS, test.clock.now());
     let early = UnixMillis(START.0 - 3_600_000);
     apply(&test.app, EDGE, &[began(1, 1, early)])
         .await
