@@ -16,6 +16,7 @@ use crate::{
     http::Connection,
     person::Person,
     port::Port,
+    scale,
 };
 
 /// How many rows there are.
@@ -45,7 +46,14 @@ pub const SMALL: Size = Size {
 const MOST_ROWS: u64 = 10 * 50 + 100;
 /// The overview counts keys and grants up to a thousand each.
 const MOST_ROWS_OF_OVERVIEW: u64 = 2200;
-const ROUNDS: usize = 40;
+/// A row is found through an index some levels deep.
+const BLOCKS_PER_ROW: u64 = 5;
+/// Times the slowest of a hundred look-ups by primary key.
+const SLOW: f64 = 3.0;
+/// Requests for one page, in `make test`.
+pub const FEW: usize = 40;
+/// Requests for one page, in `make scale`.
+pub const MANY: usize = 200;
 
 /// One page, measured.
 #[derive(Clone, Debug, Serialize)]
@@ -54,10 +62,14 @@ pub struct Measured {
     pub path: String,
     /// Rows that it reads, background work of the server included; 0: not counted on this engine.
     pub rows: u64,
+    /// Blocks of 8 KiB that it looks into, of tables and of indexes: what a scan passes over is no row, and yet costs.
+    pub blocks: u64,
     /// Milliseconds, the median.
     pub p50_ms: f64,
     /// Milliseconds, of a hundred requests the slowest but one.
     pub p99_ms: f64,
+    /// Bytes of memory that the server has at the end of the requests.
+    pub resident: u64,
 }
 
 /// What came out.
@@ -80,10 +92,23 @@ impl Outcome {
                 MOST_ROWS
             }
         };
-        let greedy = self.pages.iter().filter(|page| page.rows > most(page));
+        let greedy = self
+            .pages
+            .iter()
+            .filter(|page| page.rows > most(page) || page.blocks > most(page) * BLOCKS_PER_ROW);
         greedy
-            .map(|page| format!("{} reads {} rows", page.path, page.rows))
+            .map(|page| format!("{} reads {} rows in {} blocks", page.path, page.rows, page.blocks))
             .collect()
+    }
+
+    fn base(&self) -> f64 {
+        self.pages.first().map_or(1.0, |page| page.p99_ms)
+    }
+
+    /// Pages whose p99 is more than three times that of the look-up.
+    fn slow(&self) -> Vec<&str> {
+        let slow = self.pages.iter().filter(|page| page.p99_ms > SLOW * self.base());
+        slow.map(|page| page.path.as_str()).collect()
     }
 }
 
@@ -91,27 +116,35 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{}: {} keys, {} hours of use, {} lines of audit, written in {:.0} s",
+            "{}: {} keys, {} hours of use, {} entries of audit, written in {:.0} s",
             self.database, self.size.keys, self.size.usage, self.size.audit, self.fill_seconds
         )?;
-        let base = self.pages.first().map_or(1.0, |page| page.p99_ms);
         for page in &self.pages {
             writeln!(
                 f,
-                "  {:>7} rows  p50 {:>7.2} ms  p99 {:>7.2} ms  {:>5.2} x  {}",
+                "  {:>5} rows {:>6} blocks  p50 {:>7.2} ms  p99 {:>7.2} ms  {:>5.2} x  {:>4} MiB  {}",
                 page.rows,
+                page.blocks,
                 page.p50_ms,
                 page.p99_ms,
-                page.p99_ms / base,
+                page.p99_ms / self.base(),
+                page.resident >> 20,
                 page.path
             )?;
         }
-        Ok(())
+        match self.slow().as_slice() {
+            [] => writeln!(f, "  every p99 within {SLOW} times that of the look-up"),
+            slow => writeln!(
+                f,
+                "  p99 over {SLOW} times that of the look-up: {}",
+                slow.join(", ")
+            ),
+        }
     }
 }
 
 /// Fills a database and measures its pages.
-pub async fn run(database: Database, size: Size) -> io::Result<Outcome> {
+pub async fn run(database: Database, size: Size, rounds: usize) -> io::Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let port = Port::reserve();
     let mut control = ControlPlane::prepare(ControlPlaneConfig {
@@ -130,13 +163,13 @@ pub async fn run(database: Database, size: Size) -> io::Result<Outcome> {
     control.restart().await?;
     control.stop();
     let begin = Instant::now();
-    fill(&control, size)?;
+    fill(&control, database, size)?;
     let fill_seconds = begin.elapsed().as_secs_f64();
     control.restart().await?;
     let paths = paths(&control).await?;
     let mut pages = Vec::new();
     for path in paths {
-        pages.push(measure(&mut control, database, &path).await?);
+        pages.push(measure(&mut control, database, &path, rounds).await?);
     }
     Ok(Outcome {
         database: match database {
@@ -149,15 +182,17 @@ pub async fn run(database: Database, size: Size) -> io::Result<Outcome> {
     })
 }
 
-fn fill(control: &ControlPlane, size: Size) -> io::Result<()> {
+/// One row with a number each, from 1, in both engines' SQL.
+fn numbers(most: usize) -> String {
+    format!(
+        "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {most})"
+    )
+}
+
+fn fill(control: &ControlPlane, database: Database, size: Size) -> io::Result<()> {
     let org = control.query("SELECT id FROM orgs")?;
     let user = control.query("SELECT user_id FROM memberships")?;
     let signer = control.query("SELECT signing_key FROM api_keys")?;
-    let numbers = |most: usize| {
-        format!(
-            "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {most})"
-        )
-    };
     // Most keys are in use; every hundredth was revoked, every fiftieth has expired, every tenth is for tests.
     control.execute(&format!(
         "INSERT INTO api_keys (id, org_id, user_id, name, name_lower, environment, scopes, masked, signing_key,
@@ -191,24 +226,60 @@ fn fill(control: &ControlPlane, size: Size) -> io::Result<()> {
          SELECT org_id, hour / 24, reason, CAST(SUM(requests) AS BIGINT), MAX(last_at)
          FROM usage_hours GROUP BY org_id, hour / 24, reason",
     )?;
-    control.execute(&format!(
-        "INSERT INTO audit (id, at, org_id, actor, action, target, detail)
-         {} SELECT 4000000000 + n, 1700000000000 + n, {org}, 'usr_' || (n % 1000), 'api_key.rename', 'key_' || (n % 5000), '{{}}'
-         FROM numbers",
-        numbers(size.audit)
-    ))?;
+    fill_audit(control, size.audit, &org, now * 1000)?;
     fill_people(control, size.keys / 10, (&org, &user))?;
+    fill_sessions(control, database, size.keys / 10, (&org, now * 1000))?;
     control.execute("ANALYZE")?;
     Ok(())
 }
 
+/// One entry a second until now, each with its place in the chain. Nobody could have sealed them, so the chain is said to have
+/// been walked already: a walk would be measured along with the pages.
+fn fill_audit(control: &ControlPlane, entries: usize, org: &str, now: u64) -> io::Result<()> {
+    let all = numbers(entries);
+    control.execute(&format!(
+        "INSERT INTO audit (id, at, org_id, chain, actor, action, target, detail)
+         {all} SELECT 4000000000 + n, {now} - ({entries} - n) * 1000, {org}, {org}, 'usr_' || (n % 1000),
+             'api_key.' || (n % 20), 'key_' || (n % 5000), '{{}}' FROM numbers"
+    ))?;
+    control.execute(&format!(
+        "INSERT INTO audit_chain (chain, position, audit_id, sealed_at, head)
+         {all} SELECT {org}, 4000000000 + n, 4000000000 + n, {now}, head.bytes
+         FROM numbers, (SELECT public_key AS bytes FROM signing_keys WHERE length(public_key) = 32 LIMIT 1) AS head"
+    ))?;
+    control.execute(&format!(
+        "INSERT INTO audit_checks (chain, checked_at, position) VALUES (0, {now}, 1), ({org}, {now}, 1)
+         ON CONFLICT (chain) DO UPDATE SET checked_at = excluded.checked_at"
+    ))
+}
+
+/// Everybody is signed in once; a few thousand are invited.
+fn fill_sessions(
+    control: &ControlPlane,
+    database: Database,
+    people: usize,
+    (org, now): (&str, u64),
+) -> io::Result<()> {
+    let random = match database {
+        Database::Sqlite => "randomblob(32)",
+        Database::Postgres => "sha256(CAST(CAST(n AS TEXT) AS BYTEA))",
+    };
+    control.execute(&format!(
+        "INSERT INTO sessions (digest, sid, user_id, org_id, created_at, last_seen_at, auth_time, expires_at, user_agent, address)
+         {} SELECT {random}, 3000000000 + n, 3000000000 + n, {org}, {now} - n, {now} - n, {now} - n, {now} + 86400000 + n,
+             'Mozilla/5.0', '192.0.2.1' FROM numbers WHERE n % 20 <> 0",
+        numbers(people)
+    ))?;
+    control.execute(&format!(
+        "INSERT INTO invitations (id, digest, org_id, email, role, invited_by, created_at, expires_at, revoked_at)
+         {} SELECT 3000000000 + n, {random}, {org}, 'i' || n || '@example.com', 'member', 3000000001, {now} - n,
+             {now} + 86400000, CASE WHEN n % 2 = 0 THEN {now} ELSE NULL END FROM numbers",
+        numbers(people / 20)
+    ))
+}
+
 /// Members of every role and state, each signed in and with an app that acts for them; workspaces and clients besides.
 fn fill_people(control: &ControlPlane, people: usize, (org, owner): (&str, &str)) -> io::Result<()> {
-    let numbers = |most: usize| {
-        format!(
-            "WITH RECURSIVE numbers (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {most})"
-        )
-    };
     let (all, some) = (numbers(people), numbers(1000));
     control.execute(&format!(
         "INSERT INTO users (id, email, name, created_at, kind)
@@ -266,6 +337,9 @@ async fn paths(control: &ControlPlane) -> io::Result<Vec<String>> {
         format!("/v1/auth/keys?limit=50&cursor={cursor}"),
         "/v1/auth/keys?limit=50&status=revoked".to_owned(),
         "/v1/auth/keys?limit=50&name=nothing".to_owned(),
+        "/v1/memberships?limit=50".to_owned(),
+        "/v1/grants?limit=50".to_owned(),
+        "/v1/audit?limit=50".to_owned(),
     ];
     let pages = [
         "",
@@ -289,13 +363,30 @@ async fn paths(control: &ControlPlane) -> io::Result<Vec<String>> {
         "/clients",
         "/grants",
         "/sign-in",
+        "/sessions",
+        "/people/invitations",
+        "/audit",
+        "/audit?actor=usr_9",
+        "/audit?action=api_key.9",
+        "/audit?target=key_9",
+        "/audit?actor=usr_9&action=api_key.9",
+        "/audit?actor=usr_nobody",
+        "/policies",
+        "/webhooks",
+        "/issuers",
+        "/edge",
     ];
     paths.extend(organisation.map(|page| format!("/dashboard{page}")));
     paths.push(format!("/dashboard/keys/{id}"));
     Ok(paths)
 }
 
-async fn measure(control: &mut ControlPlane, database: Database, path: &str) -> io::Result<Measured> {
+async fn measure(
+    control: &mut ControlPlane,
+    database: Database,
+    path: &str,
+    rounds: usize,
+) -> io::Result<Measured> {
     control.restart().await?;
     let bootstrap = control.bootstrap()?;
     let value = |name: &str| bootstrap.get(name).unwrap_or_default().to_owned();
@@ -313,9 +404,9 @@ async fn measure(control: &mut ControlPlane, database: Database, path: &str) -> 
     control.restart().await?;
     let mut person_again = Person::visit(&control.address(), "").await?;
     person_again.take_cookies_of(&person);
-    let before = rows_read(control, database)?;
-    let mut times = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
+    let before = Read::so_far(control, database)?;
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
         let begin = Instant::now();
         let answer = person_again.browse(request.clone()).await?;
         times.push(begin.elapsed().as_secs_f64() * 1000.0);
@@ -327,8 +418,13 @@ async fn measure(control: &mut ControlPlane, database: Database, path: &str) -> 
             )));
         }
     }
+    let resident = control
+        .process()
+        .and_then(|process| scale::resident_bytes(process.id()));
     control.restart().await?;
-    let rows = rows_read(control, database)?.saturating_sub(before);
+    let after = Read::so_far(control, database)?;
+    let each =
+        |before: u64, after: u64| after.saturating_sub(before) / u64::try_from(rounds).unwrap_or(u64::MAX);
     times.sort_by(f64::total_cmp);
     let at = |percent: usize| {
         times
@@ -338,20 +434,40 @@ async fn measure(control: &mut ControlPlane, database: Database, path: &str) -> 
     };
     Ok(Measured {
         path: path.to_owned(),
-        rows: rows / u64::try_from(ROUNDS).unwrap_or(u64::MAX),
+        rows: each(before.rows, after.rows),
+        blocks: each(before.blocks, after.blocks),
         p50_ms: at(50),
         p99_ms: at(99),
+        resident: resident.unwrap_or_default(),
     })
 }
 
-/// All rows that statements have read of what lists show. Not the audit trail: its own check walks along it when the server
-/// starts; that its search goes by an index has a test of its own (`audit::tests::search`).
-fn rows_read(control: &ControlPlane, database: Database) -> io::Result<u64> {
-    if database == Database::Sqlite {
-        return Ok(0);
+/// What statements have read so far of what lists show.
+#[derive(Default)]
+struct Read {
+    rows: u64,
+    blocks: u64,
+}
+
+impl Read {
+    fn so_far(control: &ControlPlane, database: Database) -> io::Result<Self> {
+        if database == Database::Sqlite {
+            return Ok(Self::default());
+        }
+        let of = |sum: &str, view: &str| {
+            let sql = format!(
+                "SELECT CAST(SUM({sum}) AS BIGINT) FROM {view}
+                 WHERE relname IN ('api_keys', 'usage_hours', 'usage_days', 'usage_credentials', 'users', 'memberships',
+                 'workspaces', 'clients', 'grants', 'sessions', 'invitations', 'audit', 'audit_chain')"
+            );
+            control.query(&sql)?.parse::<u64>().map_err(io::Error::other)
+        };
+        Ok(Self {
+            rows: of("seq_tup_read + COALESCE(idx_tup_fetch, 0)", "pg_stat_user_tables")?,
+            blocks: of(
+                "heap_blks_read + heap_blks_hit + COALESCE(idx_blks_read, 0) + COALESCE(idx_blks_hit, 0)",
+                "pg_statio_user_tables",
+            )?,
+        })
     }
-    let sql = "SELECT SUM(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_user_tables
-               WHERE relname IN ('api_keys', 'usage_hours', 'usage_days', 'usage_credentials', 'users', 'memberships',
-               'workspaces', 'clients', 'grants', 'sessions', 'invitations')";
-    control.query(sql)?.parse().map_err(io::Error::other)
 }

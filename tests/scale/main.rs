@@ -88,7 +88,7 @@ async fn lists() -> Result<(), Box<dyn Error>> {
     };
     let mut outcomes = Vec::new();
     for (database, size) in [(Database::Sqlite, lists::SMALL), (Database::Postgres, large)] {
-        let outcome = lists::run(database, size).await?;
+        let outcome = lists::run(database, size, lists::MANY).await?;
         println!("{outcome}");
         outcomes.push(outcome);
         write("lists.json", &outcomes)?;

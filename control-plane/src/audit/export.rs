@@ -104,13 +104,11 @@ impl State {
         let rows = tx.audit_on(&self.filter).await?;
         self.ended = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
         if let Some(last) = rows.last() {
-            self.filter.after = (last.row.at, last.row.id);
+            self.filter.after = (last.at, last.id);
         }
         let mut opener = Opener::default();
-        for entry in rows {
-            if !self.filter.admits(&entry.row) {
-                continue;
-            }
+        let wanted = rows.into_iter().filter(|row| self.filter.admits(row)).collect();
+        for entry in tx.with_positions(wanted).await? {
             let view = view(&mut tx, &mut opener, entry).await?;
             match self.form {
                 Form::Jsonl => {

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::auth::Caller;
 use crate::http::time::Timestamp;
-use crate::store::audit::{AuditEntry, AuditFilter};
+use crate::store::audit::{AuditEntry, AuditFilter, AuditRow};
 use crate::store::orgs::Role;
 use crate::store::{StoreError, Tx, int, uint};
 
@@ -189,20 +189,17 @@ pub async fn page_of(app: &App, chain: i64, search: &Search) -> Result<AuditPage
     let mut tx = app.store.begin_read().await?;
     let rows = tx.audit_back(&filter).await?;
     let full = rows.len() >= usize::try_from(filter.limit).unwrap_or(usize::MAX);
-    let last_read = rows.last().map(|entry| (entry.row.at, entry.row.id));
-    let mut found: Vec<AuditEntry> = rows
-        .into_iter()
-        .filter(|entry| filter.admits(&entry.row))
-        .collect();
+    let last_read = rows.last().map(|row| (row.at, row.id));
+    let mut found: Vec<AuditRow> = rows.into_iter().filter(|row| filter.admits(row)).collect();
     let next = if found.len() > page {
         found.truncate(page);
-        found.last().map(|entry| (entry.row.at, entry.row.id))
+        found.last().map(|row| (row.at, row.id))
     } else {
         last_read.filter(|_| full)
     };
     let mut opener = Opener::default();
     let mut entries = Vec::with_capacity(found.len());
-    for entry in found {
+    for entry in tx.with_positions(found).await? {
         entries.push(view(&mut tx, &mut opener, entry).await?);
     }
     Ok(AuditPage {

@@ -169,10 +169,7 @@ pub async fn list(
         }
     };
     let next = paging::next(&mut rows, limit, |last| (last.created_at, last.id));
-    let mut views = Vec::with_capacity(rows.len());
-    for row in rows {
-        views.push(ClientView::read(&mut tx, app, caller.org, row, COUNTED_IN_LISTS).await?);
-    }
+    let views = ClientView::read_all(&mut tx, app, caller.org, rows, COUNTED_IN_LISTS).await?;
     Ok((views, next))
 }
 

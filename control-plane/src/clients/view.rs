@@ -68,9 +68,32 @@ impl ClientView {
         most: u32,
     ) -> Result<Self, StoreError> {
         let now = app.clock.now().seconds();
-        let grants = tx.grants_of_client(org, client.id, now, most).await?;
+        let counts = tx.grants_of_clients(org, &[client.id], now, most).await?;
+        let grants = counts.get(&client.id).copied().unwrap_or_default();
+        Ok(Self::new(app, grants, client, most))
+    }
+
+    /// Some clients as an organisation sees them; the grants of each are counted up to `most`.
+    pub(super) async fn read_all(
+        tx: &mut Tx,
+        app: &App,
+        org: OrgId,
+        clients: Vec<Client>,
+        most: u32,
+    ) -> Result<Vec<Self>, StoreError> {
+        let now = app.clock.now().seconds();
+        let ids: Vec<ClientId> = clients.iter().map(|client| client.id).collect();
+        let counts = tx.grants_of_clients(org, &ids, now, most).await?;
+        let grants = |client: &Client| counts.get(&client.id).copied().unwrap_or_default();
+        let clients = clients.into_iter();
+        Ok(clients
+            .map(|client| Self::new(app, grants(&client), client, most))
+            .collect())
+    }
+
+    fn new(app: &App, grants: u64, client: Client, most: u32) -> Self {
         let scopes = app.catalogue().names(client.scopes);
-        Ok(Self {
+        Self {
             id: client.id,
             kind: Kind::of(&client),
             origin: client.origin.as_str(),
@@ -90,7 +113,7 @@ impl ClientView {
             grants_is_minimum: grants >= u64::from(most),
             created_at: client.created_at.into(),
             disabled_at: client.disabled_at.map(Timestamp::from),
-        })
+        }
     }
 
     /// The version of what can be changed about it.

@@ -47,11 +47,7 @@ pub async fn list(
         ..listing
     };
     let (found, next) = members::list(app, caller, listing).await?;
-    let mut all = Vec::with_capacity(found.len());
-    for member in found {
-        all.push(of(app, member).await?);
-    }
-    Ok((all, next))
+    Ok((of(app, found).await?, next))
 }
 
 /// One person.
@@ -61,23 +57,27 @@ pub async fn show(app: &App, caller: &Caller, user: UserId) -> Result<Methods, A
     if member.kind != MemberKind::Person {
         return Err(ApiError::not_found("member"));
     }
-    of(app, member).await
+    let found = of(app, vec![member]).await?;
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| ApiError::not_found("member"))
 }
 
-async fn of(app: &App, member: MemberView) -> Result<Methods, ApiError> {
-    let user = member.user;
-    let mut tx = app.store.begin_read().await?;
-    let password = tx
-        .user_secret(user)
-        .await?
-        .is_some_and(|(_, hash)| hash.is_some());
-    Ok(Methods {
-        password,
-        authenticator_app: tx.totp(user).await?.is_some(),
-        recovery_codes: tx.recovery_codes_left(user).await?,
-        passkeys: u64::try_from(tx.passkeys_of(user).await?.len()).unwrap_or(u64::MAX),
-        member,
-    })
+async fn of(app: &App, members: Vec<MemberView>) -> Result<Vec<Methods>, ApiError> {
+    let users: Vec<UserId> = members.iter().map(|member| member.user).collect();
+    let known = app.store.begin_read().await?.factors_of(&users).await?;
+    let methods = |member: MemberView| {
+        let factors = known.get(&member.user).copied().unwrap_or_default();
+        Methods {
+            password: factors.password,
+            authenticator_app: factors.authenticator_app,
+            recovery_codes: factors.recovery_codes,
+            passkeys: factors.passkeys,
+            member,
+        }
+    };
+    Ok(members.into_iter().map(methods).collect())
 }
 
 /// Removes somebody's authenticator app, recovery codes and passkeys, and ends their sessions: whoever took them may be in one.

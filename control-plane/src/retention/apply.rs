@@ -97,8 +97,8 @@ async fn trail(
     loop {
         let mut tx = app.store.begin().await?;
         let rows = tx.audit_on(&filter).await?;
-        for entry in &rows {
-            if let Some(left) = left_of(&entry.row, to) {
+        for row in &rows {
+            if let Some(left) = left_of(row, to) {
                 // First the row that says so: without it the chain would not hold.
                 if said.0 < to.0 || said.1 < to.1 {
                     say(&mut tx, app, org, to, now).await?;
@@ -110,7 +110,7 @@ async fn trail(
         tx.commit().await?;
         match rows.last() {
             Some(last) if rows.len() == usize::try_from(BATCH).unwrap_or(usize::MAX) => {
-                filter.after = (last.row.at, last.row.id);
+                filter.after = (last.at, last.id);
             }
             _ => return Ok(()),
         }

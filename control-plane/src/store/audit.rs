@@ -1,10 +1,13 @@
 //! SQL for the audit trail: rows are appended and searched here, and never changed but by retention, which drops what their
 //! digests keep. The chain over them is in `audit_chain`.
 
+use std::collections::BTreeMap;
+
 use shared::id::{AuditId, OrgId};
 use shared::time::UnixMillis;
+use sqlx::AssertSqlSafe;
 
-use super::{StoreError, Tx, int, on_db, rows_affected};
+use super::{StoreError, Tx, int, on_db, places, rows_affected};
 
 /// A row of the trail.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -76,8 +79,9 @@ impl AuditFilter {
     }
 }
 
-/// One statement per index and direction: with `OR` no engine would use an index. What is looked up stands in one row value with
-/// chain and time, in the order of its index: SQLite would otherwise take the index of the times alone for good enough.
+/// One statement per index and direction: with `OR` no engine would use an index. What is looked up is compared for equality, and
+/// only the time and the id as a row value: of a row value that says where a scan ends, PostgreSQL believes the first column only,
+/// and reads on to the end of the chain. Which index SQLite takes depends on the order in which they were made (migration 0029).
 macro_rules! search {
     (all, back) => {
         search!(@ "a.chain = $1 AND $2 = '' AND a.at >= $3 AND (a.at, a.id) < ($4, $5) ORDER BY a.at DESC, a.id DESC")
@@ -87,19 +91,17 @@ macro_rules! search {
     };
     ($column:literal, back) => {
         search!(@ concat!(
-            "(a.chain, ", $column, ", a.at, a.id) < ($1, $2, $4, $5) AND (a.chain, ", $column, ", a.at) >= ($1, $2, $3)
-             ORDER BY a.chain DESC, ", $column, " DESC, a.at DESC, a.id DESC"))
+            "a.chain = $1 AND ", $column, " = $2 AND a.at >= $3 AND (a.at, a.id) < ($4, $5) ORDER BY a.at DESC, a.id DESC"))
     };
     ($column:literal, on) => {
         search!(@ concat!(
-            "(a.chain, ", $column, ", a.at, a.id) > ($1, $2, $4, $5) AND (a.chain, ", $column, ", a.at) < ($1, $2, $3)
-             ORDER BY a.chain, ", $column, ", a.at, a.id"))
+            "a.chain = $1 AND ", $column, " = $2 AND a.at < $3 AND (a.at, a.id) > ($4, $5) ORDER BY a.at, a.id"))
     };
     (@ $rest:expr) => {
         concat!(
             "SELECT a.id, a.at, a.chain, a.org_id, a.actor, a.credential, a.action, a.target, a.detail, a.salt,
-                    a.detail_digest, a.personal, a.address, a.request_id, c.position
-             FROM audit a LEFT JOIN audit_chain c ON c.audit_id = a.id WHERE ", $rest, " LIMIT $6")
+                    a.detail_digest, a.personal, a.address, a.request_id
+             FROM audit a WHERE ", $rest, " LIMIT $6")
     };
 }
 
@@ -203,7 +205,7 @@ impl Tx {
     }
 
     /// Rows by one index of what is wanted, newest first. The caller applies the rest of the filter.
-    pub async fn audit_back(&mut self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+    pub async fn audit_back(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
         let (text, wanted) = statement(filter, true);
         on_db!(self, conn => sqlx::query_as(text)
             .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1)
@@ -211,11 +213,35 @@ impl Tx {
     }
 
     /// The same, oldest first.
-    pub async fn audit_on(&mut self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+    pub async fn audit_on(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
         let (text, wanted) = statement(filter, false);
         on_db!(self, conn => sqlx::query_as(text)
             .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1)
             .bind(i64::from(filter.limit)).fetch_all(conn).await)
+    }
+
+    /// Rows with their places in the chain, in their order.
+    pub async fn with_positions(&mut self, rows: Vec<AuditRow>) -> Result<Vec<AuditEntry>, StoreError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT audit_id, position FROM audit_chain WHERE audit_id IN ({})",
+            places(1, rows.len())
+        );
+        let found: Vec<(i64, i64)> = on_db!(self, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(sql.clone()));
+            for row in &rows {
+                query = query.bind(row.id);
+            }
+            query.fetch_all(conn).await
+        })?;
+        let positions: BTreeMap<i64, i64> = found.into_iter().collect();
+        let placed = |row: AuditRow| AuditEntry {
+            position: positions.get(&row.id).copied(),
+            row,
+        };
+        Ok(rows.into_iter().map(placed).collect())
     }
 
     /// The newest row of a chain about an action.
@@ -233,7 +259,7 @@ impl Tx {
 pub(crate) async fn plan_of_search(tx: &mut Tx, filter: &AuditFilter, newest_first: bool) -> String {
     let (text, wanted) = statement(filter, newest_first);
     let sql = format!("EXPLAIN QUERY PLAN {text}");
-    let plan: Vec<(i64, i64, i64, String)> = on_db!(tx, conn => sqlx::query_as(sqlx::AssertSqlSafe(sql.clone()))
+    let plan: Vec<(i64, i64, i64, String)> = on_db!(tx, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
         .bind(filter.chain).bind(wanted).bind(filter.until).bind(filter.after.0).bind(filter.after.1).bind(1i64)
         .fetch_all(conn).await)
     .expect("a plan");

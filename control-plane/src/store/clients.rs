@@ -1,14 +1,16 @@
 //! SQL for OAuth clients.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde_json::Value;
 use shared::id::{ClientId, OrgId};
 use shared::scope::ScopeSet;
 use shared::time::{UnixMillis, UnixSeconds};
+use sqlx::AssertSqlSafe;
 
 use super::orgs::{millis, org_id};
-use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+use super::{StoreError, Tx, int, on_db, rows_affected, uint, wanted};
 use crate::oauth::built_in::COMMAND_LINE;
 
 macro_rules! stored_words {
@@ -429,21 +431,40 @@ impl Tx {
         Ok(clients)
     }
 
-    /// How many grants of an organisation's people a client has that can still be refreshed, counted up to `most`.
-    pub async fn grants_of_client(
+    /// How many grants of an organisation's people each of these clients has that can still be refreshed, counted up to `most`
+    /// each.
+    pub async fn grants_of_clients(
         &mut self,
         org: OrgId,
-        client: ClientId,
+        clients: &[ClientId],
         live_at: UnixSeconds,
         most: u32,
-    ) -> Result<u64, StoreError> {
-        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT COUNT(*) FROM (
-                 SELECT 1 FROM grants WHERE org_id = $1 AND client_id = $2 AND revoked_at IS NULL
-                 AND idle_expires_seconds > $3 LIMIT $4) AS counted")
-            .bind(int(org.get())).bind(int(client.get())).bind(int(live_at.0)).bind(i64::from(most))
-            .fetch_one(conn).await)?;
-        uint(count, "count")
+    ) -> Result<BTreeMap<ClientId, u64>, StoreError> {
+        if clients.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!(
+            "{} SELECT c.id, (SELECT COUNT(*) FROM (
+                 SELECT 1 FROM grants WHERE org_id = $1 AND client_id = c.id AND revoked_at IS NULL
+                 AND idle_expires_seconds > $2 LIMIT $3) AS counted)
+             FROM wanted c",
+            wanted(4, clients.len())
+        );
+        let rows: Vec<(i64, i64)> = on_db!(self, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(sql.clone()))
+                .bind(int(org.get())).bind(int(live_at.0)).bind(i64::from(most));
+            for client in clients {
+                query = query.bind(int(client.get()));
+            }
+            query.fetch_all(conn).await
+        })?;
+        rows.into_iter()
+            .map(|(id, count)| {
+                let id =
+                    ClientId::from_u64(uint(id, "client id")?).ok_or(StoreError::Corrupt("client id"))?;
+                Ok((id, uint(count, "count")?))
+            })
+            .collect()
     }
 
     /// Forgets what people have agreed to for a client: they are asked again.

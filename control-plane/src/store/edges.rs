@@ -5,8 +5,8 @@ use shared::id::StatusIndex;
 use shared::time::{UnixMillis, UnixSeconds};
 use sqlx::AssertSqlSafe;
 
-use super::usage::{CHUNK, places, status_index};
-use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+use super::usage::{CHUNK, status_index};
+use super::{StoreError, Tx, int, on_db, places, rows_affected, uint};
 
 /// A row of `edge_keys`.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]

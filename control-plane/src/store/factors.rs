@@ -1,10 +1,13 @@
 //! SQL for second factors: the authenticator app, recovery codes, and sign-ins that wait for one of them.
 
+use std::collections::BTreeMap;
+
 use shared::id::{OrgId, UserId};
 use shared::time::UnixMillis;
+use sqlx::AssertSqlSafe;
 
 use super::orgs::{org_id, user_id};
-use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+use super::{StoreError, Tx, int, on_db, rows_affected, uint, wanted};
 
 /// Somebody's authenticator app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +65,55 @@ impl TryFrom<StoredPending> for PendingSignIn {
     }
 }
 
+/// What somebody can sign in with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Factors {
+    /// A password.
+    pub password: bool,
+    /// An authenticator app.
+    pub authenticator_app: bool,
+    /// Recovery codes that were not used.
+    pub recovery_codes: u64,
+    /// Passkeys.
+    pub passkeys: u64,
+}
+
 impl Tx {
+    /// What each of these people can sign in with.
+    pub async fn factors_of(&mut self, users: &[UserId]) -> Result<BTreeMap<UserId, Factors>, StoreError> {
+        if users.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!(
+            "{} SELECT w.id,
+                 (SELECT COUNT(*) FROM users u WHERE u.id = w.id AND u.password_hash IS NOT NULL AND u.kind = 'person'
+                  AND u.deactivated_at IS NULL),
+                 (SELECT COUNT(*) FROM totp t WHERE t.user_id = w.id),
+                 (SELECT COUNT(*) FROM recovery_codes r WHERE r.user_id = w.id AND r.used_at IS NULL),
+                 (SELECT COUNT(*) FROM passkeys p WHERE p.user_id = w.id)
+             FROM wanted w",
+            wanted(1, users.len())
+        );
+        let rows: Vec<(i64, i64, i64, i64, i64)> = on_db!(self, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(sql.clone()));
+            for user in users {
+                query = query.bind(int(user.get()));
+            }
+            query.fetch_all(conn).await
+        })?;
+        rows.into_iter()
+            .map(|(user, password, apps, codes, passkeys)| {
+                let factors = Factors {
+                    password: password != 0,
+                    authenticator_app: apps != 0,
+                    recovery_codes: uint(codes, "count")?,
+                    passkeys: uint(passkeys, "count")?,
+                };
+                Ok((user_id(user)?, factors))
+            })
+            .collect()
+    }
+
     /// Adds an authenticator app; false if there is one already.
     pub async fn insert_totp(&mut self, totp: &Totp) -> Result<bool, StoreError> {
         let rows = rows_affected!(

@@ -118,14 +118,14 @@ impl Tx {
     /// A page of keys: newest first, or by name where a prefix is asked for.
     pub async fn list_keys(&mut self, filter: &KeyFilter, now: UnixSeconds) -> Result<KeyPage, StoreError> {
         let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-        let chunk = filter.limit.saturating_add(1);
-        let mut left = filter.limit.saturating_mul(SCAN).max(chunk);
+        // Without a filter the first look is enough; with one that shows few, the second looks at all that may be looked at.
+        let mut asked = filter.limit.saturating_add(1);
+        let mut left = filter.limit.saturating_mul(SCAN).max(asked);
         let mut page = KeyPage {
             keys: Vec::new(),
             next: filter.after.clone(),
         };
         loop {
-            let asked = chunk.min(left);
             let rows = self.key_rows(filter, page.next.as_ref(), asked).await?;
             let is_last = rows.len() < usize::try_from(asked).unwrap_or(usize::MAX);
             left = left.saturating_sub(asked);
@@ -146,6 +146,7 @@ impl Tx {
             if left == 0 {
                 return Ok(page);
             }
+            asked = left;
         }
     }
 
@@ -155,10 +156,11 @@ impl Tx {
         after: Option<&Place>,
         limit: u32,
     ) -> Result<Vec<ApiKeyRow>, StoreError> {
-        // Row values, not `a < x OR (a = x AND b < y)`: only with them an index is entered in the middle.
+        // Row values, not `a < x OR (a = x AND b < y)`: only with them an index is entered in the middle. And one bound on each
+        // side: of two PostgreSQL may begin at the wider one.
         let order = match filter.prefix {
             Some(_) => {
-                "AND name_lower >= $2 AND name_lower < $3 AND (name_lower, id) > ($4, $5)
+                "AND ($2 = '') AND name_lower < $3 AND (name_lower, id) > ($4, $5)
                  ORDER BY name_lower, id"
             }
             None => {
@@ -177,10 +179,10 @@ impl Tx {
             let high = format!("{low}{}", char::MAX);
             let (name, id) = match after {
                 Some(Place::Named(name, id)) => (name.as_str(), int(id.get())),
-                _ => ("", -1),
+                _ => (low.as_str(), -1),
             };
             on_db!(self, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
-                .bind(org).bind(&low).bind(&high).bind(name).bind(id).bind(i64::from(limit))
+                .bind(org).bind("").bind(&high).bind(name).bind(id).bind(i64::from(limit))
                 .fetch_all(conn).await)
         } else {
             let (at, id) = match after {

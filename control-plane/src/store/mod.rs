@@ -21,7 +21,9 @@
 //!    revocation at a power loss. Within this process writers queue up (`turn`): SQLite itself lets them poll in no order,
 //!    and with sixteen of them one may lose for five seconds.
 //! 7. Migrations have the same names for both engines and are never edited after a release.
-//! 8. A list goes on with `(a, b) < ($1, $2)`: with `a < $1 OR (a = $1 AND b < $2)` PostgreSQL reads it from the beginning.
+//! 8. A list goes on with `(a, b) < ($1, $2)`: with `a < $1 OR (a = $1 AND b < $2)` PostgreSQL reads it from the beginning. What
+//!    stands still is compared for equality before it, and each end of a range is said once: PostgreSQL stops at the first column
+//!    of a row value, and of two beginnings it may take the wider one.
 //! 9. Every query is reached by `conformance.rs`, which runs on both engines.
 
 pub mod audit;
@@ -323,6 +325,22 @@ impl Tx {
 /// A number as both engines store it. Ids are below 2^53 and times far below 2^63, so nothing is ever cut off.
 pub fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// `$3, $4`: so many parameters from this one on. Not for none: `IN ()` is no SQL to PostgreSQL.
+fn places(first: usize, number: usize) -> String {
+    let places = (first..first + number).map(|nth| format!("${nth}"));
+    places.collect::<Vec<_>>().join(", ")
+}
+
+/// A table `wanted (id)` of so many numbers, parameters from this one on: what is asked about each is looked up by it, while
+/// `id IN (…)` may as well read all that there are.
+fn wanted(first: usize, number: usize) -> String {
+    let rows = (first..first + number).map(|nth| format!("(CAST(${nth} AS BIGINT))"));
+    format!(
+        "WITH wanted (id) AS (VALUES {})",
+        rows.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// A stored number that cannot be negative.

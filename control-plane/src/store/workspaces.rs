@@ -1,10 +1,13 @@
 //! SQL for workspaces: their names, their end, and how many keys are in use in one.
 
+use std::collections::BTreeMap;
+
 use shared::id::{OrgId, WorkspaceId};
 use shared::time::{UnixMillis, UnixSeconds};
+use sqlx::AssertSqlSafe;
 
 use super::orgs::{millis, workspace_id};
-use super::{StoreError, Tx, int, on_db, rows_affected, uint};
+use super::{StoreError, Tx, int, on_db, rows_affected, uint, wanted};
 
 /// A part of an organisation that credentials can be narrowed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,22 +130,36 @@ impl Tx {
         Ok(rows == 1)
     }
 
-    /// How many keys are in use in a workspace (neither revoked nor ended nor replaced), counted up to `most`.
+    /// How many keys are in use in each of these workspaces (neither revoked nor ended nor replaced), counted up to `most` each.
     pub async fn keys_in_use(
         &mut self,
-        id: WorkspaceId,
+        ids: &[WorkspaceId],
         now: UnixSeconds,
         most: u32,
-    ) -> Result<u64, StoreError> {
-        let count: i64 = on_db!(self, conn => sqlx::query_scalar(
-            "SELECT COUNT(*) FROM (
-                 SELECT 1 FROM api_keys WHERE workspace_id = $1 AND expires_at_seconds IS NULL
+    ) -> Result<BTreeMap<WorkspaceId, u64>, StoreError> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!(
+            "{} SELECT w.id, (SELECT COUNT(*) FROM (
+                 SELECT 1 FROM api_keys WHERE workspace_id = w.id AND expires_at_seconds IS NULL
                  AND revoked_at IS NULL AND rotated_to IS NULL
                  UNION ALL
-                 SELECT 1 FROM api_keys WHERE workspace_id = $1 AND expires_at_seconds > $2
+                 SELECT 1 FROM api_keys WHERE workspace_id = w.id AND expires_at_seconds > $1
                  AND revoked_at IS NULL AND rotated_to IS NULL
-                 LIMIT $3) AS counted")
-            .bind(int(id.get())).bind(int(now.0)).bind(i64::from(most)).fetch_one(conn).await)?;
-        uint(count, "count")
+                 LIMIT $2) AS counted)
+             FROM wanted w",
+            wanted(3, ids.len())
+        );
+        let rows: Vec<(i64, i64)> = on_db!(self, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(sql.clone())).bind(int(now.0)).bind(i64::from(most));
+            for id in ids {
+                query = query.bind(int(id.get()));
+            }
+            query.fetch_all(conn).await
+        })?;
+        rows.into_iter()
+            .map(|(id, count)| Ok((workspace_id(id)?, uint(count, "count")?)))
+            .collect()
     }
 }

@@ -76,16 +76,27 @@ impl WorkspaceView {
     }
 }
 
-async fn view(tx: &mut Tx, app: &App, row: Workspace, most: u32) -> Result<WorkspaceView, StoreError> {
-    let keys_in_use = tx.keys_in_use(row.id, app.clock.now().seconds(), most).await?;
-    Ok(WorkspaceView {
-        id: row.id,
-        name: row.name,
-        archived_at: row.archived_at.map(Timestamp::from),
-        created_at: row.created_at.into(),
-        keys_in_use,
-        keys_in_use_is_minimum: keys_in_use >= u64::from(most),
-    })
+/// Workspaces with the keys in use of each, counted up to `most`.
+async fn views(
+    tx: &mut Tx,
+    app: &App,
+    rows: Vec<Workspace>,
+    most: u32,
+) -> Result<Vec<WorkspaceView>, StoreError> {
+    let ids: Vec<WorkspaceId> = rows.iter().map(|row| row.id).collect();
+    let counts = tx.keys_in_use(&ids, app.clock.now().seconds(), most).await?;
+    let view = |row: Workspace| {
+        let keys_in_use = counts.get(&row.id).copied().unwrap_or_default();
+        WorkspaceView {
+            id: row.id,
+            name: row.name,
+            archived_at: row.archived_at.map(Timestamp::from),
+            created_at: row.created_at.into(),
+            keys_in_use,
+            keys_in_use_is_minimum: keys_in_use >= u64::from(most),
+        }
+    };
+    Ok(rows.into_iter().map(view).collect())
 }
 
 /// A page of workspaces by name, and the cursor of the next one. A credential for one workspace sees that one.
@@ -113,18 +124,18 @@ pub async fn list(
         }
     };
     let next = paging::next(&mut rows, limit, |row| row.name.clone());
-    let mut views = Vec::with_capacity(rows.len());
-    for row in rows {
-        views.push(view(&mut tx, app, row, COUNTED_IN_LISTS).await?);
-    }
-    Ok((views, next))
+    Ok((views(&mut tx, app, rows, COUNTED_IN_LISTS).await?, next))
 }
 
 /// One workspace.
 pub async fn show(app: &App, caller: &Caller, id: WorkspaceId) -> Result<WorkspaceView, ApiError> {
     let mut tx = app.store.begin_read().await?;
     let row = find(&mut tx, caller, id).await?;
-    Ok(view(&mut tx, app, row, COUNTED).await?)
+    let found = views(&mut tx, app, vec![row], COUNTED).await?;
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| ApiError::not_found("workspace"))
 }
 
 async fn find(tx: &mut Tx, caller: &Caller, id: WorkspaceId) -> Result<Workspace, ApiError> {

@@ -136,9 +136,24 @@ async fn every_search_goes_by_an_index() {
     let mut tx = test.app.store.begin_read().await.expect("tx");
     let word = || Some("x".to_owned());
     for (actor, action, target, index) in [
-        (word(), word(), word(), "audit_chain_target ((chain,target,at)"),
-        (word(), word(), None, "audit_chain_actor ((chain,actor,at)"),
-        (None, word(), None, "audit_chain_action ((chain,action,at)"),
+        (
+            word(),
+            word(),
+            word(),
+            "audit_chain_target (chain=? AND target=? AND at>? AND at<?)",
+        ),
+        (
+            word(),
+            word(),
+            None,
+            "audit_chain_actor (chain=? AND actor=? AND at>? AND at<?)",
+        ),
+        (
+            None,
+            word(),
+            None,
+            "audit_chain_action (chain=? AND action=? AND at>? AND at<?)",
+        ),
         (None, None, None, "audit_chain_at (chain=? AND at>? AND at<?)"),
     ] {
         let filter = AuditFilter {

@@ -206,7 +206,10 @@ pub(super) async fn keys_in_use_are_counted_up_to_a_number(store: Store) {
     }
     assert!(tx.revoke_key(key_id(12), &revoked(1)).await.expect("revoked"));
     let now = NOW.seconds().saturating_add(1);
-    let count = async |tx: &mut Tx, most| tx.keys_in_use(workspace(3), now, most).await.expect("counted");
+    let count = async |tx: &mut Tx, most| {
+        let counts = tx.keys_in_use(&[workspace(3)], now, most).await.expect("counted");
+        counts[&workspace(3)]
+    };
     assert_eq!(
         count(&mut tx, 10).await,
         2,
@@ -371,8 +374,8 @@ pub(super) async fn grants_are_listed_by_whose_they_are(store: Store) {
     assert_eq!(tx.listed_grant(org(2), id).await.expect("asked"), None);
     let live = async |tx: &mut Tx, most| {
         let client = client(78).expect("small");
-        let counted = tx.grants_of_client(org(1), client, NOW.seconds(), most).await;
-        counted.expect("counted")
+        let counted = tx.grants_of_clients(org(1), &[client], NOW.seconds(), most).await;
+        counted.expect("counted")[&client]
     };
     assert_eq!((live(&mut tx, 10).await, live(&mut tx, 0).await), (1, 0));
     assert!(tx.revoke_grant(id, "unspecified", NOW).await.expect("revoked"));
