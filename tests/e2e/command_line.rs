@@ -72,12 +72,93 @@ async fn a_webhooks_address_gets_no_admin_key() {
     assert!(errors.contains("https only"), "{errors}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_lives_over_the_api() {
+    let stack = Stack::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = portcullis(folder.path(), &[&["clients", "-o", "json"][..], args].concat());
+        command.env("PORTCULLIS_ADMIN_KEY", &stack.admin_key);
+        command.env("PORTCULLIS_URL", stack.control.url());
+        let done = command.output().unwrap();
+        let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(0), "{args:?}: {errors}");
+        serde_json::from_slice::<Value>(&done.stdout).expect("JSON")
+    };
+    let secret_in = |name: &str| {
+        let secret = fs::read_to_string(folder.path().join(name)).expect("a secret");
+        stack.secrets.saw(secret.trim());
+        secret
+    };
+    let ids = |list: &Value| {
+        let rows = list.as_array().expect("a list").iter();
+        rows.map(|row| row["id"].as_str().expect("an id").to_owned())
+            .collect::<Vec<_>>()
+    };
+
+    let settings = ["--redirect-uri", "https://notes.example.com/callback", "--dpop"];
+    let made = run(&[
+        &[
+            "create",
+            "--name",
+            "Notes",
+            "--kind",
+            "web",
+            "--preset",
+            "read",
+            "--write-to",
+            "first",
+        ][..],
+        &settings,
+    ]
+    .concat());
+    assert_eq!(
+        (&made["kind"], &made["dpop_bound_access_tokens"]),
+        (&"web".into(), &true.into())
+    );
+    assert_eq!(
+        (&made["client_secret"], &made["client_secret_in"]),
+        (&Value::Null, &"first".into())
+    );
+    let id = made["id"].as_str().expect("an id");
+    assert_eq!(ids(&run(&["list"])), [id]);
+
+    let updated = run(&["update", id, "--name", "Notebook", "--dpop", "false"]);
+    assert_eq!(updated, run(&["show", id]));
+    assert_eq!(updated["name"], "Notebook");
+    assert_eq!(updated["dpop_bound_access_tokens"], false);
+    assert_eq!(
+        updated["redirect_uris"], made["redirect_uris"],
+        "what is not given stays"
+    );
+
+    run(&["rotate-secret", id, "--write-to", "second"]);
+    assert_ne!(secret_in("first"), secret_in("second"));
+    let receipt = run(&["revoke", id, "--reason", "key_compromise"]);
+    assert_eq!(
+        receipt["acknowledged"],
+        serde_json::json!(["hub/weur"]),
+        "{receipt}"
+    );
+    assert!(run(&["disable", id])["disabled_at"].is_string());
+    assert!(ids(&run(&["list"])).is_empty());
+    assert_eq!(ids(&run(&["list", "--which", "disabled"])), [id]);
+}
+
 #[test]
 fn a_wrong_folder_stays_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     for args in [
-        &["clients", "list"][..],
-        &["clients", "create", "--name", "x", "--preset", "read"],
+        &["clients", "installation", "list"][..],
+        &[
+            "clients",
+            "installation",
+            "create",
+            "--name",
+            "x",
+            "--preset",
+            "read",
+        ],
         &["feed", "trust"],
         &["feed", "take-over"],
         &["keys", "signing", "list"],

@@ -39,7 +39,14 @@ async fn what_a_thief_made_of_a_key_or_a_client_dies_too() {
     let other = Client::create(&stack, "memory:read");
     let (token, others) = (client.token(&stack).await, other.token(&stack).await);
     stack.caller(&token).get(PATH).await.expect(200);
-    let args = ["--format", "json", "clients", "disable", &client.id];
+    let args = [
+        "--format",
+        "json",
+        "clients",
+        "installation",
+        "disable",
+        &client.id,
+    ];
     let receipt: Value = serde_json::from_str(&stack.control.run(&args).expect("a receipt")).expect("JSON");
     assert_eq!(receipt["acknowledged"], json!(["hub/weur"]), "{receipt}");
     assert_invalid_token(&stack.caller(&token).get(PATH).await, "after the receipt");

@@ -81,6 +81,7 @@ async fn with_a_client_s_id_its_own_redirect_rules_are_tried() {
         "--format",
         "json",
         "clients",
+        "installation",
         "create",
         "--name",
         "Notes",

@@ -274,6 +274,7 @@ async fn oauth4webapi_is_content_with_dpop() {
             "--format",
             "json",
             "clients",
+            "installation",
             "create",
             "--name",
             "Library",

@@ -15,10 +15,18 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// `portcullis clients create`.
+    /// `portcullis clients installation create`.
     pub(crate) fn create(stack: &Stack, scope: &str) -> Self {
         let args = [
-            "--format", "json", "clients", "create", "--name", "test", "--scopes", scope,
+            "--format",
+            "json",
+            "clients",
+            "installation",
+            "create",
+            "--name",
+            "test",
+            "--scopes",
+            scope,
         ];
         let created: Value =
             serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");

@@ -22,7 +22,7 @@ pub(crate) struct App<'a> {
 }
 
 impl<'a> App<'a> {
-    /// `portcullis clients create --public`, and a sign-in of the first administrator.
+    /// `portcullis clients installation create --public`, and a sign-in of the first administrator.
     async fn start(stack: &'a Stack) -> Self {
         let (email, password) = administrator(stack);
         let mut app = Self::create(stack, "memory:read");
@@ -41,6 +41,7 @@ impl<'a> App<'a> {
             "--format",
             "json",
             "clients",
+            "installation",
             "create",
             "--name",
             "Notes",
@@ -323,6 +324,7 @@ async fn oauth4webapi_is_content() {
             "--format",
             "json",
             "clients",
+            "installation",
             "create",
             "--name",
             "Library",

@@ -29,6 +29,7 @@ impl Scene {
             "--format",
             "json",
             "clients",
+            "installation",
             "create",
             "--name",
             "Notes",

@@ -45,6 +45,7 @@ impl Person {
             "--format",
             "json",
             "clients",
+            "installation",
             "create",
             "--name",
             client,

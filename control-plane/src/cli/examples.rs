@@ -98,11 +98,38 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("clients", "portcullis clients list"),
     (
         "clients create",
-        "portcullis clients create --name app --scopes memory:read --redirect-uri https://app.example.com/callback\n\
-         portcullis clients create --name tv --public --device --scopes memory:read",
+        "portcullis clients create --name Notes --kind browser --preset read \\\n    --redirect-uri https://notes.example.com/callback\n\
+         portcullis clients create --name nightly --kind machine --scopes memory:read --write-to nightly.secret",
     ),
     ("clients disable", "portcullis clients disable cli_000000001"),
-    ("clients list", "portcullis clients list --output json"),
+    ("clients installation", "portcullis clients installation list"),
+    (
+        "clients installation create",
+        "portcullis clients installation create --name app --scopes memory:read --redirect-uri https://app.example.com/callback\n\
+         portcullis clients installation create --name tv --public --device --scopes memory:read",
+    ),
+    (
+        "clients installation disable",
+        "portcullis clients installation disable cli_000000001",
+    ),
+    (
+        "clients installation list",
+        "portcullis clients installation list --output json",
+    ),
+    ("clients list", "portcullis clients list --which let_in"),
+    (
+        "clients revoke",
+        "portcullis clients revoke cli_000000001 --reason key_compromise",
+    ),
+    (
+        "clients rotate-secret",
+        "portcullis clients rotate-secret cli_000000001 --write-to app.secret",
+    ),
+    ("clients show", "portcullis clients show cli_000000001"),
+    (
+        "clients update",
+        "portcullis clients update cli_000000001 --redirect-uri https://notes.example.com/signed-in",
+    ),
     (
         "completion",
         "portcullis completion bash > /etc/bash_completion.d/portcullis\n\

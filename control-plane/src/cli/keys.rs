@@ -127,23 +127,29 @@ pub(super) enum LocalKeys {
     Admin { org: Option<String> },
 }
 
+/// What something new may do.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ScopeArgs {
+    /// Scopes by the name of a preset: read, read-write or admin
+    #[arg(
+        long,
+        visible_alias = "scope",
+        conflicts_with = "scopes",
+        required_unless_present = "scopes"
+    )]
+    pub(super) preset: Option<String>,
+    /// Single scopes, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    pub(super) scopes: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 struct CreateArgs {
     /// What people call it
     #[arg(long)]
     name: String,
-    /// Scopes by the name of a preset: read, read-write or admin
-    #[arg(
-        long = "preset",
-        visible_alias = "scope",
-        value_name = "PRESET",
-        conflicts_with = "scopes",
-        required_unless_present = "scopes"
-    )]
-    scope: Option<String>,
-    /// Single scopes, separated by commas
-    #[arg(long, value_delimiter = ',')]
-    scopes: Vec<String>,
+    #[command(flatten)]
+    scopes: ScopeArgs,
     /// A workspace's id, or all
     #[arg(long, default_value = "all")]
     workspace: String,
@@ -286,13 +292,18 @@ fn shorten(answer: &mut Value) {
     answer["old"] = end.replace('"', "").into();
 }
 
+/// The scopes that are asked for, by the name of a preset or one by one, as the API calls them.
+pub(super) fn asked_for(preset: Option<&str>, scopes: &[String]) -> Option<(String, Value)> {
+    match preset {
+        Some(preset) => Some(("scope".to_owned(), preset.into())),
+        None => (!scopes.is_empty()).then(|| ("scopes".to_owned(), scopes.into())),
+    }
+}
+
 fn create_body(args: &CreateArgs) -> Value {
     let mut body = Map::new();
     body.insert("name".to_owned(), args.name.as_str().into());
-    match &args.scope {
-        Some(scope) => body.insert("scope".to_owned(), scope.as_str().into()),
-        None => body.insert("scopes".to_owned(), args.scopes.clone().into()),
-    };
+    body.extend(asked_for(args.scopes.preset.as_deref(), &args.scopes.scopes));
     body.insert("workspace".to_owned(), args.workspace.as_str().into());
     body.insert("environment".to_owned(), args.environment.as_str().into());
     for (name, value) in [("expires_at", &args.expires_at), ("user", &args.user)] {

@@ -1,9 +1,9 @@
-//! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients`, `keys signing`, `keys master`, `keys admin`,
-//! `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration; `members`,
-//! `service-accounts`, `workspaces`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `audit`, `webhooks`, `settings`, `edge status`, `usage`, `verify`,
-//! `revoke`, `revocations`, `whoami` and the other `keys` commands call a running server over its API (I11), as whoever has signed
-//! in with `login` or with an API key; `doctor` looks at one from outside; `gate` is a
-//! process of its own that fetches the feed; `key inspect`, `openapi` and `completion` need nothing.
+//! The command line: `portcullis <command>`. `serve`, `migrate`, `feed`, `clients installation`, `keys signing`, `keys master`,
+//! `keys admin`, `edge key`, `revoke signing-key`, `backup`, `restore` and `move` work on the database of the configuration;
+//! `members`, `service-accounts`, `workspaces`, `clients`, `grants`, `sessions`, `invitations`, `issuers`, `policy`, `audit`,
+//! `webhooks`, `settings`, `edge status`, `usage`, `verify`, `revoke`, `revocations`, `whoami` and the other `keys` commands call a
+//! running server over its API (I11), as whoever has signed in with `login` or with an API key; `doctor` looks at one from
+//! outside; `gate` is a process of its own that fetches the feed; `key inspect`, `openapi` and `completion` need nothing.
 //!
 //! A new command gets a line in `examples`, without which a test fails.
 //!
@@ -12,6 +12,7 @@
 mod audit;
 mod backup;
 mod client;
+mod clients;
 mod demo;
 mod doctor;
 mod edge;
@@ -20,6 +21,7 @@ mod examples;
 mod gate;
 mod grants;
 mod inspect;
+mod installation;
 mod invitations;
 mod issuers;
 mod keys;
@@ -132,9 +134,8 @@ enum Command {
     Key(KeyCommand),
     /// Would the edge let a request in, and why (over the server's API)
     Verify(verify::VerifyArgs),
-    /// OAuth clients (on this machine)
-    #[command(subcommand)]
-    Clients(local::ClientsCommand),
+    /// OAuth clients (over the server's API), and those of the whole installation
+    Clients(clients::ClientsArgs),
     /// Invitations into your organisation (over the server's API)
     Invitations(invitations::InvitationsArgs),
     /// Other issuers whose tokens count in your organisation (over the server's API)
@@ -263,6 +264,24 @@ fn secret_file(path: &std::path::Path, secret: &str) -> Result<(), CliError> {
     made.map_err(|error| CliError::Failed(anyhow::anyhow!("cannot write {}: {error}", path.display())))
 }
 
+/// The answer with its secret, in the member `name`, if it holds one: into the file, if one is named, and not printed then.
+fn with_secret(
+    mut made: serde_json::Value,
+    name: &str,
+    file: Option<&std::path::Path>,
+    format: Format,
+) -> Result<(), CliError> {
+    if let Some((path, secret)) = file.zip(made[name].as_str().map(str::to_owned)) {
+        secret_file(path, &secret)?;
+        if let Some(members) = made.as_object_mut() {
+            members.remove(name);
+        }
+        made[format!("{name}_in")] = path.display().to_string().into();
+    }
+    output::object(&made, format);
+    Ok(())
+}
+
 impl Cli {
     /// What the arguments of this process say; ends it with a word about them if they make no sense.
     pub fn read() -> Self {
@@ -306,7 +325,10 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Sessions(args) => sessions::run(args, format).await,
         Command::Verify(args) => verify::run(args, format).await,
         Command::Key(KeyCommand::Inspect(args)) => inspect::run(&args, format),
-        Command::Clients(command) => local::clients(load()?, command, format).await,
+        Command::Clients(args) => match args.local() {
+            Some(command) => installation::run(load()?, command, format).await,
+            None => clients::run(args, format).await,
+        },
         Command::Invitations(args) => invitations::run(args, format).await,
         Command::Issuers(args) => issuers::run(args, format).await,
         Command::Policy(args) => policy::run(args, format).await,

@@ -1,13 +1,13 @@
 //! `portcullis webhooks`: where the organisation hears of changes, on a running server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{CliError, Format, Remote, output, secret_file};
+use super::{CliError, Format, Remote, output, with_secret};
 
 const PATH: &str = "/v1/webhooks";
 const COLUMNS: [&str; 6] = [
@@ -132,7 +132,7 @@ pub(super) async fn run(args: WebhooksArgs, format: Format) -> Result<(), CliErr
         } => {
             let body = json!({ "url": receiver, "events": events, "description": description });
             let made = call(Method::POST, PATH.to_owned(), Some(body)).await?;
-            with_secret(made, file.as_deref(), format)
+            with_secret(made, "secret", file.as_deref(), format)
         }
         WebhooksCommand::List => {
             let found = call(Method::GET, PATH.to_owned(), None).await?;
@@ -175,7 +175,7 @@ pub(super) async fn run(args: WebhooksArgs, format: Format) -> Result<(), CliErr
         }
         WebhooksCommand::Rotate { id, file } => {
             let made = call(Method::POST, format!("{PATH}/{id}/rotate-secret"), None).await?;
-            with_secret(made, file.as_deref(), format)
+            with_secret(made, "secret", file.as_deref(), format)
         }
         WebhooksCommand::Ping { id } => {
             output::object(
@@ -198,18 +198,4 @@ pub(super) async fn run(args: WebhooksArgs, format: Format) -> Result<(), CliErr
             Ok(())
         }
     }
-}
-
-/// The secret goes into the file, if there is one, and is not printed then.
-fn with_secret(mut made: Value, file: Option<&Path>, format: Format) -> Result<(), CliError> {
-    if let Some(path) = file {
-        let secret = made["secret"].as_str().unwrap_or_default().to_owned();
-        secret_file(path, &secret)?;
-        if let Some(members) = made.as_object_mut() {
-            members.remove("secret");
-        }
-        made["secret_in"] = path.display().to_string().into();
-    }
-    output::object(&made, format);
-    Ok(())
 }

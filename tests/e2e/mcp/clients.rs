@@ -86,12 +86,13 @@ pub(super) fn assert_all_good(what: &str, done: &Output) {
     );
 }
 
-/// `portcullis clients create --public`.
+/// `portcullis clients installation create --public`.
 pub(super) fn registered(stack: &Stack, redirect_uri: &str) -> String {
     let args = [
         "--format",
         "json",
         "clients",
+        "installation",
         "create",
         "--name",
         "MCP client",

@@ -376,12 +376,13 @@ impl Storm {
         self.incomplete.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// `portcullis clients create`.
+    /// `portcullis clients installation create`.
     fn client(&self, name: &str, options: &[&str]) -> io::Result<Value> {
         let args = [
             "--format",
             "json",
             "clients",
+            "installation",
             "create",
             "--name",
             name,
