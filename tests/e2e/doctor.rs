@@ -77,21 +77,18 @@ async fn a_healthy_deployment_passes_and_a_dead_server_does_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_client_s_id_its_own_redirect_rules_are_tried() {
     let stack = Stack::start().await;
-    let args = [
-        "--format",
-        "json",
-        "clients",
-        "installation",
-        "create",
-        "--name",
-        "Notes",
-        "--public",
-        "--redirect-uri",
-        "https://app.example.com/callback",
-        "--scopes",
-        "memory:read",
-    ];
-    let created: Value = serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+    let created = stack
+        .client(
+            "Notes",
+            &[
+                "--public",
+                "--redirect-uri",
+                "https://app.example.com/callback",
+                "--scopes",
+                "memory:read",
+            ],
+        )
+        .expect("a client");
     let id = created["client_id"].as_str().expect("an id");
     let output = doctor(&stack, &["--json", "--client-id", id]).await;
     assert_eq!(failed(&output), [""; 0]);

@@ -270,26 +270,13 @@ async fn oauth4webapi_is_content_with_dpop() {
     let stack = Stack::start().await;
     let bootstrap = stack.control.bootstrap().expect("the first start's secrets");
     for kind in ["--public", "--refresh-grace=30"] {
-        let args = [
-            "--format",
-            "json",
-            "clients",
-            "installation",
-            "create",
-            "--name",
-            "Library",
-            kind,
-            "--redirect-uri",
-            REDIRECT,
-            "--scopes",
-            "memory:read",
-        ];
-        let created: Value =
-            serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+        let created = stack
+            .client(
+                "Library",
+                &[kind, "--redirect-uri", REDIRECT, "--scopes", "memory:read"],
+            )
+            .expect("a client");
         let secret = created["client_secret"].as_str().unwrap_or_default();
-        if !secret.is_empty() {
-            stack.secrets.saw(secret);
-        }
         let root = e2e::files::root();
         let done = tokio::process::Command::new(root.join("node_modules/.bin/node"))
             .arg(root.join("tests/clients/oauth4webapi-dpop.mjs"))

@@ -2,7 +2,6 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use e2e::{Request, Response, Stack};
-use serde_json::Value;
 
 use crate::{oracle::part, support::only_seen};
 
@@ -17,19 +16,7 @@ pub(crate) struct Client {
 impl Client {
     /// `portcullis clients installation create`.
     pub(crate) fn create(stack: &Stack, scope: &str) -> Self {
-        let args = [
-            "--format",
-            "json",
-            "clients",
-            "installation",
-            "create",
-            "--name",
-            "test",
-            "--scopes",
-            scope,
-        ];
-        let created: Value =
-            serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+        let created = stack.client("test", &["--scopes", scope]).expect("a client");
         let text = |name: &str| {
             created[name]
                 .as_str()

@@ -3,7 +3,6 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use e2e::{Anon, Request, Response, Stack};
-use serde_json::Value;
 use shared::crypto::sha256;
 
 use crate::{oracle::part, support::assert_invalid_token};
@@ -37,23 +36,16 @@ impl<'a> App<'a> {
 
     /// The same with further options.
     pub(crate) fn create_with(stack: &'a Stack, scope: &str, options: &[&str]) -> Self {
-        let args = [
-            "--format",
-            "json",
-            "clients",
-            "installation",
-            "create",
-            "--name",
-            "Notes",
+        let own = [
             "--public",
             "--redirect-uri",
             "http://127.0.0.1/cb",
             "--scopes",
             "memory:read,memory:write,admin",
         ];
-        let args = [&args[..], options].concat();
-        let created: Value =
-            serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+        let created = stack
+            .client("Notes", &[&own[..], options].concat())
+            .expect("a client");
         assert_eq!(created.get("client_secret"), None, "a public client has none");
         Self {
             stack,
@@ -320,27 +312,20 @@ async fn a_client_s_own_token_dies_at_the_edge_when_it_is_revoked() {
 async fn oauth4webapi_is_content() {
     let stack = Stack::start().await;
     for kind in ["--public", "--refresh-grace=30"] {
-        let args = [
-            "--format",
-            "json",
-            "clients",
-            "installation",
-            "create",
-            "--name",
-            "Library",
-            kind,
-            "--device",
-            "--redirect-uri",
-            REDIRECT,
-            "--scopes",
-            "memory:read",
-        ];
-        let created: Value =
-            serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+        let created = stack
+            .client(
+                "Library",
+                &[
+                    kind,
+                    "--device",
+                    "--redirect-uri",
+                    REDIRECT,
+                    "--scopes",
+                    "memory:read",
+                ],
+            )
+            .expect("a client");
         let secret = created["client_secret"].as_str().unwrap_or_default();
-        if !secret.is_empty() {
-            stack.secrets.saw(secret);
-        }
         let id = created["client_id"].as_str().expect("an id");
         drive_library(&stack, &[("CLIENT_ID", id), ("CLIENT_SECRET", secret)]).await;
     }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use e2e::{Port, Stack, files};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A stack whose API the app's origin may call, the app's port, and its client id.
 struct Scene {
@@ -25,24 +25,20 @@ impl Scene {
             "routes": [{ "path": "/v1/memory/**", "methods": ["GET"], "scopes": ["memory:read"], "browser_origins": [origin] }]
         });
         let stack = Stack::with().policy(policy).start().await;
-        let args = [
-            "--format",
-            "json",
-            "clients",
-            "installation",
-            "create",
-            "--name",
-            "Notes",
-            "--public",
-            "--redirect-uri",
-            &format!("{origin}/callback"),
-            "--post-logout-redirect-uri",
-            &format!("{origin}/signed-out"),
-            "--scopes",
-            "memory:read",
-        ];
-        let created: Value =
-            serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+        let created = stack
+            .client(
+                "Notes",
+                &[
+                    "--public",
+                    "--redirect-uri",
+                    &format!("{origin}/callback"),
+                    "--post-logout-redirect-uri",
+                    &format!("{origin}/signed-out"),
+                    "--scopes",
+                    "memory:read",
+                ],
+            )
+            .expect("a client");
         let client_id = created["client_id"].as_str().expect("an id").to_owned();
         Self {
             stack,

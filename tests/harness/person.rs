@@ -41,21 +41,10 @@ pub struct Person {
 impl Person {
     /// Makes a public client, and signs the first owner in.
     pub async fn sign_in(stack: &Stack, client: &str) -> io::Result<Self> {
-        let args = [
-            "--format",
-            "json",
-            "clients",
-            "installation",
-            "create",
-            "--name",
+        let created = stack.client(
             client,
-            "--public",
-            "--redirect-uri",
-            REDIRECT,
-            "--scopes",
-            "memory:read",
-        ];
-        let created: Value = serde_json::from_str(&stack.control.run(&args)?)?;
+            &["--public", "--redirect-uri", REDIRECT, "--scopes", "memory:read"],
+        )?;
         let client_id = created["client_id"].as_str().unwrap_or_default();
         let mut person = Self::visit(&stack.control.address(), client_id).await?;
         let bootstrap = stack.control.bootstrap()?;

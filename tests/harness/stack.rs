@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -34,7 +35,7 @@ pub struct Builder {
     recorded: bool,
     test_routes: bool,
     vars: Vec<(String, String)>,
-    policy: Option<serde_json::Value>,
+    policy: Option<Value>,
     extra: String,
     environment: Vec<(String, String)>,
     kv: Option<String>,
@@ -115,7 +116,7 @@ impl Builder {
 
     /// With this policy instead of the demo's; `$RESOURCE` and `$CONTROL_PLANE` in it become the stack's URLs.
     #[must_use]
-    pub fn policy(mut self, policy: serde_json::Value) -> Self {
+    pub fn policy(mut self, policy: Value) -> Self {
         self.policy = Some(policy);
         self
     }
@@ -347,6 +348,25 @@ impl Stack {
     /// The administrator of the first start.
     pub fn admin(&self) -> Admin {
         self.admin_with(&self.admin_key)
+    }
+
+    /// `portcullis clients installation create` with further options: the client as it is printed. Its secret is looked for in
+    /// the logs, like every other.
+    pub fn client(&self, name: &str, options: &[&str]) -> io::Result<Value> {
+        let create = [
+            "--format",
+            "json",
+            "clients",
+            "installation",
+            "create",
+            "--name",
+            name,
+        ];
+        let made: Value = serde_json::from_str(&self.control.run(&[&create[..], options].concat())?)?;
+        if let Some(secret) = made["client_secret"].as_str() {
+            self.secrets.saw(secret);
+        }
+        Ok(made)
     }
 
     /// A caller of the control plane with another key.

@@ -160,16 +160,16 @@ impl Tx {
         // side: of two PostgreSQL may begin at the wider one.
         let order = match filter.prefix {
             Some(_) => {
-                "AND ($2 = '') AND name_lower < $3 AND (name_lower, id) > ($4, $5)
+                "AND name_lower < $2 AND (name_lower, id) > ($3, $4)
                  ORDER BY name_lower, id"
             }
             None => {
-                "AND ($2 = '') AND ($3 = '') AND (created_at, id) < ($4, $5)
+                "AND $2 = '' AND (created_at, id) < ($3, $4)
                  ORDER BY created_at DESC, id DESC"
             }
         };
         let sql = format!(
-            "{}WHERE org_id = $1{} {order} LIMIT $6",
+            "{}WHERE org_id = $1{} {order} LIMIT $5",
             select_keys!(""),
             filter.condition()
         );
@@ -182,7 +182,7 @@ impl Tx {
                 _ => (low.as_str(), -1),
             };
             on_db!(self, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
-                .bind(org).bind("").bind(&high).bind(name).bind(id).bind(i64::from(limit))
+                .bind(org).bind(&high).bind(name).bind(id).bind(i64::from(limit))
                 .fetch_all(conn).await)
         } else {
             let (at, id) = match after {
@@ -190,7 +190,7 @@ impl Tx {
                 _ => (i64::MAX, i64::MAX),
             };
             on_db!(self, conn => sqlx::query_as(AssertSqlSafe(sql.clone()))
-                .bind(org).bind("").bind("").bind(at).bind(id).bind(i64::from(limit))
+                .bind(org).bind("").bind(at).bind(id).bind(i64::from(limit))
                 .fetch_all(conn).await)
         }
     }

@@ -3,7 +3,6 @@
 use std::process::{Output, Stdio};
 
 use e2e::{Builder, Stack, files};
-use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -88,21 +87,18 @@ pub(super) fn assert_all_good(what: &str, done: &Output) {
 
 /// `portcullis clients installation create --public`.
 pub(super) fn registered(stack: &Stack, redirect_uri: &str) -> String {
-    let args = [
-        "--format",
-        "json",
-        "clients",
-        "installation",
-        "create",
-        "--name",
-        "MCP client",
-        "--public",
-        "--redirect-uri",
-        redirect_uri,
-        "--scopes",
-        "memory:read,memory:write,memory:delete",
-    ];
-    let created: Value = serde_json::from_str(&stack.control.run(&args).expect("a client")).expect("JSON");
+    let created = stack
+        .client(
+            "MCP client",
+            &[
+                "--public",
+                "--redirect-uri",
+                redirect_uri,
+                "--scopes",
+                "memory:read,memory:write,memory:delete",
+            ],
+        )
+        .expect("a client");
     created["client_id"].as_str().expect("an id").to_owned()
 }
 

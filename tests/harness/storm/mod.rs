@@ -40,6 +40,8 @@ use crate::{
     wait,
 };
 
+/// What every client may ask for.
+const SCOPE: &str = "memory:read";
 const CONNECTIONS: usize = 8;
 const REVOKERS: usize = 12;
 const TENANTS: usize = 2;
@@ -208,11 +210,13 @@ fn plan(size: Size) -> Vec<(Way, Wait)> {
 async fn set_up(storm: &Arc<Storm>, mail: &MailServer) -> io::Result<(Vec<usize>, Vec<Revoker>)> {
     let mut revokers = Vec::new();
     for number in 0..REVOKERS {
-        let app = storm.client(
+        let app = storm.stack.client(
             &format!("app {number}"),
-            &["--public", "--redirect-uri", REDIRECT],
+            &["--scopes", SCOPE, "--public", "--redirect-uri", REDIRECT],
         )?;
-        let machine = storm.client(&format!("machine {number}"), &[])?;
+        let machine = storm
+            .stack
+            .client(&format!("machine {number}"), &["--scopes", SCOPE])?;
         let app = text(&app, "client_id")?;
         let email = format!("member{number}@example.com");
         let (person, user) = storm.invite(mail, &email, &app).await?;
@@ -226,9 +230,16 @@ async fn set_up(storm: &Arc<Storm>, mail: &MailServer) -> io::Result<(Vec<usize>
             signed_in: true,
         });
     }
-    let any = storm.client(
+    let any = storm.stack.client(
         "anybody's",
-        &["--public", "--redirect-uri", REDIRECT, "--any-org"],
+        &[
+            "--scopes",
+            SCOPE,
+            "--public",
+            "--redirect-uri",
+            REDIRECT,
+            "--any-org",
+        ],
     )?;
     let any = text(&any, "client_id")?;
     for number in 0..TENANTS {
@@ -242,7 +253,7 @@ async fn set_up(storm: &Arc<Storm>, mail: &MailServer) -> io::Result<(Vec<usize>
     }
     let mut owner = Person::sign_in(&storm.stack, "bystanders").await?;
     all.extend(grants(&mut owner, BYSTANDER_TOKENS / 2).await?);
-    let machine = storm.client("bystander", &[])?;
+    let machine = storm.stack.client("bystander", &["--scopes", SCOPE])?;
     let machine = (text(&machine, "client_id")?, text(&machine, "client_secret")?);
     for _ in 0..BYSTANDER_TOKENS / 2 {
         all.push(storm.machine_token(&machine).await?);
@@ -374,26 +385,6 @@ fn text(value: &Value, name: &str) -> io::Result<String> {
 impl Storm {
     fn count_incomplete(&self) {
         self.incomplete.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// `portcullis clients installation create`.
-    fn client(&self, name: &str, options: &[&str]) -> io::Result<Value> {
-        let args = [
-            "--format",
-            "json",
-            "clients",
-            "installation",
-            "create",
-            "--name",
-            name,
-            "--scopes",
-            "memory:read",
-        ];
-        let made: Value = serde_json::from_str(&self.stack.control.run(&[&args[..], options].concat())?)?;
-        if let Some(secret) = made["client_secret"].as_str() {
-            self.stack.secrets.saw(secret);
-        }
-        Ok(made)
     }
 
     /// The command line, while everything goes on.
